@@ -1,0 +1,1 @@
+"""Face representations from unlabelled video, in JAX."""

@@ -1,0 +1,1 @@
+"""Face tracks: making, storing and reading them."""

@@ -1,0 +1,148 @@
+"""What one record holds: a chunk of a face track, with optional labels."""
+
+import dataclasses
+
+import numpy as np
+from google.protobuf.message import DecodeError as _DecodeError
+from tensorflow_datasets.proto import tf_example_pb2
+
+from facerep_jax import errors
+
+# Labels that a frame may carry: (dtype, shape of one frame's value). Stored
+# flat, frame after frame, under the same name.
+LABELS = {
+  "detected": (np.int64, ()),  # 1: found by the detector; 0: interpolated.
+  "box_px": (np.float32, (4,)),  # x0, y0, x1, y1 in the video's frame.
+  "identity": (np.int64, ()),
+  "yaw_rad": (np.float32, ()),
+  "pitch_rad": (np.float32, ()),
+  "roll_rad": (np.float32, ()),
+  "landmarks_px": (np.float32, (68, 2)),  # x, y in the stored frame.
+  "landmarks_visible": (np.int64, (68,)),
+  "expression": (np.int64, ()),
+  "expression_intensity": (np.float32, ()),
+  "action_units": (np.float32, (20,)),
+  "light": (np.float32, (4,)),  # Direction x, y, z; ambient share.
+}
+
+
+@dataclasses.dataclass
+class Track:
+  """A chunk of one face track.
+
+  Attributes:
+    person: Name of the person; splits are by person.
+    video: Name of the video, unique within the person.
+    track: Name of the track, unique within the video.
+    chunk: Number of this chunk within the track, from 0.
+    frames: T encoded images (JPEG or PNG), RGB, all of one size.
+    frame_index: [T] int64, number of each frame in its video.
+    labels: Arrays [T, ...] for names in `LABELS`.
+  """
+
+  person: str
+  video: str
+  track: str
+  chunk: int
+  frames: list[bytes]
+  frame_index: np.ndarray
+  labels: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+def serialize(track: Track) -> bytes:
+  """Encodes a track as a `tf.train.Example`.
+
+  Args:
+    track: What to encode.
+
+  Returns:
+    The bytes of one record; the same bytes for the same track.
+
+  Raises:
+    InputError: The track has no frames, or a label that does not fit it.
+  """
+  where = f"track {track.person}/{track.video}/{track.track}"
+  count = len(track.frames)
+  if not count:
+    raise errors.InputError(f"{where}: has no frames.")
+  example = tf_example_pb2.Example()
+  feature = example.features.feature
+  for name in ("person", "video", "track"):
+    feature[name].bytes_list.value.append(getattr(track, name).encode())
+  feature["chunk"].int64_list.value.append(track.chunk)
+  feature["frames"].bytes_list.value.extend(track.frames)
+  index = np.asarray(track.frame_index, np.int64)
+  if index.shape != (count,):
+    raise errors.InputError(
+      f"{where}: frame_index has shape {index.shape}, expected ({count},)."
+    )
+  feature["frame_index"].int64_list.value.extend(index.tolist())
+  for name, value in track.labels.items():
+    if name not in LABELS:
+      raise errors.InputError(
+        f"{where}: unknown label {name!r}; known: {', '.join(LABELS)}."
+      )
+    dtype, shape = LABELS[name]
+    value = np.asarray(value, dtype)
+    if value.shape != (count, *shape):
+      raise errors.InputError(
+        f"{where}: label {name} has shape {value.shape}, expected "
+        f"{(count, *shape)}."
+      )
+    if dtype == np.int64:
+      feature[name].int64_list.value.extend(value.ravel().tolist())
+    else:
+      feature[name].float_list.value.extend(value.ravel().tolist())
+  return example.SerializeToString(deterministic=True)
+
+
+def parse(record: bytes) -> Track:
+  """Decodes what `serialize` wrote; images stay encoded.
+
+  Args:
+    record: Bytes of one record.
+
+  Returns:
+    The track; labels only those that the record holds.
+
+  Raises:
+    InputError: The record is no such Example, or its parts do not agree.
+  """
+  try:
+    example = tf_example_pb2.Example.FromString(record)
+  except _DecodeError as error:
+    raise errors.InputError(f"not a tf.train.Example ({error}).") from error
+  feature = example.features.feature
+  frames = list(feature["frames"].bytes_list.value)
+  if not frames:
+    raise errors.InputError("holds no frames (feature 'frames' is empty).")
+  try:
+    names = [
+      feature[name].bytes_list.value[0].decode()
+      for name in ("person", "video", "track")
+    ]
+    chunk = feature["chunk"].int64_list.value[0]
+  except (IndexError, UnicodeDecodeError) as error:
+    raise errors.InputError(
+      "lacks one of the features person, video, track, chunk."
+    ) from error
+  index = np.array(feature["frame_index"].int64_list.value, np.int64)
+  if index.shape != (len(frames),):
+    raise errors.InputError(
+      f"frame_index has {index.size} entries for {len(frames)} frames."
+    )
+  labels = {}
+  for name, (dtype, shape) in LABELS.items():
+    if name not in feature:
+      continue
+    stored = feature[name]
+    values = (
+      stored.int64_list.value if dtype == np.int64 else stored.float_list.value
+    )
+    value = np.array(values, dtype)
+    if value.size != len(frames) * int(np.prod(shape)):
+      raise errors.InputError(
+        f"label {name} has {value.size} numbers for {len(frames)} frames."
+      )
+    labels[name] = value.reshape(len(frames), *shape)
+  return Track(*names, chunk, frames, index, labels)

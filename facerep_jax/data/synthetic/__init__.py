@@ -1,0 +1,1 @@
+"""Synthetic face tracks with ground truth."""

@@ -1,0 +1,1 @@
+"""Learning systems: each composes models, ops and losses."""
