@@ -1,0 +1,219 @@
+"""TFRecord files without TensorFlow: writing, checking, random access.
+
+A record is 8 bytes of length (little-endian), 4 bytes masked CRC32C of these,
+the data, and 4 bytes masked CRC32C of the data.
+"""
+
+import os
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+
+import google_crc32c
+
+from facerep_jax import errors
+
+HEADER_BYTES = 12
+FOOTER_BYTES = 4
+# Above this many files the reader opens a file for every read instead of
+# keeping it open: processes commonly may hold 1,024 descriptors.
+_MAX_OPEN_FILES = 512
+
+
+class BadRecordError(errors.InputError):
+  """A record that cannot be used; the message names its file and number."""
+
+
+def masked_crc32c(data: bytes) -> int:
+  """Computes the checksum of TFRecord files.
+
+  Args:
+    data: What to sum.
+
+  Returns:
+    CRC32C rotated right by 15 bits plus a constant, an unsigned 32-bit number.
+
+  Source: TensorFlow's description of the TFRecord format.
+  """
+  crc = google_crc32c.value(data)
+  return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+class Writer:
+  """Writes one TFRecord file, which appears under its name when complete.
+
+  Use as a context manager. Until then the data is in `path + ".tmp"`; after
+  an exception that file is removed.
+  """
+
+  def __init__(self, path: str | os.PathLike):
+    self._path = os.fspath(path)
+    self._file = open(self._path + ".tmp", "wb")  # noqa: SIM115
+
+  def __enter__(self):
+    return self
+
+  def write(self, record: bytes) -> None:
+    """Appends one record."""
+    length = struct.pack("<Q", len(record))
+    self._file.write(length)
+    self._file.write(struct.pack("<I", masked_crc32c(length)))
+    self._file.write(record)
+    self._file.write(struct.pack("<I", masked_crc32c(record)))
+
+  def __exit__(self, kind, value, traceback):
+    if kind is None:
+      self._file.flush()
+      os.fsync(self._file.fileno())
+      self._file.close()
+      os.replace(self._path + ".tmp", self._path)
+    else:
+      self._file.close()
+      os.unlink(self._path + ".tmp")
+
+
+def scan(path: str | os.PathLike) -> Iterator[tuple[int, int]]:
+  """Walks the headers of a file, without reading the data.
+
+  Args:
+    path: A TFRecord file.
+
+  Yields:
+    Offset and length in bytes of the data of each record.
+
+  Raises:
+    BadRecordError: The file ends within a record, or a header is damaged (then
+      no later record can be found either).
+  """
+  path = os.fspath(path)
+  size = os.path.getsize(path)
+  with open(path, "rb") as file:
+    offset, number = 0, 0
+    while offset < size:
+      file.seek(offset)
+      header = file.read(HEADER_BYTES)
+      if len(header) < HEADER_BYTES:
+        raise _truncated(path, number, size, offset + HEADER_BYTES)
+      length, crc = struct.unpack("<QI", header)
+      if crc != masked_crc32c(header[:8]):
+        raise BadRecordError(
+          f"{path}: record {number} (byte {offset}): the checksum of its "
+          "length does not match: the file is damaged or no TFRecord file. "
+          "Make or copy it again."
+        )
+      end = offset + HEADER_BYTES + length + FOOTER_BYTES
+      if end > size:
+        raise _truncated(path, number, size, end)
+      yield offset + HEADER_BYTES, length
+      offset, number = end, number + 1
+
+
+def _truncated(path, number, size, end):
+  return BadRecordError(
+    f"{path}: record {number} is cut off: the file has {size} bytes, the "
+    f"record ends at {end} or later. Make or copy the file again."
+  )
+
+
+def check_record(data: bytes, length: int, path: str, number: int) -> bytes:
+  """Checks the data of one record against its checksum.
+
+  Args:
+    data: Data and footer as read from the file.
+    length: Expected length of the data in bytes.
+    path: File, for the message.
+    number: Number of the record in the file, for the message.
+
+  Returns:
+    The data without the footer.
+
+  Raises:
+    BadRecordError: The data is short or its checksum does not match.
+  """
+  if len(data) < length + FOOTER_BYTES:
+    raise BadRecordError(
+      f"{path}: record {number} is cut off: {len(data)} of "
+      f"{length + FOOTER_BYTES} bytes. Make or copy the file again."
+    )
+  record = data[:length]
+  if struct.unpack("<I", data[length:])[0] != masked_crc32c(record):
+    raise BadRecordError(
+      f"{path}: record {number}: the checksum of its data does not match: the "
+      "file is damaged. Make or copy it again, or set "
+      'config.data.on_bad_record="skip".'
+    )
+  return record
+
+
+def read_records(path: str | os.PathLike) -> Iterator[bytes]:
+  """Reads a file from start to end.
+
+  Args:
+    path: A TFRecord file.
+
+  Yields:
+    The data of each record, its checksum checked.
+
+  Raises:
+    BadRecordError: As `scan`, or the data of a record is damaged.
+  """
+  path = os.fspath(path)
+  with open(path, "rb") as file:
+    for number, (offset, length) in enumerate(scan(path)):
+      file.seek(offset)
+      data = file.read(length + FOOTER_BYTES)
+      yield check_record(data, length, path, number)
+
+
+class Reader:
+  """Random access to the records of several files, from any thread.
+
+  Open files are dropped when the reader is pickled.
+
+  Attributes:
+    paths: The files.
+  """
+
+  def __init__(self, paths: Sequence[str | os.PathLike]):
+    self.paths = [os.fspath(path) for path in paths]
+    self._open: dict[int, int] = {}
+    self._lock = threading.Lock()
+
+  def __getstate__(self):
+    return {"paths": self.paths}
+
+  def __setstate__(self, state):
+    self.__init__(state["paths"])
+
+  def __del__(self):
+    for descriptor in self._open.values():
+      os.close(descriptor)
+
+  def read(self, file: int, number: int, offset: int, length: int) -> bytes:
+    """Reads one record.
+
+    Args:
+      file: Position of its file in `paths`.
+      number: Number of the record in the file, for messages.
+      offset: Offset of its data in bytes.
+      length: Length of its data in bytes.
+
+    Returns:
+      The data, its checksum checked.
+
+    Raises:
+      BadRecordError: The data is short or damaged.
+    """
+    path = self.paths[file]
+    if len(self.paths) > _MAX_OPEN_FILES:
+      with open(path, "rb") as opened:
+        data = os.pread(opened.fileno(), length + FOOTER_BYTES, offset)
+    else:
+      data = os.pread(self._descriptor(file), length + FOOTER_BYTES, offset)
+    return check_record(data, length, path, number)
+
+  def _descriptor(self, file):
+    with self._lock:
+      if file not in self._open:
+        self._open[file] = os.open(self.paths[file], os.O_RDONLY)
+      return self._open[file]
