@@ -1,0 +1,159 @@
+"""Layers with the constants and the initial values of their torch kin."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from facerep_jax import errors
+from facerep_jax.ops import image as image_ops
+
+Dtype = Any
+KERNEL_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Conv(nn.Module):
+  """Convolution with integer padding and torch's initial values.
+
+  Source: `torch.nn.Conv2d`; kernel and bias start uniform within
+  1 / sqrt(fan_in).
+
+  Attributes:
+    features: Output channels.
+    kernel: Side of the square kernel.
+    stride: Step in both directions.
+    padding: Zeros added on each side.
+    dtype: Type of the computation; parameters are float32.
+  """
+
+  features: int
+  kernel: int
+  stride: int = 1
+  padding: int = 0
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] float to [N, H', W', features]."""
+    kernel, bias = conv_params(self, self.kernel, x.shape[-1], self.features)
+    return conv2d(x.astype(self.dtype), kernel, bias, self.stride, self.padding)
+
+
+class UpsampleConv(nn.Module):
+  """Bilinear upsampling by two, then a 3x3 convolution with padding 1.
+
+  Attributes:
+    features: Output channels.
+    align_corners: Kind of the upsampling, see `ops.image`.
+    dtype: Type of the computation; parameters are float32.
+  """
+
+  features: int
+  align_corners: bool = False
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] float to [N, 2 H, 2 W, features]."""
+    kernel, bias = conv_params(self, 3, x.shape[-1], self.features)
+    x = image_ops.upsample_bilinear_2x(
+      x.astype(self.dtype), align_corners=self.align_corners
+    )
+    return conv2d(x, kernel, bias, 1, 1)
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation over all axes but the last.
+
+  Under jit, over a batch that is sharded on a mesh, the statistics are those
+  of the whole batch.
+
+  Source: `torch.nn.BatchNorm2d`: biased variance to normalise, unbiased
+  variance in the running average.
+  Differs: flax's module keeps the biased variance.
+
+  Attributes:
+    momentum: Weight of the new statistics in the running ones.
+    epsilon: Added to the variance.
+    dtype: Type of the output; statistics and parameters are float32.
+  """
+
+  momentum: float = 0.1
+  epsilon: float = 1e-5
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Normalises [..., C] float.
+
+    Args:
+      x: [..., C] float.
+      train: Whether to use, and to record, the statistics of `x`.
+
+    Returns:
+      [..., C] in `dtype`.
+
+    Raises:
+      InputError: Training with one value per channel.
+    """
+    shape = x.shape[-1:]
+    scale = self.param("scale", nn.initializers.ones, shape)
+    bias = self.param("bias", nn.initializers.zeros, shape)
+    mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+    var = self.variable("batch_stats", "var", jnp.ones, shape)
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    if not train:
+      return self._normalise(x, mean.value, var.value, scale, bias)
+    num = x.size // x.shape[-1]
+    if num == 1:
+      raise errors.InputError(
+        f"{'/'.join(self.path)}: batch normalisation in training needs more "
+        f"than one value per channel, got {list(x.shape)}. Use a larger batch."
+      )
+    axes = tuple(range(x.ndim - 1))
+    batch_mean = x.mean(axes)
+    batch_var = jnp.square(x - _row(batch_mean, x.ndim)).mean(axes)
+    if not self.is_initializing():
+      keep, unbiased = 1 - self.momentum, batch_var * (num / (num - 1))
+      mean.value = keep * mean.value + self.momentum * batch_mean
+      var.value = keep * var.value + self.momentum * unbiased
+    return self._normalise(x, batch_mean, batch_var, scale, bias)
+
+  def _normalise(self, x, mean, var, scale, bias):
+    """Applies the affine map that the statistics and parameters make."""
+    factor = scale * jax.lax.rsqrt(var + self.epsilon)
+    x = (x - _row(mean, x.ndim)) * _row(factor, x.ndim) + _row(bias, x.ndim)
+    return x.astype(self.dtype)
+
+
+def conv_params(
+  module: nn.Module, size: int, channels: int, features: int
+) -> tuple[jax.Array, jax.Array]:
+  """Declares `kernel` [size, size, channels, features] and `bias`."""
+  bound = (size * size * channels) ** -0.5
+
+  def bias_init(key, shape, dtype=jnp.float32):
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+  kernel = module.param("kernel", KERNEL_INIT, (size, size, channels, features))
+  return kernel, module.param("bias", bias_init, (features,))
+
+
+def conv2d(
+  x: jax.Array, kernel: jax.Array, bias: jax.Array, stride: int, padding: int
+) -> jax.Array:
+  """Convolves [N, H, W, C] in its own type with a [k, k, C, D] kernel."""
+  out = jax.lax.conv_general_dilated(
+    x,
+    kernel.astype(x.dtype),
+    (stride, stride),
+    [(padding, padding)] * 2,
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )
+  return out + _row(bias.astype(x.dtype), out.ndim)
+
+
+def _row(values: jax.Array, ndim: int) -> jax.Array:
+  """Gives [C] the leading axes that strict rank promotion asks for."""
+  return values.reshape((1,) * (ndim - 1) + values.shape)

@@ -1,0 +1,73 @@
+"""Sampling grids and the bilinear sampler."""
+
+import jax
+import jax.numpy as jnp
+
+from facerep_jax import errors
+
+
+def identity_grid_ndc(height: int, width: int) -> jax.Array:
+  """Builds the grid that samples every pixel at its own place.
+
+  The corners of the grid are the centres of the corner pixels.
+
+  Args:
+    height: Rows of the grid.
+    width: Columns of the grid.
+
+  Returns:
+    [height, width, 2] float32 in [-1, 1], x before y.
+  """
+  x = jnp.linspace(-1.0, 1.0, width, dtype=jnp.float32)
+  y = jnp.linspace(-1.0, 1.0, height, dtype=jnp.float32)
+  return jnp.stack(jnp.meshgrid(x, y), axis=-1)
+
+
+def bilinear_sample(
+  image: jax.Array, grid_ndc: jax.Array, *, align_corners: bool = True
+) -> jax.Array:
+  """Samples an image at the points of a grid; outside it is zero.
+
+  Differentiable in both arguments. Where a coordinate is a whole pixel, the
+  derivative is the one of the cell to its right (below).
+
+  Source: `torch.nn.functional.grid_sample`, mode bilinear, padding zeros.
+
+  Args:
+    image: [N, H, W, C] float.
+    grid_ndc: [N, h, w, 2] float, x before y. Coordinates are computed in
+      float32 at least, whatever the type of the image.
+    align_corners: Whether -1 and 1 are the centres of the border pixels, or
+      else their outer edges.
+
+  Returns:
+    [N, h, w, C] in the type of the image.
+
+  Raises:
+    InputError: A shape does not fit.
+  """
+  errors.check_shape("image", image, "N H W C", "Use NHWC.")
+  errors.check_shape("grid_ndc", grid_ndc, f"{image.shape[0]} h w 2")
+  num, height, width, channels = image.shape
+  grid_ndc = grid_ndc.astype(jnp.promote_types(grid_ndc.dtype, jnp.float32))
+  x = _to_px(grid_ndc[..., 0], width, align_corners)
+  y = _to_px(grid_ndc[..., 1], height, align_corners)
+  x0, y0 = jnp.floor(x), jnp.floor(y)
+  flat = image.reshape(num, height * width, channels)
+  out = jnp.zeros((*x.shape, channels), image.dtype)
+  for x_px in (x0, x0 + 1):
+    for y_px in (y0, y0 + 1):
+      weight = (1 - jnp.abs(x - x_px)) * (1 - jnp.abs(y - y_px))
+      inside = (x_px >= 0) & (x_px < width) & (y_px >= 0) & (y_px < height)
+      index = jnp.where(inside, y_px * width + x_px, 0).astype(jnp.int32)
+      weight = jnp.where(inside, weight, 0).astype(image.dtype)
+      pixels = jax.vmap(lambda rows, at: rows[at])(flat, index)
+      out += weight[..., None] * pixels
+  return out
+
+
+def _to_px(ndc: jax.Array, size: int, align_corners: bool) -> jax.Array:
+  """Maps [-1, 1] to pixels, 0 being the centre of the first one."""
+  if align_corners:
+    return (ndc + 1) * ((size - 1) / 2)
+  return (ndc + 1) * (size / 2) - 0.5

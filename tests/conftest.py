@@ -1,0 +1,31 @@
+"""Settings of the whole suite: eight CPU devices, strict promotion."""
+
+import os
+import pathlib
+
+_FLAG = "--xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax  # noqa: E402  (after the flags, which are read on import)
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+  """Folder of reference data beside the project; skips where it is absent."""
+  path = ROOT.parent / "shared"
+  if not path.is_dir():
+    pytest.skip(f"{path} is absent")
+  return path
+
+
+@pytest.fixture(scope="session")
+def golden() -> pathlib.Path:
+  """Folder of the small reference files of the project."""
+  return ROOT / "tests" / "golden"
