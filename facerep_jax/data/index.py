@@ -1,15 +1,18 @@
 """The index of a shard: where its records are, and whose track each holds."""
 
 import dataclasses
+import logging
 import os
 import zipfile
 from collections.abc import Sequence
 
 import numpy as np
-from absl import logging
+
 
 from facerep_jax import errors
 from facerep_jax.data import schema, tfrecord
+
+_log = logging.getLogger(__name__)
 
 VERSION = 1
 SUFFIX = ".index"
@@ -141,7 +144,7 @@ def load(
   stored = _load_stored(path)
   if stored is not None:
     return stored, 0
-  logging.info("%s: no index that fits; reading the file to make one.", path)
+  _log.info("%s: no index that fits; reading the file to make one.", path)
   index, num_bad = build(path, on_bad_record=on_bad_record)
   if not num_bad and os.access(os.path.dirname(path) or ".", os.W_OK):
     _store(path, index)

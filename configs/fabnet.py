@@ -1,0 +1,74 @@
+"""FAb-Net: --config=configs/fabnet.py, or configs/fabnet.py:PRESET.
+
+Presets:
+  paper: the published recipe with one source frame (the default).
+  sources: its second stage: three sources, masks, flow decoder frozen; give
+    --config.init_from=RUN, a run of `paper`.
+  small: 128 px, embeds with 8 MB of float16 weights.
+  demo: minutes on a laptop.
+"""
+
+import ml_collections
+
+from facerep_jax import configuration, errors
+
+PRESETS = ("paper", "sources", "small", "demo")
+
+
+def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
+  """Returns the settings of a preset.
+
+  Args:
+    preset: One of `PRESETS`.
+
+  Raises:
+    InputError: There is no such preset.
+  """
+  if preset not in PRESETS:
+    raise errors.InputError(
+      f"configs/fabnet.py: no preset {preset!r}; there are "
+      f"{', '.join(PRESETS)}."
+    )
+  config = configuration.base("fabnet", preset)
+  config.model = {
+    "size_px": 256,
+    "width": 32,
+    "embed_dim": 256,
+    "num_sources": 1,
+    "use_mask": False,
+    "align_corners": True,
+    "upsample_align_corners": False,
+    "frozen": (),
+  }
+  # 3,000 passes over the 4,278 training people of VoxCeleb2, 32 at a time.
+  config.steps = 401_000
+  if preset == "sources":
+    config.model.num_sources = 3
+    config.model.use_mask = True
+    config.model.frozen = ("flow_decoder",)
+  if preset == "small":
+    config.model.size_px = 128
+    config.steps = 100_000
+    config.synthetic.size_px = 192
+  if preset == "demo":
+    _make_demo(config)
+  return config
+
+
+def _make_demo(config):
+  config.model.size_px = 64
+  config.model.width = 16
+  config.model.embed_dim = 128
+  config.steps = 1500
+  config.optimizer = {
+    "name": "adam",
+    "learning_rate": 1e-3,
+    "momentum": 0.9,
+    "l2": 0.0,
+    "clip_norm": 0.0,
+  }
+  config.curriculum.patience = 1
+  config.data.sample_by = "chunk"
+  config.every = {"log": 50, "eval": 250, "save": 1, "pictures": 1}
+  config.synthetic.num_people = 200
+  config.synthetic.size_px = 96

@@ -1,0 +1,208 @@
+"""Defaults of every run, and the checks of a config."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import ml_collections
+
+from facerep_jax import curriculum, errors
+from facerep_jax.data import tracks, transforms
+
+# What may change between the parts of a run that was interrupted.
+_FREE = ("steps", "every", "keep", "data.path", "data.num_threads", "preset")
+
+
+def base(system: str, preset: str) -> ml_collections.ConfigDict:
+  """Returns the settings that every system shares, at their defaults.
+
+  Args:
+    system: Module in `facerep_jax.systems`.
+    preset: Name of the variant, for messages.
+
+  Returns:
+    A config without `model`, which the caller adds.
+  """
+  config = ml_collections.ConfigDict()
+  config.system = system
+  config.preset = preset
+  config.seed = 0
+  config.steps = 1_000  # Updates.
+  config.batch_size = 32  # Tracks in a global batch.
+  config.dtype = "float32"  # Compute type: float32 or bfloat16.
+  config.init_from = ""  # Run folder whose best weights to start from.
+  config.ema_decay = 0.0  # Of a moving average of the weights; 0: none.
+  config.keep = 3  # Checkpoints kept, beside the best.
+  config.optimizer = {
+    "name": "sgd",
+    "learning_rate": 1e-3,
+    "momentum": 0.9,
+    "l2": 0.0,
+    "clip_norm": 0.0,
+  }
+  config.curriculum = dataclasses.asdict(curriculum.Rule())
+  config.every = {
+    "log": 100,  # Steps.
+    "eval": 0,  # Steps; 0: once per epoch.
+    "save": 1,  # Evaluations.
+    "pictures": 1,  # Evaluations.
+  }
+  config.eval_samples = 0  # Per evaluation; 0: one per validation draw.
+  config.data = {
+    "path": "",  # Folder of face tracks; empty: synthetic ones.
+    "sample_by": "person",
+    "on_bad_record": "error",
+    "use_jitter": True,
+    "use_mirror": False,
+    "colour": 0.0,
+    "num_threads": 2,
+    "crop": dataclasses.asdict(transforms.Crop()),
+  }
+  config.synthetic = {  # Tracks made when data.path is empty.
+    "seed": 0,
+    "num_people": 1000,
+    "tracks_per_person": 2,
+    "num_frames": 16,
+    "size_px": 128,
+  }
+  return config
+
+
+def sampling(
+  config: ml_collections.ConfigDict, *, num_frames: int, size_px: int
+) -> tuple[tracks.Sampling, tracks.Sampling]:
+  """Builds the sampling rules of a config.
+
+  Args:
+    config: A run's config.
+    num_frames: T, frames of a sample.
+    size_px: Side of the frames.
+
+  Returns:
+    For training, and for evaluation: in order, middle crop, no augmentation.
+  """
+  data = config.data
+  common = {
+    "num_frames": num_frames,
+    "size_px": size_px,
+    "sample_by": data.sample_by,
+    "on_bad_record": data.on_bad_record,
+    "seed": config.seed,
+    "crop": transforms.Crop(**data.crop),
+  }
+  train = tracks.Sampling(
+    **common,
+    is_jittered=data.use_jitter,
+    use_mirror=data.use_mirror,
+    colour=data.colour,
+  )
+  evaluate = tracks.Sampling(
+    **common | {"seed": 0}, is_shuffled=False, is_jittered=False
+  )
+  return train, evaluate
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+  """Checks what can be checked without data or devices.
+
+  Args:
+    config: A run's config.
+
+  Raises:
+    InputError: A value is out of range; the line names it.
+  """
+  limits = (
+    ("steps", config.steps, 1),
+    ("batch_size", config.batch_size, 1),
+    ("keep", config.keep, 1),
+    ("every.log", config.every.log, 1),
+    ("every.eval", config.every.eval, 0),
+    ("every.save", config.every.save, 1),
+    ("every.pictures", config.every.pictures, 0),
+    ("eval_samples", config.eval_samples, 0),
+    ("data.num_threads", config.data.num_threads, 1),
+  )
+  for name, value, least in limits:
+    if value < least:
+      raise errors.InputError(
+        f"config.{name}: expected at least {least}, got {value}."
+      )
+  if config.dtype not in ("float32", "bfloat16"):
+    raise errors.InputError(
+      f"config.dtype: expected float32 or bfloat16, got {config.dtype!r}."
+    )
+  if not 0 <= config.ema_decay < 1:
+    raise errors.InputError(
+      f"config.ema_decay: expected 0 <= decay < 1, got {config.ema_decay}."
+    )
+  if not config.optimizer.learning_rate > 0:
+    raise errors.InputError(
+      "config.optimizer.learning_rate: expected more than 0, got "
+      f"{config.optimizer.learning_rate}."
+    )
+  rule = curriculum.Rule(**config.curriculum)
+  curriculum.band(rule, curriculum.State(), config.batch_size)
+
+
+def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
+  """Joins the names of nested settings with dots."""
+  flat = {}
+  for name, value in tree.items():
+    if isinstance(value, dict):
+      flat |= flatten(value, f"{prefix}{name}.")
+    else:
+      flat[prefix + name] = value
+  return flat
+
+
+def store(
+  config: ml_collections.ConfigDict, workdir: str | os.PathLike
+) -> None:
+  """Writes config.json of a run, or checks that the one there agrees.
+
+  Args:
+    config: The run's config.
+    workdir: Its folder.
+
+  Raises:
+    InputError: The folder belongs to a run with other settings.
+  """
+  path = pathlib.Path(workdir) / "config.json"
+  new = json.loads(config.to_json())
+  if path.exists():
+    old, fresh = flatten(json.loads(path.read_text())), flatten(new)
+    differing = [
+      f"{name} (there {old.get(name)!r}, here {fresh.get(name)!r})"
+      for name in sorted(old.keys() | fresh.keys())
+      if old.get(name) != fresh.get(name)
+      and not any(name == f or name.startswith(f + ".") for f in _FREE)
+    ]
+    if differing:
+      raise errors.InputError(
+        f"{workdir}: holds a run with other settings: {', '.join(differing)}. "
+        "Use the same settings, or another --workdir."
+      )
+  temporary = path.with_suffix(".tmp")
+  temporary.write_text(json.dumps(new, indent=2) + "\n")
+  os.replace(temporary, path)
+
+
+def load(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
+  """Reads config.json of a run.
+
+  Raises:
+    InputError: The folder holds no run.
+  """
+  path = pathlib.Path(workdir) / "config.json"
+  try:
+    return ml_collections.ConfigDict(json.loads(path.read_text()))
+  except FileNotFoundError as error:
+    raise errors.InputError(
+      f"{workdir}: expected the folder of a run, but it has no config.json. "
+      "Give the --workdir that training wrote."
+    ) from error
+  except json.JSONDecodeError as error:
+    raise errors.InputError(
+      f"{path}: is damaged ({error}). Restore it from a copy."
+    ) from error

@@ -1,0 +1,145 @@
+"""Cropping, resizing and augmentation of the frames of one track."""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image
+
+from facerep_jax import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+  """The square that a network sees of a track's frame.
+
+  All lengths are in units of a frame of `frame_px`, whatever its real size.
+  The defaults are FAb-Net's: a window of 190 px around (128, 103); training
+  takes squares of 170 to 189 px at random places in it, inference the middle
+  170 px.
+
+  Attributes:
+    frame_px: The frame's side, the unit of the others.
+    centre_x_px: Middle of the window.
+    centre_y_px: Middle of the window.
+    window_px: Side of the window in which training jitters.
+    min_side_px: Least side of a crop, and the side without jitter.
+    max_side_px: Greatest side of a crop.
+
+  Source: the authors' published data loader (resize to 256, pad 20, 80, 20,
+    30, centre crop 190, random crop); the padding never shows.
+  """
+
+  frame_px: int = 256
+  centre_x_px: int = 128
+  centre_y_px: int = 103
+  window_px: int = 190
+  min_side_px: int = 170
+  max_side_px: int = 189
+
+  def __post_init__(self):
+    half = self.window_px / 2
+    ends = (
+      self.centre_x_px - half,
+      self.centre_y_px - half,
+      self.frame_px - self.centre_x_px - half,
+      self.frame_px - self.centre_y_px - half,
+    )
+    sides = 0 < self.min_side_px <= self.max_side_px <= self.window_px
+    if min(ends) < 0 or not sides:
+      raise errors.InputError(
+        f"crop {dataclasses.asdict(self)}: expected a window inside the frame "
+        "and 0 < min_side_px <= max_side_px <= window_px."
+      )
+
+  def middle(self) -> tuple[float, float, float]:
+    """Returns left, top and side of the crop without jitter."""
+    half = self.min_side_px / 2
+    return (
+      self.centre_x_px - half,
+      self.centre_y_px - half,
+      float(self.min_side_px),
+    )
+
+  def jittered(
+    self, side_px: int, rng: np.random.Generator
+  ) -> tuple[float, float, float]:
+    """Draws a place for a crop of `side_px`: left, top and side."""
+    room = self.window_px - side_px
+    left, top = rng.integers(0, room + 1, 2)
+    half = self.window_px / 2
+    return (
+      self.centre_x_px - half + left,
+      self.centre_y_px - half + top,
+      float(side_px),
+    )
+
+
+def crop_and_resize(
+  image: np.ndarray,
+  square: tuple[float, float, float],
+  frame_px: int,
+  size_px: int,
+) -> np.ndarray:
+  """Cuts a square out of a frame and resizes it, in one resampling.
+
+  Args:
+    image: [h, w, 3] uint8, or float32 of any range.
+    square: Left, top and side, in units of a frame of `frame_px` on each side.
+    frame_px: The unit.
+    size_px: Side of the result in pixels.
+
+  Returns:
+    [size_px, size_px, 3], dtype of the image; bilinear, with antialiasing when
+    it shrinks.
+
+  Differs: the published loader resizes to 256 px, cuts, and resizes again;
+    one resampling is the same for frames of 256 px, and sharper for others.
+  """
+  height, width = image.shape[:2]
+  left, top, side = square
+  box = (
+    left * width / frame_px,
+    top * height / frame_px,
+    (left + side) * width / frame_px,
+    (top + side) * height / frame_px,
+  )
+  size = (size_px, size_px)
+  if image.dtype == np.uint8:
+    picture = Image.fromarray(image)
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box))
+  planes = [
+    Image.fromarray(np.ascontiguousarray(image[..., c], np.float32))
+    for c in range(image.shape[-1])
+  ]
+  resized = [p.resize(size, Image.Resampling.BILINEAR, box=box) for p in planes]
+  return np.stack([np.asarray(p) for p in resized], axis=-1)
+
+
+def mirror(frames: np.ndarray) -> np.ndarray:
+  """Mirrors frames [T, H, W, 3] left to right."""
+  return np.ascontiguousarray(frames[:, :, ::-1])
+
+
+def jitter_colour(
+  frames: np.ndarray, strength: float, rng: np.random.Generator
+) -> np.ndarray:
+  """Changes brightness, contrast and saturation, alike for all frames.
+
+  Args:
+    frames: [T, H, W, 3] uint8.
+    strength: Each factor is drawn from 1 - strength to 1 + strength.
+    rng: Where the three factors come from.
+
+  Returns:
+    [T, H, W, 3] uint8, rounded and limited to 0..255 as a camera would.
+  """
+  brightness, contrast, saturation = rng.uniform(
+    1 - strength, 1 + strength, 3
+  ).astype(np.float32)
+  luma = np.array([0.299, 0.587, 0.114], np.float32)
+  x = frames.astype(np.float32) * brightness
+  grey = x @ luma
+  x = (x - grey.mean()) * contrast + grey.mean()
+  grey = (x @ luma)[..., None]
+  x = (x - grey) * saturation + grey
+  return np.clip(np.rint(x), 0, 255).astype(np.uint8)

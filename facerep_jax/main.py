@@ -1,0 +1,94 @@
+"""Trains a system: python -m facerep_jax.main --config=configs/fabnet.py:demo.
+
+Any setting can be changed on the command line: --config.batch_size=64.
+"""
+
+import difflib
+import pathlib
+import re
+import runpy
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from facerep_jax import cli, configuration, errors
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Config file, with :PRESET; --config.key=value overrides."
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Folder of the run; runs/CONFIG-PRESET by default."
+)
+
+
+def main(arguments: list[str]) -> int:
+  """Trains, or goes on with, one run.
+
+  Args:
+    arguments: Of the command line, without the command.
+
+  Returns:
+    Exit code.
+
+  Raises:
+    InputError: A flag, a setting or the data does not fit.
+  """
+  config, workdir = _parse(arguments)
+  # After the flags are known to be right: these take seconds to import.
+  from facerep_jax import experiment
+
+  return experiment.run(config, workdir)
+
+
+def _parse(arguments):
+  if any(a in ("--help", "-h", "-help") for a in arguments):
+    print(__doc__.strip())
+    print(flags.FLAGS.module_help(sys.modules[__name__]))
+    raise SystemExit(0)
+  # Checked first, because the flag parser answers with tracebacks.
+  text = " ".join(arguments)
+  match = re.search(r"(?:^| )--?config[= ]([^\s:]+)(?::(\S*))?", text)
+  if match:
+    known = _load(match[1], match[2])
+    for name in re.findall(r"(?:^| )--?(config\.[^\s=]+)", text):
+      _check_known(name, known)
+  try:
+    rest = flags.FLAGS([sys.argv[0], *arguments])[1:]
+  except (flags.Error, TypeError, ValueError) as error:
+    raise errors.InputError(str(error)) from error
+  if rest:
+    raise errors.InputError(f"unexpected arguments: {' '.join(rest)}.")
+  config = _CONFIG.value
+  if config is None:
+    raise errors.InputError(
+      "--config is missing. Example: --config=configs/fabnet.py:demo"
+    )
+  default = f"runs/{pathlib.Path(match[1]).stem}-{config.preset}"
+  return config, pathlib.Path(_WORKDIR.value or default)
+
+
+def _load(path, preset):
+  """Runs a config file and returns the names of its settings."""
+  if not pathlib.Path(path).is_file():
+    raise errors.InputError(
+      f"--config={path}: no such file. Give the path of a config file, such as "
+      "configs/fabnet.py."
+    )
+  get_config = runpy.run_path(path).get("get_config")
+  if get_config is None:
+    raise errors.InputError(f"--config={path}: defines no get_config().")
+  config = get_config(*([] if preset is None else [preset]))
+  return ["config." + name for name in configuration.flatten(config.to_dict())]
+
+
+def _check_known(name, known):
+  if name in known:
+    return
+  close = difflib.get_close_matches(name, known, 1, 0.5)
+  hint = f"; did you mean --{close[0]}?" if close else ""
+  raise errors.InputError(f"--{name}: there is no such setting{hint}")
+
+
+if __name__ == "__main__":
+  sys.exit(cli.run(main))

@@ -1,0 +1,230 @@
+"""Setting up a run: data, devices, system, state."""
+
+import dataclasses
+import logging
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from facerep_jax import (
+  checkpoint,
+  configuration,
+  curriculum,
+  errors,
+  metrics,
+  optim,
+  sharding,
+  train_state,
+)
+from facerep_jax.data import tracks
+from facerep_jax.systems import base
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Run:
+  """What the loop works with; see `prepare`."""
+
+  config: ml_collections.ConfigDict
+  workdir: pathlib.Path
+  mesh: Mesh
+  system: base.System
+  frozen: Any
+  source: tracks.TrackSource
+  samples: tracks.Samples
+  eval_samples: tracks.Samples
+  num_eval_samples: int
+  eval_every: int
+  rule: curriculum.Rule
+  progress: curriculum.State
+  checkpoints: checkpoint.Checkpoints
+  writer: metrics.Writer
+  train_step: Callable
+  eval_step: Callable
+  picture_step: Callable
+  start: int
+
+
+def metric_names(
+  system: base.System, variables: base.Variables, batch_size: int
+) -> tuple[str, ...]:
+  """Asks a system for the names of its training metrics, without computing."""
+  shape = (batch_size, system.num_frames, system.size_px, system.size_px, 3)
+  batch = {"frames": jax.ShapeDtypeStruct(shape, np.uint8)}
+  out = jax.eval_shape(
+    system.loss_fn,
+    variables.params,
+    variables.frozen,
+    variables.model_state,
+    batch,
+    control_scalars(curriculum.Rule(), curriculum.State(), batch_size),
+    jax.eval_shape(lambda: jax.random.key(0)),
+  )
+  return tuple(sorted(out[1][1]))
+
+
+def control_scalars(
+  rule: curriculum.Rule, progress: curriculum.State, batch_size: int
+) -> dict[str, np.generic]:
+  """Turns the curriculum into the scalars that a step takes from the host."""
+  start, stop = curriculum.band(rule, progress, batch_size)
+  return {
+    "band_start": np.int32(start),
+    "band_stop": np.int32(stop),
+    "lr_scale": np.float32(curriculum.lr_scale(rule, progress)),
+  }
+
+
+def prepare(
+  config: ml_collections.ConfigDict,
+  workdir: str | os.PathLike,
+  data_path: str | os.PathLike,
+  devices: list[jax.Device] | None = None,
+) -> tuple[Run, train_state.TrainState]:
+  """Opens data, builds the system, and restores or initialises its state.
+
+  Args:
+    config: The run's config.
+    workdir: Its folder; made if it does not exist.
+    data_path: Folder of face tracks.
+    devices: Which to use; all by default.
+
+  Returns:
+    All that the loop needs.
+
+  Raises:
+    InputError: Config, data or the folder do not fit.
+  """
+  configuration.check(config)
+  mesh = sharding.make_mesh(devices)
+  sharding.check_batch_size(config.batch_size, mesh)
+  system = base.build(config)
+  source, samples, eval_samples = _open_data(config, system, data_path)
+  workdir = pathlib.Path(workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  configuration.store(config, workdir)
+
+  optimizer = optim.make(**config.optimizer)
+  abstract = jax.eval_shape(system.init, jax.random.key(0))
+  names = metric_names(system, abstract, config.batch_size)
+
+  def create(key):
+    return train_state.create(system, optimizer, names, config.ema_decay, key)
+
+  key = jax.random.key(config.seed)
+  state, frozen = sharding.jit_init(create, mesh)(key)
+  checkpoints = checkpoint.Checkpoints(workdir, config.keep)
+  rule = curriculum.Rule(**config.curriculum)
+  state, frozen, progress = _restore(
+    config, checkpoints, state, frozen, mesh, samples, source
+  )
+  checkpoints.save_frozen(frozen)
+  step = train_state.make_train_step(
+    system,
+    optimizer,
+    log_every=config.every.log,
+    ema_decay=config.ema_decay,
+  )
+  start = int(state.step)
+  run = Run(
+    config=config,
+    workdir=workdir,
+    mesh=mesh,
+    system=system,
+    frozen=frozen,
+    source=source,
+    samples=samples,
+    eval_samples=eval_samples,
+    num_eval_samples=config.eval_samples or eval_samples.epoch_size,
+    eval_every=config.every.eval or -(-samples.epoch_size // config.batch_size),
+    rule=rule,
+    progress=progress,
+    checkpoints=checkpoints,
+    writer=metrics.Writer(workdir, start),
+    train_step=sharding.jit_train_step(step, mesh),
+    eval_step=sharding.jit_on_batch(system.eval_fn, mesh),
+    picture_step=sharding.jit_on_batch(system.pictures, mesh),
+    start=start,
+  )
+  return run, state
+
+
+def _open_data(config, system, data_path):
+  train_rule, eval_rule = configuration.sampling(
+    config, num_frames=system.num_frames, size_px=system.size_px
+  )
+  on_bad = config.data.on_bad_record
+  source = tracks.TrackSource(data_path, "train", on_bad_record=on_bad)
+  held_out = tracks.TrackSource(data_path, "validation", on_bad_record=on_bad)
+  samples = tracks.Samples(source, train_rule)
+  _log.info(
+    "data: %s: %d train and %d validation chunks; an epoch is %d samples.",
+    data_path,
+    len(source),
+    len(held_out),
+    samples.epoch_size,
+  )
+  return source, samples, tracks.Samples(held_out, eval_rule)
+
+
+def _restore(config, checkpoints, state, frozen, mesh, samples, source):
+  """Goes on from the last checkpoint, or starts from other weights."""
+  latest = checkpoints.latest()
+  if latest is None:
+    if config.init_from:
+      return _init_from(config, state, frozen, mesh)
+    return state, frozen, curriculum.State()
+  state, meta = checkpoints.restore(latest, state, mesh)
+  if frozen:
+    variables = base.Variables(state.params, state.model_state, frozen)
+    frozen = checkpoints.restore_frozen(variables.frozen, mesh)
+  if meta["source"] != source.fingerprint():
+    raise errors.InputError(
+      "the training tracks are not those with which this run began (other "
+      "files or records). Give the same --config.data.path, or another "
+      "--workdir."
+    )
+  if meta["num_devices"] != mesh.devices.size:
+    _log.info(
+      "resumed on %d devices instead of %d: sums are taken in another order, "
+      "so that numbers agree but not to the last bit.",
+      mesh.devices.size,
+      meta["num_devices"],
+    )
+  _log.info("resumed from step %d.", latest)
+  return state, frozen, curriculum.State(**meta["curriculum"])
+
+
+def _init_from(config, state, frozen, mesh):
+  """Takes weights and curriculum from another run's best checkpoint."""
+  other = configuration.load(config.init_from)
+  wanted = state.params | frozen
+  abstract = base.Variables(wanted, state.model_state, {})
+  checkpoints = checkpoint.Checkpoints(config.init_from, other.keep)
+  step = checkpoints.best()
+  if step is None or other.model.get("frozen"):
+    raise errors.InputError(
+      f"config.init_from={config.init_from}: holds no checkpoint of a fully "
+      "trained model. Train it first."
+    )
+  variables, meta = checkpoints.restore_inference(
+    step, abstract, mesh, has_ema=bool(other.ema_decay)
+  )
+  _log.info("weights from %s, step %d.", config.init_from, step)
+  params = {name: variables.params[name] for name in state.params}
+  frozen = {name: variables.params[name] for name in frozen}
+  state = state.replace(
+    params=params,
+    model_state=variables.model_state,
+    # Buffers of its own: the step gives its argument's memory away.
+    ema=jax.tree.map(lambda x: x.copy(), params) if state.ema else {},
+  )
+  window = {name: meta["curriculum"][name] for name in ("num_moves",)}
+  return state, frozen, curriculum.State(**window)

@@ -1,0 +1,77 @@
+"""What the loop, the API and the benchmark know about a learning system."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+
+from facerep_jax import errors
+
+PyTree = Any
+NAMES = ("fabnet",)
+
+
+class Variables(NamedTuple):
+  """Arrays of a system.
+
+  Attributes:
+    params: What learns.
+    model_state: What training updates without gradients (running statistics).
+    frozen: Parameters that do not learn; an argument of every function.
+  """
+
+  params: PyTree
+  model_state: PyTree
+  frozen: PyTree
+
+
+class System(NamedTuple):
+  """A learning system: pure functions of arrays.
+
+  A batch is a dict: `frames` [B, T, H, W, 3] uint8, and in evaluation `weight`
+  [B] float32, 0 for rows that only fill a batch. `control` is a dict of
+  replicated scalars from the host.
+
+  Attributes:
+    init: key -> Variables.
+    loss_fn: (params, frozen, model_state, batch, control, key) -> loss,
+      (model_state, metrics): float32 scalars.
+    eval_fn: (variables, batch) -> {name: (sum, weight)}; `loss` is among them
+      and decides which checkpoint is best.
+    represent: (variables, images01 [N, H, W, 3], key) -> {name: [N, D]}.
+    pictures: (variables, batch) -> {column: [B, H, W, 3] float, [0, 1]}.
+    num_frames: T, frames that it needs of a track.
+    size_px: H = W of what it sees.
+  """
+
+  init: Callable[..., Variables]
+  loss_fn: Callable[..., tuple[jax.Array, tuple[PyTree, dict[str, jax.Array]]]]
+  eval_fn: Callable[..., dict[str, tuple[jax.Array, jax.Array]]]
+  represent: Callable[..., dict[str, jax.Array]]
+  pictures: Callable[..., dict[str, jax.Array]]
+  num_frames: int
+  size_px: int
+
+
+def build(config: ml_collections.ConfigDict) -> System:
+  """Builds the system that a config names.
+
+  Args:
+    config: A run's config; `config.model` becomes the keyword arguments of the
+      system's `make`.
+
+  Returns:
+    The system.
+
+  Raises:
+    InputError: There is no such system.
+  """
+  if config.system not in NAMES:
+    raise errors.InputError(
+      f"config.system: expected one of {', '.join(NAMES)}, got "
+      f"{config.system!r}."
+    )
+  module = importlib.import_module(f"facerep_jax.systems.{config.system}")
+  return module.make(dtype=config.dtype, **config.model)

@@ -1,0 +1,163 @@
+"""FAb-Net: learns a code of a face by warping one frame into another.
+
+Source: Wiles, Koepke, Zisserman, BMVC 2018 (arXiv 1808.06882), and the authors'
+published code.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from facerep_jax import errors, losses
+from facerep_jax.models import fabnet
+from facerep_jax.ops import colour
+from facerep_jax.systems import base
+
+
+def make(
+  *,
+  size_px: int,
+  width: int,
+  embed_dim: int,
+  num_sources: int,
+  use_mask: bool,
+  align_corners: bool,
+  upsample_align_corners: bool,
+  frozen: tuple[str, ...],
+  dtype: str,
+) -> base.System:
+  """Builds the system.
+
+  Args:
+    size_px: Side of the frames, a power of two from 32.
+    width: Channels of the first convolution.
+    embed_dim: D, length of the code.
+    num_sources: Frames from which the target is put together.
+    use_mask: Whether the mask decoder runs; several sources need it.
+    align_corners: Convention of the sampler.
+    upsample_align_corners: Convention of the decoders' upsampling.
+    frozen: Top-level parameter groups that do not learn, such as
+      ("flow_decoder",); their normalisation still uses batch statistics.
+    dtype: Compute type, "float32" or "bfloat16".
+
+  Returns:
+    The system. A sample's first frame is the target, the others are sources.
+
+  Raises:
+    InputError: A setting is out of range.
+  """
+  if num_sources < 1 or (num_sources > 1 and not use_mask):
+    raise errors.InputError(
+      f"config.model.num_sources={num_sources}, use_mask={use_mask}: expected "
+      "at least one source, and the mask when there are several."
+    )
+  net = fabnet.FabNet(
+    size=size_px,
+    width=width,
+    embed_dim=embed_dim,
+    align_corners=align_corners,
+    upsample_align_corners=upsample_align_corners,
+    dtype=jnp.dtype(dtype),
+  )
+
+  def warp(variables, frames, **kwargs):
+    return net.apply(
+      _collections(variables),
+      frames[:, 0],
+      frames[:, 1:],
+      use_mask=use_mask,
+      **kwargs,
+    )
+
+  return base.System(
+    init=lambda key: _init(net, num_sources, frozen, key),
+    loss_fn=lambda *args: _loss(warp, *args),
+    eval_fn=lambda *args: _evaluate(warp, *args),
+    represent=lambda *args: _represent(net, *args),
+    pictures=lambda *args: _pictures(warp, *args),
+    num_frames=num_sources + 1,
+    size_px=size_px,
+  )
+
+
+def _init(net, num_sources, frozen, key):
+  target = jnp.zeros((2, net.size, net.size, 3))
+  sources = jnp.zeros((2, num_sources, net.size, net.size, 3))
+  variables = net.init(key, target, sources, train=False)
+  params = variables["params"]
+  unknown = sorted(set(frozen) - set(params))
+  if unknown or set(frozen) == set(params):
+    raise errors.InputError(
+      f"config.model.frozen={tuple(frozen)}: expected some, not all, of "
+      f"{', '.join(sorted(params))}."
+    )
+  return base.Variables(
+    {name: params[name] for name in params if name not in frozen},
+    variables["batch_stats"],
+    {name: params[name] for name in frozen},
+  )
+
+
+def _collections(variables):
+  return {
+    "params": variables.params | variables.frozen,
+    "batch_stats": variables.model_state,
+  }
+
+
+def to_image01(frames: jax.Array) -> jax.Array:
+  """Converts uint8 frames to float32 in [0, 1]; no mean or deviation."""
+  return frames.astype(jnp.float32) / 255.0
+
+
+def _loss(warp, params, frozen, model_state, batch, control, key):
+  del key  # Nothing is drawn at random inside the network.
+  frames = to_image01(batch["frames"])
+  variables = base.Variables(params, model_state, frozen)
+  out, updated = warp(variables, frames, train=True, mutable=["batch_stats"])
+  per_example = losses.l1_per_example(out["image"], frames[:, 0])
+  loss = losses.band_mean(
+    per_example, control["band_start"], control["band_stop"]
+  )
+  metrics = {"loss": loss, "loss_all_ranks": jnp.mean(per_example)}
+  return loss, (updated["batch_stats"], metrics)
+
+
+def _evaluate(warp, variables, batch):
+  frames = to_image01(batch["frames"])
+  target, sources = frames[:, 0], frames[:, 1:]
+  out = warp(variables, frames, train=False)
+  warped = losses.l1_per_example(out["image"], target)
+  copied = losses.l1_per_example(sources[:, 0], target)
+  weight = batch["weight"]
+  total = jnp.sum(weight)
+  return {
+    "loss": (jnp.sum(warped * weight), total),
+    "loss_copy": (jnp.sum(copied * weight), total),
+    "share_better_than_copy": (jnp.sum((warped < copied) * weight), total),
+  }
+
+
+def _represent(net, variables, images01, key):
+  del key
+  code = net.apply(
+    _collections(variables), images01, train=False, method="encode"
+  )
+  return {"embedding": code.astype(jnp.float32)}
+
+
+def _pictures(warp, variables, batch):
+  frames = to_image01(batch["frames"])
+  target, sources = frames[:, 0], frames[:, 1:]
+  out = warp(variables, frames, train=False)
+  columns = {}
+  for s in range(sources.shape[1]):
+    columns[f"source {s + 1}"] = sources[:, s]
+  columns["target"] = target
+  columns["warped"] = out["image"]
+  for s in range(sources.shape[1]):
+    columns[f"flow {s + 1}"] = colour.flow_to_rgb(out["flow_ndc"][:, s])
+    if sources.shape[1] > 1:  # Of a single source the mask is 1.
+      mask = out["attention"][:, s, :, :, None]
+      columns[f"mask {s + 1}"] = jnp.repeat(mask, 3, axis=-1)
+  columns["error x 3"] = jnp.minimum(1.0, 3 * jnp.abs(out["image"] - target))
+  return columns

@@ -1,0 +1,261 @@
+"""The training loop, the same for every system."""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import logging
+import signal
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from facerep_jax import (
+  cli,
+  curriculum,
+  errors,
+  metrics,
+  pictures,
+  sharding,
+  train_state,
+)
+from facerep_jax import run as setup
+from facerep_jax.data import tracks
+
+_log = logging.getLogger(__name__)
+_NUM_PICTURE_ROWS = 8
+# Steps that the host may be ahead of the devices.
+_MAX_AHEAD = 2
+
+
+class NotFiniteError(errors.InputError):
+  """Training met a loss or gradient that is not finite."""
+
+
+def train(
+  run: setup.Run, state: train_state.TrainState
+) -> train_state.TrainState:
+  """Trains to `config.steps`, or until SIGTERM, and saves.
+
+  Args:
+    run: What `prepare` returned.
+    state: Likewise; its memory is given away.
+
+  Returns:
+    The last state.
+
+  Raises:
+    NotFiniteError: The loss is not finite; the last good checkpoint remains.
+  """
+  with _catch_sigterm() as is_told_to_stop:
+    try:
+      return _loop(run, state, is_told_to_stop)
+    finally:
+      run.checkpoints.wait()
+      run.writer.close()
+
+
+def _loop(run, state, is_told_to_stop):
+  config, step = run.config, run.start
+  batches = device_batches(run, step)
+  control = setup.control_scalars(run.rule, run.progress, config.batch_size)
+  pending, ahead = None, collections.deque()
+  clock = _Clock()
+  num_evals = step // run.eval_every
+  bar = cli.Progress(config.steps, "steps", "tracks", start=step)
+  with bar:
+    while step < config.steps and not is_told_to_stop():
+      with clock.step():
+        with clock.wait():
+          batch = next(batches)
+        state, window = run.train_step(state, run.frozen, batch, control)
+        step += 1
+        ahead.append(window)
+        if len(ahead) > _MAX_AHEAD:
+          jax.block_until_ready(ahead.popleft())
+      # Read one step late, so that the devices have work meanwhile.
+      if pending:
+        bar.note(_log_window(run, *pending))
+        pending = None
+      if step % config.every.log == 0:
+        pending = (step, window, clock.take(config.batch_size))
+      bar.advance(1, config.batch_size)
+      if step % run.eval_every == 0 or step == config.steps:
+        if pending:
+          bar.note(_log_window(run, *pending))
+          pending = None
+        _check_finite(run, step, window)
+        num_evals += 1
+        loss = _evaluate(run, state, step, num_evals)
+        run.progress = curriculum.update(run.rule, run.progress, loss)
+        control = setup.control_scalars(
+          run.rule, run.progress, config.batch_size
+        )
+        if num_evals % config.every.save == 0 or step == config.steps:
+          _save(run, step, state, loss)
+  if step < config.steps:
+    if pending:
+      _log_window(run, *pending)
+    if step > run.start:
+      _check_finite(run, step, window)
+      _save(run, step, state, None)
+    _log.info("stopped at step %d; the same command goes on from it.", step)
+  return state
+
+
+def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:
+  """Reads training batches ahead and sends them to the devices.
+
+  Args:
+    run: What `prepare` returned.
+    step: Updates applied so far; the batches are those that come after.
+
+  Yields:
+    `frames` [B, T, H, W, 3] uint8, split over the devices.
+  """
+  batches = tracks.train_batches(
+    run.samples,
+    batch_size=run.config.batch_size,
+    start=step * run.config.batch_size,
+    host=jax.process_index(),
+    num_hosts=jax.process_count(),
+    num_threads=run.config.data.num_threads,
+  )
+  sent = (
+    sharding.put_batch({"frames": batch["frames"]}, run.mesh)
+    for batch in batches
+  )
+  queue = collections.deque(itertools.islice(sent, _MAX_AHEAD))
+  while True:
+    yield queue.popleft()
+    queue.append(next(sent))
+
+
+def _log_window(run, step, window, timings):
+  values = _check_finite(run, step, window)
+  low, high = curriculum.window(run.rule, run.progress)
+  values |= {
+    "band_low": low,
+    "band_high": high,
+    "lr_scale": curriculum.lr_scale(run.rule, run.progress),
+    "bad_records": run.source.num_bad,
+  }
+  run.writer.write(step, "train", values | timings)
+  return f"loss {values['loss']:.4f}"
+
+
+def _check_finite(run, step, window):
+  """Fetches the means of a window; stops the run if one is not finite."""
+  values = {name: float(x) for name, x in window["means"].items()}
+  names = metrics.not_finite(values)
+  if names or int(window["first_bad"]) >= 0:
+    run.checkpoints.wait()
+    last = run.checkpoints.latest()
+    place = "none was saved yet" if last is None else f"step {last}"
+    raise NotFiniteError(
+      f"step {int(window['first_bad'])}: not finite: {', '.join(names)} (seen "
+      f"at step {step}). Last good checkpoint in {run.workdir}: {place}. Lower "
+      "config.optimizer.learning_rate or set config.optimizer.clip_norm, with "
+      "another --workdir."
+    )
+  return values
+
+
+def _evaluate(run, state, step, num_evals):
+  variables = train_state.inference_variables(state, run.frozen)
+  totals, first = None, None
+  for batch in tracks.eval_batches(
+    run.eval_samples,
+    batch_size=run.config.batch_size,
+    num_samples=run.num_eval_samples,
+    host=jax.process_index(),
+    num_hosts=jax.process_count(),
+    num_threads=run.config.data.num_threads,
+  ):
+    batch.pop("record")
+    batch = sharding.put_batch(batch, run.mesh)
+    sums = run.eval_step(variables, batch)
+    totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
+    first = batch if first is None else first
+  values = {
+    name: float(total) / float(weight)
+    for name, (total, weight) in totals.items()
+  }
+  names = metrics.not_finite(values)
+  if names:
+    raise NotFiniteError(
+      f"step {step}: not finite in validation: {', '.join(names)}. Lower "
+      "config.optimizer.learning_rate, with another --workdir."
+    )
+  run.writer.write(step, "validation", values)
+  every = run.config.every.pictures
+  is_last = step == run.config.steps
+  if every and (num_evals % every == 0 or is_last):
+    _save_pictures(run, variables, first, step)
+  return values["loss"]
+
+
+def _save_pictures(run, variables, batch, step):
+  columns = jax.device_get(run.picture_step(variables, batch))
+  if jax.process_index():
+    return
+  sheet = pictures.sheet(
+    {name: value[:_NUM_PICTURE_ROWS] for name, value in columns.items()}
+  )
+  pictures.save(run.workdir / "pictures" / f"step_{step:08d}.png", sheet)
+  run.writer.picture(step, "validation", sheet)
+
+
+def _save(run, step, state, loss):
+  meta = {
+    "curriculum": dataclasses.asdict(run.progress),
+    "data_position": step * run.config.batch_size,
+    "source": run.source.fingerprint(),
+    "num_devices": run.mesh.devices.size,
+  }
+  run.checkpoints.save(step, state, meta, loss)
+
+
+@contextlib.contextmanager
+def _catch_sigterm():
+  """Turns SIGTERM into a question that the loop asks between steps."""
+  told = []
+  before = signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+  try:
+    yield lambda: bool(told)
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+class _Clock:
+  """Time of training steps, and the part of it spent waiting for data."""
+
+  def __init__(self):
+    self._begin = time.perf_counter()
+    self._steps, self._step_s, self._wait_s = 0, 0.0, 0.0
+
+  @contextlib.contextmanager
+  def step(self):
+    start = time.perf_counter()
+    yield
+    self._step_s += time.perf_counter() - start
+    self._steps += 1
+
+  @contextlib.contextmanager
+  def wait(self):
+    start = time.perf_counter()
+    yield
+    self._wait_s += time.perf_counter() - start
+
+  def take(self, batch_size):
+    rate = self._steps / self._step_s
+    share = self._wait_s / self._step_s
+    self._steps, self._step_s, self._wait_s = 0, 0.0, 0.0
+    return {
+      "steps_per_second": rate,
+      "tracks_per_second": rate * batch_size,
+      "data_wait_share": share,
+      "seconds": time.perf_counter() - self._begin,
+    }
