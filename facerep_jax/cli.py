@@ -1,0 +1,110 @@
+"""What the commands share: one-line errors, exit codes, progress."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+import tqdm
+
+from facerep_jax import errors
+
+_LINE_EVERY_S = 15  # Between lines of progress where there is no terminal.
+
+
+class Parser(argparse.ArgumentParser):
+  """An argument parser whose complaints are `InputError`s."""
+
+  def error(self, message: str):
+    """Raises what argparse would print before exiting with code 2."""
+    raise errors.InputError(f"{message} (see --help)")
+
+
+def run(main: Callable[[list[str]], int | None]) -> int:
+  """Runs a command and turns its errors into an exit code.
+
+  Args:
+    main: Takes the arguments after the command's name, returns the exit code
+      or None for 0.
+
+  Returns:
+    Exit code: 1 after an `InputError`, of which one line is printed, 130 when
+    interrupted. Any other exception keeps its traceback.
+  """
+  logger = logging.getLogger("facerep_jax")
+  if not logger.handlers:
+    logger.addHandler(logging.StreamHandler())
+  logger.setLevel(logging.INFO)
+  logger.propagate = False
+  try:
+    return main(sys.argv[1:]) or 0
+  except errors.InputError as error:
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    return 1
+  except KeyboardInterrupt:
+    print("interrupted", file=sys.stderr)
+    return 130
+
+
+class Progress:
+  """Shows how far work is, its rate and the time left.
+
+  A bar on a terminal; elsewhere a line now and then. Use as a context manager.
+  """
+
+  def __init__(self, total: int, unit: str, item: str, start: int = 0):
+    """Starts.
+
+    Args:
+      total: Number of units to do.
+      unit: What a unit is called, such as "videos".
+      item: What is counted beside units, such as "frames".
+      start: Units that were done before.
+    """
+    self._total, self._unit, self._item = total, unit, item
+    self._units, self._items, self._from = start, 0, start
+    self._note = ""
+    self._start = self._last = time.monotonic()
+    self._bar = None
+    if sys.stderr.isatty():
+      self._bar = tqdm.tqdm(
+        total=total, unit=f" {unit}", file=sys.stderr, initial=start
+      )
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, value, traceback):
+    if self._bar is not None:
+      self._bar.close()
+
+  def note(self, text: str) -> None:
+    """Shows a text, such as the loss, until the next one."""
+    self._note = f", {text}"
+
+  def advance(self, units: int, items: int) -> None:
+    """Adds finished work."""
+    self._units += units
+    self._items += items
+    now = time.monotonic()
+    rate = self._items / max(now - self._start, 1e-9)
+    if self._bar is not None:
+      self._bar.set_postfix_str(
+        f"{self._items} {self._item}, {rate:.0f} {self._item}/s{self._note}",
+        refresh=False,
+      )
+      self._bar.update(units)
+    elif now - self._last > _LINE_EVERY_S or self._units == self._total:
+      self._last = now
+      print(self._line(now - self._start, rate), file=sys.stderr, flush=True)
+
+  def _line(self, elapsed_s, rate):
+    left_s = (
+      elapsed_s * (self._total - self._units) / max(self._units - self._from, 1)
+    )
+    return (
+      f"{self._units} of {self._total} {self._unit}, {self._items} "
+      f"{self._item}, {rate:.0f} {self._item}/s, {left_s:.0f} s left"
+      f"{self._note}"
+    )

@@ -1,0 +1,367 @@
+"""Makes a dataset of face tracks: parallel work, then shards and manifest."""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import json
+import logging
+import multiprocessing
+import os
+import re
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from facerep_jax import errors
+from facerep_jax.data import (
+  dataset_info,
+  extract,
+  index,
+  parts,
+  sources,
+  splits,
+  tfrecord,
+)
+
+FORMAT = 1  # Of manifest.json and of the parts.
+MANIFEST = "manifest.json"
+_OURS = re.compile(
+  rf"{dataset_info.NAME}-[a-z]+\.tfrecord-\d{{5}}-of-\d{{5}}(\.index)?(\.tmp)?"
+  r"|(manifest|dataset_info|features|metadata)\.json(\.tmp)?"
+)
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """How records become a dataset.
+
+  Attributes:
+    shares: Of people for training, validation and test.
+    seed: Of the split.
+    shard_bytes: Aimed-at size of a shard.
+  """
+
+  shares: tuple[float, float, float] = (70, 10, 20)
+  seed: int = 0
+  shard_bytes: int = 256 * 2**20
+
+
+def build(
+  units: list[sources.Unit],
+  output: str,
+  settings: extract.Settings,
+  plan: Plan,
+  *,
+  workers: int = 1,
+  overwrite: bool = False,
+  on_unit: Callable[[extract.Report], None] = lambda report: None,
+) -> dict[str, Any]:
+  """Makes the dataset of some units of work.
+
+  The result does not depend on the number of workers. A run that was killed
+  goes on where it was; one that is finished is left alone.
+
+  Args:
+    units: What to read; see `sources.collect`.
+    output: Folder of the dataset.
+    settings: How records are made.
+    plan: How they are split and stored.
+    workers: Processes; with 1, all is done in this one.
+    overwrite: Discard what `output` holds of an earlier run.
+    on_unit: Called with the report of each unit as it is done.
+
+  Returns:
+    The manifest.
+
+  Raises:
+    InputError: `output` holds something else, nothing was found, or a worker
+      died.
+  """
+  work = _work(units, settings, plan)
+  finished = _finished(output, work, overwrite)
+  if finished is not None:
+    return finished
+  extract.check_tools(units, settings)
+  _make_folder(output)
+  folder = parts.Folder(output, _part_settings(settings), overwrite)
+  try:
+    if overwrite:
+      _remove_ours(output)
+    made = _make_parts(units, settings, folder.path, workers, on_unit)
+    if not any(part.records for part in made):
+      folder.remove()
+      raise errors.InputError(_nothing_found(made))
+    manifest = _assemble(made, output, settings, plan) | {"work": work}
+    # Last: without it, readers refuse the folder.
+    parts.write_json(os.path.join(output, MANIFEST), manifest)
+    folder.remove()
+  finally:
+    folder.close()
+  return manifest
+
+
+def _part_settings(settings):
+  detector = settings.detector
+  if detector is not None:  # By content, wherever the file lies.
+    detector = hashlib.sha256(_read(detector)).hexdigest()
+  return dataclasses.asdict(settings) | {"format": FORMAT, "detector": detector}
+
+
+def _read(path):
+  try:
+    with open(path, "rb") as file:
+      return file.read()
+  except OSError as error:
+    raise errors.InputError(
+      f"detector model {path}: cannot be read ({error.strerror})."
+    ) from error
+
+
+def _work(units, settings, plan):
+  """Returns a fingerprint of what is to be done."""
+  what = [_part_settings(settings), dataclasses.asdict(plan)]
+  what.append([unit.key() for unit in units])
+  text = json.dumps(what, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _finished(output, work, overwrite):
+  """Returns the manifest of a finished dataset of the same work, or None."""
+  path = os.path.join(output, MANIFEST)
+  if overwrite or not os.path.exists(path):
+    return None
+  try:
+    with open(path, encoding="utf-8") as file:
+      manifest = json.load(file)
+  except ValueError as error:
+    raise errors.InputError(
+      f"{path}: not a manifest of face tracks ({error}); choose another "
+      "--output, or pass --overwrite."
+    ) from error
+  if manifest.get("work") != work:
+    raise errors.InputError(
+      f"{output}: holds a finished dataset of other sources or options; choose "
+      "another --output, or pass --overwrite to replace it."
+    )
+  _log.info("%s: finished earlier from the same sources; left as is.", output)
+  return manifest
+
+
+def _make_folder(output):
+  try:
+    os.makedirs(output, exist_ok=True)
+  except OSError as error:
+    raise errors.InputError(
+      f"{output}: cannot make this folder ({error.strerror})."
+    ) from error
+  if not os.access(output, os.W_OK):
+    raise errors.InputError(f"{output}: no permission to write there.")
+
+
+def _remove_ours(output):
+  # The manifest first: what is left meanwhile is not a dataset.
+  for name in sorted(os.listdir(output), key=lambda name: name != MANIFEST):
+    if _OURS.fullmatch(name):
+      os.unlink(os.path.join(output, name))
+
+
+def _make_parts(units, settings, folder, workers, on_unit):
+  """Returns the parts in the order of the units."""
+  workers = min(workers, len(units))
+  if workers <= 1:
+    made = []
+    with _one_thread():
+      for unit in units:
+        made.append(parts.make(unit, settings, folder))
+        on_unit(extract.Report(**made[-1].report))
+    return made
+  pool = concurrent.futures.ProcessPoolExecutor(
+    workers, multiprocessing.get_context("spawn"), _start_worker
+  )
+  try:
+    futures = [pool.submit(parts.make, x, settings, folder) for x in units]
+    for future in concurrent.futures.as_completed(futures):
+      on_unit(extract.Report(**future.result().report))
+    return [future.result() for future in futures]
+  except concurrent.futures.process.BrokenProcessPool as error:
+    raise errors.InputError(
+      "a worker process died, perhaps for lack of memory; run the same command "
+      "again to go on from here, with fewer --workers."
+    ) from error
+  finally:
+    pool.shutdown(cancel_futures=True)
+
+
+def _start_worker():
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent sees to it.
+  _set_threads(1)
+
+
+@contextlib.contextmanager
+def _one_thread():
+  """Keeps OpenCV to one thread: with more, the order of hits varies."""
+  before = _set_threads(1)
+  try:
+    yield
+  finally:
+    _set_threads(before)
+
+
+def _set_threads(count):
+  """Sets OpenCV's threads if it is there; returns how many there were."""
+  try:
+    import cv2
+  except ModuleNotFoundError:
+    return count
+  before = cv2.getNumThreads()
+  cv2.setNumThreads(count)
+  return before
+
+
+def _nothing_found(made):
+  reports = [extract.Report(**part.report) for part in made]
+  reasons = {}
+  for report in reports:
+    if report.problem:
+      reasons[report.problem] = reasons.get(report.problem, 0) + 1
+    for reason, entry in report.skipped.items():
+      reasons[reason] = reasons.get(reason, 0) + entry["count"]
+  text = ", ".join(f"{count} x {reason}" for reason, count in reasons.items())
+  places = ", ".join(dict.fromkeys(report.source for report in reports))
+  return f"{places}: not one usable track ({text[:400]}); nothing was written."
+
+
+def _assemble(made, output, settings, plan):
+  """Writes shards, indexes and metadata; returns the manifest."""
+  records = [record for part in made for record in part.records]
+  split_of, by_person = splits.assign(
+    (record[:3] for record in records), plan.shares, plan.seed
+  )
+  if not by_person:
+    people = len({record[0] for record in records})
+    _log.info(
+      "%d person(s): fewer than %d, so the split is by track, not by person.",
+      people,
+      splits.MIN_PEOPLE,
+    )
+  shards, digest = {}, hashlib.sha256()
+  for split in splits.NAMES:
+    sizes = _write_split(made, split, split_of, output, plan, digest)
+    if sizes:
+      shards[split] = sizes
+  labels = _common_labels(made, len(records))
+  dataset_info.write(
+    output, settings.size_px, labels, shards, "Face tracks, in chunks."
+  )
+  return {
+    "format": FORMAT,
+    "settings": dataclasses.asdict(settings),
+    "plan": dataclasses.asdict(plan),
+    "split_by": "person" if by_person else "track",
+    "splits": _count_splits(records, split_of, shards),
+    "labels": labels,
+    "sources": _sum_reports(made),
+    "videos": [part.report for part in made],
+    "fingerprint": digest.hexdigest(),
+  }
+
+
+def _common_labels(made, count):
+  """Returns the labels that every record has."""
+  total = {}
+  for part in made:
+    for name, number in part.labels.items():
+      total[name] = total.get(name, 0) + number
+  return sorted(name for name, number in total.items() if number == count)
+
+
+def _write_split(made, split, split_of, output, plan, digest):
+  """Writes the shards of a split; returns records and bytes of each."""
+  chosen = [
+    [split_of[record[:3]] == split for record in part.records] for part in made
+  ]
+  lengths = [
+    record[4]
+    for part, flags in zip(made, chosen)
+    for record, flag in zip(part.records, flags)
+    if flag
+  ]
+  if not lengths:
+    return []
+  counts = _plan_shards(lengths, plan.shard_bytes)
+  stream = _records(made, chosen)
+  sizes = []
+  for number, count in enumerate(counts):
+    name = dataset_info.shard_name(split, number, len(counts))
+    path = os.path.join(output, name)
+    num_bytes = 0
+    with tfrecord.Writer(path) as writer:
+      for record in itertools.islice(stream, count):
+        writer.write(record)
+        digest.update(record)
+        num_bytes += len(record)
+    index.write(path)
+    sizes.append((count, num_bytes))
+  return sizes
+
+
+def _plan_shards(lengths, shard_bytes):
+  """Returns how many records go to each shard, in order."""
+  ends = list(itertools.accumulate(lengths))
+  aim = -(-ends[-1] // shard_bytes)
+  numbers = [
+    (end - length) * aim // ends[-1] for end, length in zip(ends, lengths)
+  ]
+  return list(collections.Counter(numbers).values())
+
+
+def _records(made, chosen):
+  for part, flags in zip(made, chosen):
+    if any(flags):
+      for record, flag in zip(tfrecord.read_records(part.path), flags):
+        if flag:
+          yield record
+
+
+def _count_splits(records, split_of, shards):
+  out = {}
+  for split, sizes in shards.items():
+    own = [record for record in records if split_of[record[:3]] == split]
+    out[split] = {
+      "people": len({record[0] for record in own}),
+      "tracks": len({record[:3] for record in own}),
+      "records": len(own),
+      "frames": sum(record[3] for record in own),
+      "bytes": sum(record[4] for record in own),
+      "shards": [
+        dataset_info.shard_name(split, i, len(sizes)) for i in range(len(sizes))
+      ],
+    }
+  return out
+
+
+def _sum_reports(made):
+  """Adds up the reports of each source."""
+  out = {}
+  for part in made:
+    report = part.report
+    total = out.setdefault(
+      report["source"],
+      {"kind": report["kind"], "units": 0, "skipped": {}, "problems": {}},
+    )
+    total["units"] += 1
+    for name, value in report.items():
+      if name.startswith("num_"):
+        total[name] = total.get(name, 0) + value
+    for reason, entry in report["skipped"].items():
+      skipped = total["skipped"]
+      skipped[reason] = skipped.get(reason, 0) + entry["count"]
+    if report["problem"]:
+      # Without the name of the file, which `videos` tells.
+      problem = report["problem"].split(": ", 1)[-1]
+      total["problems"][problem] = total["problems"].get(problem, 0) + 1
+  return out

@@ -1,0 +1,139 @@
+"""Cuts the square around a face, the same way in training and in use."""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from facerep_jax import errors
+
+SCALE = 1.6  # Side of the crop over the longer side of the detector's box.
+
+
+def square_box(box_px: np.ndarray, scale: float = SCALE) -> np.ndarray:
+  """Widens a face box to the square that is cut out.
+
+  Args:
+    box_px: [4] x0, y0, x1, y1 of the face.
+    scale: Side of the square over the longer side of the box.
+
+  Returns:
+    float64 [4], the square about the same centre; may reach over the image.
+  """
+  x0, y0, x1, y1 = np.asarray(box_px, np.float64)
+  half = 0.5 * scale * max(x1 - x0, y1 - y0)
+  x, y = (x0 + x1) / 2, (y0 + y1) / 2
+  return np.array([x - half, y - half, x + half, y + half])
+
+
+def crop_box(
+  image: np.ndarray, box_px: np.ndarray, size_px: int, scale: float = SCALE
+) -> np.ndarray:
+  """Cuts the square around a face box and resizes it.
+
+  Outside of the image, the nearest pixel of its border is repeated. The square
+  is not rounded to whole pixels, so a slow move of the box does not jitter.
+
+  Args:
+    image: uint8 [H, W, 3] RGB.
+    box_px: [4] x0, y0, x1, y1 of the face, in pixels of `image`.
+    size_px: Side of the result.
+    scale: Side of the square over the longer side of the box.
+
+  Returns:
+    uint8 [size_px, size_px, 3].
+
+  Raises:
+    InputError: The box is empty, not finite, or does not touch the image.
+  """
+  errors.check_shape("image", image, "H W 3")
+  height, width = image.shape[:2]
+  square = square_box(box_px, scale)
+  x0, y0, x1, y1 = square
+  if not (np.isfinite(square).all() and x1 > x0 and y1 > y0):
+    raise errors.InputError(
+      f"face box {np.asarray(box_px).tolist()}: expected x0 < x1 and y0 < y1."
+    )
+  if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+    raise errors.InputError(
+      f"face box {np.asarray(box_px).tolist()} lies outside of the image of "
+      f"{width} x {height} px."
+    )
+  # Two pixels of margin, for the filter to look at.
+  left, top = int(np.floor(x0)) - 2, int(np.floor(y0)) - 2
+  right, bottom = int(np.ceil(x1)) + 2, int(np.ceil(y1)) + 2
+  rows = np.clip(np.arange(top, bottom), 0, height - 1)
+  columns = np.clip(np.arange(left, right), 0, width - 1)
+  patch = Image.fromarray(image[rows[:, None], columns])
+  part = (x0 - left, y0 - top, x1 - left, y1 - top)
+  return np.asarray(
+    patch.resize((size_px, size_px), Image.Resampling.BICUBIC, box=part)
+  )
+
+
+def whole_image(image: np.ndarray, size_px: int) -> np.ndarray:
+  """Cuts the largest central square and resizes it.
+
+  Args:
+    image: uint8 [H, W, 3] RGB.
+    size_px: Side of the result.
+
+  Returns:
+    uint8 [size_px, size_px, 3]; the pixels of `image` where it has that size.
+  """
+  errors.check_shape("image", image, "H W 3")
+  height, width = image.shape[:2]
+  side = min(height, width)
+  x0, y0 = (width - side) / 2, (height - side) / 2
+  return np.asarray(
+    Image.fromarray(image).resize(
+      (size_px, size_px),
+      Image.Resampling.BICUBIC,
+      box=(x0, y0, x0 + side, y0 + side),
+    )
+  )
+
+
+def main_face(faces: np.ndarray, width: int, height: int) -> np.ndarray | None:
+  """Picks the face that a picture is most likely of.
+
+  Args:
+    faces: [N, 5] x0, y0, x1, y1, score, as detectors return.
+    width: Width of the image in pixels.
+    height: Height of the image in pixels.
+
+  Returns:
+    [4] box of the face with the largest area, weighted by exp(-2 d^2) with d
+    its distance from the centre of the image in half diagonals; None for N = 0.
+  """
+  if not len(faces):
+    return None
+  x0, y0, x1, y1 = faces[:, :4].T
+  dx, dy = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
+  distance_sq = (dx**2 + dy**2) / ((width**2 + height**2) / 4)
+  weight = (x1 - x0) * (y1 - y0) * np.exp(-2 * distance_sq)
+  return faces[np.argmax(weight), :4]
+
+
+def find_and_crop(
+  image: np.ndarray,
+  detector: Callable[[np.ndarray], np.ndarray],
+  size_px: int,
+  scale: float = SCALE,
+) -> tuple[np.ndarray, str]:
+  """Cuts out the main face of an image, or the whole image without one.
+
+  Args:
+    image: uint8 [H, W, 3] RGB.
+    detector: Maps an image to [N, 5] faces; see `detect.make_detector`.
+    size_px: Side of the result.
+    scale: Side of the square over the longer side of the face box.
+
+  Returns:
+    uint8 [size_px, size_px, 3], and "face" or "whole".
+  """
+  errors.check_shape("image", image, "H W 3")
+  box_px = main_face(detector(image), image.shape[1], image.shape[0])
+  if box_px is None:
+    return whole_image(image, size_px), "whole"
+  return crop_box(image, box_px, size_px, scale), "face"

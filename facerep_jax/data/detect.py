@@ -1,0 +1,173 @@
+"""Face detectors: OpenCV's Haar cascades, or a model file of the user's."""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from facerep_jax import errors
+
+# Maps uint8 [H, W, 3] RGB to float32 [N, 5]: x0, y0, x1, y1 in pixels and a
+# score, best first.
+Detector = Callable[[np.ndarray], np.ndarray]
+
+MAX_SIDE_PX = 640  # Detection runs on an image reduced to this.
+MIN_FACE = 0.1  # Of the shorter side of the image; smaller faces are not found.
+_FRONTAL = "haarcascade_frontalface_alt2.xml"
+_PROFILE = "haarcascade_profileface.xml"
+_FRONTAL_NEIGHBOURS = 4
+_PROFILE_NEIGHBOURS = 6  # The profile cascade errs more often.
+_MODEL_SCORE = 0.6
+_OVERLAP = 0.5  # Of the smaller box; above, the weaker face is dropped.
+
+
+def make_detector(model: str | None = None) -> Detector:
+  """Makes the face detector.
+
+  Args:
+    model: A model file for `cv2.FaceDetectorYN` (.onnx); None for the cascades
+      that come with OpenCV 4.
+
+  Returns:
+    A function from uint8 [H, W, 3] RGB to float32 [N, 5]: x0, y0, x1, y1 in
+    pixels of the image and a score (not comparable between detectors), best
+    first.
+
+  Raises:
+    InputError: OpenCV is missing or without what is needed, or the model
+      cannot be read.
+  """
+  cv2 = errors.require("cv2", "video", "finding faces")
+  return _Haar(cv2) if model is None else _Model(cv2, model)
+
+
+def describe(model: str | None) -> str:
+  """Names the detector that `make_detector` makes, for reports."""
+  return "haar" if model is None else os.path.basename(model)
+
+
+def suppress(faces: np.ndarray) -> np.ndarray:
+  """Drops faces that mostly cover a better one.
+
+  Args:
+    faces: [N, 5] x0, y0, x1, y1, score.
+
+  Returns:
+    [M, 5], best score first; of two boxes whose intersection is over half of
+    the smaller one, only the better.
+  """
+  kept = []
+  for face in faces[np.argsort(-faces[:, 4], kind="stable")]:
+    if all(_overlap(face, other) <= _OVERLAP for other in kept):
+      kept.append(face)
+  return np.array(kept, np.float32).reshape(-1, 5)
+
+
+def _overlap(a, b):
+  """Returns intersection over the smaller area."""
+  width = min(a[2], b[2]) - max(a[0], b[0])
+  height = min(a[3], b[3]) - max(a[1], b[1])
+  if width <= 0 or height <= 0:
+    return 0.0
+  return width * height / min(_area(a), _area(b))
+
+
+def _area(box):
+  return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _reduced(cv2, image):
+  """Returns the image reduced to MAX_SIDE_PX, and the scale."""
+  height, width = image.shape[:2]
+  scale = min(1.0, MAX_SIDE_PX / max(height, width))
+  if scale == 1.0:
+    return image, 1.0
+  size = (max(1, round(width * scale)), max(1, round(height * scale)))
+  return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
+
+
+class _Haar:
+  """Frontal faces; where there are none, profiles to either side."""
+
+  def __init__(self, cv2):
+    self._cv2 = cv2
+    folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
+    if folder is None or not hasattr(cv2, "CascadeClassifier"):
+      raise errors.InputError(
+        f"OpenCV {cv2.__version__} comes without the Haar face cascades "
+        '(OpenCV 5 dropped them): pip install "opencv-python-headless<5", or '
+        "pass a model file for cv2.FaceDetectorYN (--detector=MODEL.onnx)."
+      )
+    self._frontal = self._load(os.path.join(folder, _FRONTAL))
+    self._profile = self._load(os.path.join(folder, _PROFILE))
+
+  def _load(self, path):
+    cascade = self._cv2.CascadeClassifier(path)
+    if cascade.empty():
+      raise errors.InputError(
+        f"{path}: the face cascade of OpenCV {self._cv2.__version__} is "
+        'missing or damaged: pip install --force-reinstall "opencv-python-'
+        'headless<5", or pass --detector=MODEL.onnx.'
+      )
+    return cascade
+
+  def __call__(self, image):
+    errors.check_shape("image", image, "H W 3")
+    cv2 = self._cv2
+    small, scale = _reduced(cv2, image)
+    grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+    faces = self._find(self._frontal, grey, _FRONTAL_NEIGHBOURS)
+    if not len(faces):
+      mirrored = self._find(self._profile, grey[:, ::-1], _PROFILE_NEIGHBOURS)
+      mirrored[:, [0, 2]] = grey.shape[1] - mirrored[:, [2, 0]]
+      faces = np.concatenate(
+        [self._find(self._profile, grey, _PROFILE_NEIGHBOURS), mirrored]
+      )
+    faces[:, :4] /= scale
+    return suppress(faces)
+
+  def _find(self, cascade, grey, neighbours):
+    side = max(20, int(MIN_FACE * min(grey.shape)))
+    boxes, hits = cascade.detectMultiScale2(
+      np.ascontiguousarray(grey), 1.1, neighbours, minSize=(side, side)
+    )
+    faces = np.zeros((len(boxes), 5), np.float32)
+    for face, (x, y, width, height), hit in zip(faces, boxes, hits):
+      face[:] = x, y, x + width, y + height, hit
+    return faces
+
+
+class _Model:
+  """A model file run by `cv2.FaceDetectorYN`."""
+
+  def __init__(self, cv2, path):
+    self._cv2, self._path = cv2, path
+    if not os.path.isfile(path):
+      raise errors.InputError(
+        f"detector model {path}: no such file; expected an .onnx model for "
+        "cv2.FaceDetectorYN."
+      )
+    try:
+      self._net = cv2.FaceDetectorYN.create(path, "", (320, 320), _MODEL_SCORE)
+    except cv2.error as error:
+      raise self._unusable() from error
+
+  def _unusable(self):
+    return errors.InputError(
+      f"detector model {self._path}: OpenCV {self._cv2.__version__} cannot "
+      "use it; expected an .onnx model for cv2.FaceDetectorYN, such as YuNet."
+    )
+
+  def __call__(self, image):
+    errors.check_shape("image", image, "H W 3")
+    cv2 = self._cv2
+    small, scale = _reduced(cv2, image)
+    self._net.setInputSize((small.shape[1], small.shape[0]))
+    try:
+      found = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
+    except cv2.error as error:
+      raise self._unusable() from error
+    if found is None:
+      return np.zeros((0, 5), np.float32)
+    x, y, width, height = found[:, :4].T / scale
+    return suppress(np.stack([x, y, x + width, y + height, found[:, -1]], 1))

@@ -1,0 +1,402 @@
+"""Reads one unit of work and cuts the face tracks out of it."""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from facerep_jax.data import (
+  crop,
+  detect,
+  follow,
+  images,
+  schema,
+  sources,
+  video,
+)
+
+# Faces are looked for at least this often, however few frames are kept: links
+# between frames need the face to have moved by less than its size.
+MIN_DETECT_FPS = 5.0
+MIN_KEPT = 2  # Frames; learning compares frames of a track.
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What shapes the records, apart from the sources.
+
+  Attributes:
+    size_px: Side of the stored frames.
+    fps: Frames kept per second of video.
+    chunk: Most frames a record.
+    quality: Of JPEG encoding, 1 to 100.
+    detector: Model file, None for OpenCV's cascades.
+    find_faces: Find and crop the face in frames and images too, which
+      otherwise count as cropped.
+    seed: Of synthetic tracks.
+    num_people: Of a synthetic source.
+    tracks_per_person: Of a synthetic source.
+    num_frames: Of a synthetic track.
+  """
+
+  size_px: int = 256
+  fps: float = 6.0
+  chunk: int = 16
+  quality: int = 95
+  detector: str | None = None
+  find_faces: bool = False
+  seed: int = 0
+  num_people: int = 16
+  tracks_per_person: int = 4
+  num_frames: int = 16
+
+
+@dataclasses.dataclass
+class Report:
+  """What happened to one video, folder of tracks, or block of images.
+
+  Attributes:
+    kind: Layout of the source.
+    source: The path that the user gave.
+    person: Of the video or folder; the first one of a block.
+    name: Of the video; the first one of a block.
+    path: File or folder; the first one of a block.
+    num_read: Frames of the video or image files seen.
+    num_decoded: Those that decoded.
+    num_kept: Those looked at for the dataset (at `fps` for a video).
+    num_detected: Kept frames in which the face was detected.
+    num_interpolated: Kept frames in which it was followed only.
+    num_tracks: Tracks stored.
+    num_stored: Frames stored; a kept frame counts once per face.
+    num_cuts: Changes of scene.
+    num_resized: Frames or crops stored at another size than they had.
+    num_enlarged: Those that were smaller than the stored size.
+    num_squared: Images that lost their ends to become square.
+    skipped: By reason: how many, and the first example.
+    problem: Why nothing came of it; "" otherwise.
+  """
+
+  kind: str
+  source: str
+  person: str
+  name: str
+  path: str
+  num_read: int = 0
+  num_decoded: int = 0
+  num_kept: int = 0
+  num_detected: int = 0
+  num_interpolated: int = 0
+  num_tracks: int = 0
+  num_stored: int = 0
+  num_cuts: int = 0
+  num_resized: int = 0
+  num_enlarged: int = 0
+  num_squared: int = 0
+  skipped: dict[str, dict] = dataclasses.field(default_factory=dict)
+  problem: str = ""
+
+  def skip(self, reason: str, example: str, count: int = 1) -> None:
+    """Counts what could not be used."""
+    entry = self.skipped.setdefault(reason, {"count": 0, "first": example})
+    entry["count"] += count
+
+
+def new_report(unit: sources.Unit) -> Report:
+  """Starts the report on a unit."""
+  first = unit.entries[0]
+  return Report(unit.kind, unit.source, first.person, first.video, first.path)
+
+
+def extract(
+  unit: sources.Unit, settings: Settings, report: Report
+) -> Iterator[schema.Track]:
+  """Cuts the tracks out of a unit.
+
+  Args:
+    unit: What to read.
+    settings: How.
+    report: Filled in on the way.
+
+  Yields:
+    Chunks of tracks in a fixed order; those of one track in order of time.
+
+  Raises:
+    InputError: A detector is needed and not to be had. Damaged files raise
+      nothing: they are in the report.
+  """
+  for entry in unit.entries:
+    if unit.kind == "videos":
+      yield from _video(entry, settings, report)
+    elif unit.kind == "synthetic":
+      yield from _synthetic(entry, settings, report)
+    else:
+      yield from _pictures(unit.kind, entry, settings, report)
+  if not report.problem and not report.num_tracks:
+    report.problem = "no track found"
+
+
+def check_tools(units: list[sources.Unit], settings: Settings) -> None:
+  """Checks that what the units need is installed, before work starts.
+
+  Raises:
+    InputError: No video reader, no detector, or a model that cannot be read.
+  """
+  kinds = {unit.kind for unit in units}
+  if "videos" in kinds:
+    video.default_reader()
+  if "videos" in kinds or (settings.find_faces and kinds - {"synthetic"}):
+    _detector(settings.detector)
+
+
+def chunk_bounds(count: int, chunk: int) -> list[tuple[int, int]]:
+  """Cuts a track into records of nearly the same length.
+
+  Args:
+    count: Frames of the track.
+    chunk: Most frames a record.
+
+  Returns:
+    Start and end of each record; lengths differ by one at most, so that no
+    record is left with a single frame to compare to nothing.
+  """
+  parts = math.ceil(count / chunk)
+  edges = [count * i // parts for i in range(parts + 1)]
+  return list(itertools.pairwise(edges))
+
+
+def split_track(track: schema.Track, chunk: int) -> Iterator[schema.Track]:
+  """Yields the chunks of a whole track; see `chunk_bounds`."""
+  bounds = chunk_bounds(len(track.frames), chunk)
+  for number, (start, stop) in enumerate(bounds):
+    yield dataclasses.replace(
+      track,
+      chunk=number,
+      frames=track.frames[start:stop],
+      frame_index=track.frame_index[start:stop],
+      labels={k: v[start:stop] for k, v in track.labels.items()},
+    )
+
+
+def _synthetic(entry, settings, report):
+  # Real data needs none of it.
+  from facerep_jax.data.synthetic import generator
+
+  track = generator.make_track(
+    generator.Settings(
+      seed=settings.seed,
+      num_people=settings.num_people,
+      tracks_per_person=settings.tracks_per_person,
+      num_frames=settings.num_frames,
+      size_px=settings.size_px,
+    ),
+    *entry.numbers,
+  )
+  count = len(track.frames)
+  report.num_read += count
+  report.num_decoded += count
+  report.num_kept += count
+  report.num_stored += count
+  report.num_tracks += 1
+  yield from split_track(track, settings.chunk)
+
+
+@functools.lru_cache(maxsize=1)
+def _detector(model):
+  return detect.make_detector(model)
+
+
+def _pictures(kind, entry, settings, report):
+  """Yields the chunks of a folder of frames or of a single image."""
+  is_flat = kind == "flat"
+  paths = [entry.path] if is_flat else sources.list_images(entry.path)
+  frames, index, boxes = [], [], []
+  for number, path in enumerate(paths):
+    report.num_read += 1
+    try:
+      data = images.read_file(path)
+      decoded = images.decode(data, path)
+    except images.ImageError as error:
+      report.skip(error.reason, path)
+      continue
+    report.num_decoded += 1
+    report.num_kept += 1
+    if settings.find_faces:
+      box_px = _main_face(decoded.pixels, settings)
+      if box_px is None:
+        report.skip("no face", path)
+        continue
+      report.num_detected += 1
+      boxes.append(box_px)
+      frames.append(_cut_out(decoded.pixels, box_px, settings, report))
+    else:
+      frames.append(_as_it_is(data, decoded, settings, report))
+    index.append(number)
+  if not frames:
+    return
+  labels = {}
+  if boxes:
+    labels = {"detected": np.ones(len(boxes), int), "box_px": np.array(boxes)}
+  report.num_tracks += 1
+  report.num_stored += len(frames)
+  track = schema.Track(
+    entry.person,
+    entry.video,
+    entry.track,
+    0,
+    frames,
+    np.array(index, np.int64),
+    labels,
+  )
+  yield from split_track(track, settings.chunk)
+
+
+def _main_face(pixels, settings):
+  faces = _detector(settings.detector)(pixels)
+  return crop.main_face(faces, pixels.shape[1], pixels.shape[0])
+
+
+def _as_it_is(data, decoded, settings, report):
+  """Returns the frame to store, with its own bytes where they fit."""
+  height, width = decoded.pixels.shape[:2]
+  if height == width == settings.size_px:
+    if decoded.is_plain:
+      return data
+    return images.encode_jpeg(decoded.pixels, settings.quality)
+  report.num_squared += height != width
+  report.num_resized += min(height, width) != settings.size_px
+  report.num_enlarged += min(height, width) < settings.size_px
+  square = crop.whole_image(decoded.pixels, settings.size_px)
+  return images.encode_jpeg(square, settings.quality)
+
+
+def _cut_out(pixels, box_px, settings, report):
+  """Returns the encoded crop of a face."""
+  x0, y0, x1, y1 = box_px
+  report.num_resized += 1
+  report.num_enlarged += bool(
+    crop.SCALE * max(x1 - x0, y1 - y0) < settings.size_px
+  )
+  square = crop.crop_box(pixels, box_px, settings.size_px)
+  return images.encode_jpeg(square, settings.quality)
+
+
+@dataclasses.dataclass
+class _Looked:
+  """The frames of a video in which faces were looked for."""
+
+  index: list[int] = dataclasses.field(default_factory=list)
+  times_s: list[float] = dataclasses.field(default_factory=list)
+  is_kept: list[bool] = dataclasses.field(default_factory=list)
+  is_cut: list[bool] = dataclasses.field(default_factory=list)
+  faces: list[np.ndarray] = dataclasses.field(default_factory=list)
+
+
+def _video(entry, settings, report):
+  """Yields the chunks of the tracks of a video.
+
+  The video is read twice, so that no more than a chunk of each track is held:
+  boxes are smoothed over the frames to come, too.
+  """
+  try:
+    looked = _look(entry.path, settings, report)
+  except video.UnreadableError as error:
+    report.problem = str(error)
+    return
+  if not any(len(faces) for faces in looked.faces):
+    report.problem = "no face found"
+    return
+  is_kept = np.array(looked.is_kept)
+  tracks = []
+  for track in follow.follow(
+    np.array(looked.times_s), looked.faces, np.array(looked.is_cut)
+  ):
+    kept = is_kept[track.index]
+    if kept.sum() >= MIN_KEPT:
+      frame_index = np.array(looked.index, np.int64)[track.index]
+      tracks.append(
+        follow.FaceTrack(
+          frame_index[kept], track.box_px[kept], track.detected[kept]
+        )
+      )
+  _count_followed(tracks, report)
+  yield from _cut_tracks(entry, tracks, settings, report)
+
+
+def _look(path, settings, report):
+  """Reads a video once, finding faces and changes of scene."""
+  find = _detector(settings.detector)
+  often = math.ceil(MIN_DETECT_FPS / settings.fps)
+  keep, look = video.Clock(settings.fps), video.Clock(settings.fps * often)
+  looked = _Looked()
+  before, is_cut = None, False
+  opened = video.Video(path)
+  for frame in opened:
+    report.num_decoded += 1
+    thumbnail = frame.thumbnail()
+    if before is not None and follow.is_cut(before, thumbnail):
+      report.num_cuts += 1
+      is_cut = True
+    before = thumbnail
+    is_kept, is_looked = keep.is_due(frame.time_s), look.is_due(frame.time_s)
+    if not (is_kept or is_looked):
+      continue
+    looked.index.append(frame.index)
+    looked.times_s.append(frame.time_s)
+    looked.is_kept.append(is_kept)
+    looked.is_cut.append(is_cut)
+    looked.faces.append(find(frame.image()))
+    is_cut = False
+  report.num_kept = sum(looked.is_kept)
+  for reason, count in opened.skipped.items():
+    report.skip(reason, path, count)
+  report.num_read = report.num_decoded + sum(opened.skipped.values())
+  return looked
+
+
+def _count_followed(tracks, report):
+  followed, detected = set(), set()
+  for track in tracks:
+    followed.update(track.index.tolist())
+    detected.update(track.index[track.detected == 1].tolist())
+  report.num_tracks = len(tracks)
+  report.num_detected = len(detected)
+  report.num_interpolated = len(followed - detected)
+
+
+def _cut_tracks(entry, tracks, settings, report):
+  """Reads a video again and yields the chunks of its tracks."""
+  places = {}
+  for number, track in enumerate(tracks):
+    for position, frame in enumerate(track.index.tolist()):
+      places.setdefault(frame, []).append((number, position))
+  ends = [
+    {b: (i, a) for i, (a, b) in enumerate(bounds)}
+    for bounds in (chunk_bounds(len(t.index), settings.chunk) for t in tracks)
+  ]
+  waiting = [[] for _ in tracks]
+  for frame in video.Video(entry.path):
+    if frame.index not in places:
+      continue
+    pixels = frame.image()
+    for number, position in places[frame.index]:
+      track = tracks[number]
+      waiting[number].append(
+        _cut_out(pixels, track.box_px[position], settings, report)
+      )
+      report.num_stored += 1
+      if position + 1 in ends[number]:
+        chunk, start = ends[number][position + 1]
+        part = slice(start, position + 1)
+        yield schema.Track(
+          entry.person,
+          entry.video,
+          f"{number:05d}",
+          chunk,
+          waiting[number],
+          track.index[part],
+          {"detected": track.detected[part], "box_px": track.box_px[part]},
+        )
+        waiting[number] = []

@@ -1,0 +1,177 @@
+"""From faces found in single frames to tracks: cuts, links, gaps, smoothing."""
+
+import dataclasses
+
+import numpy as np
+
+MIN_IOU = 0.3  # Between a face and the last place of the track it joins.
+MAX_GAP_S = 1.0  # A face gone for longer starts a new track.
+MIN_DETECTIONS = 3  # Shorter tracks are mostly false alarms.
+MIN_SHARE = 0.3  # Of a track's frames in which the face must be detected.
+SMOOTH_CENTRE_S = 0.1  # Standard deviations of the smoothing over time.
+SMOOTH_SIZE_S = 0.4
+_CUT_LEVELS = 8  # Histogram bins per channel.
+_CUT_HISTOGRAM = 0.35  # Share of pixels that change bin, 0 to 1.
+_CUT_PIXELS = 0.1  # Mean absolute change, in units of the full range.
+
+
+@dataclasses.dataclass
+class FaceTrack:
+  """One face over time.
+
+  Attributes:
+    index: [T] int64, consecutive numbers into the frames that were looked at.
+    box_px: [T, 4] float32 x0, y0, x1, y1, smoothed.
+    detected: [T] int64, 1 where the detector found the face, 0 where the box
+      is interpolated.
+  """
+
+  index: np.ndarray
+  box_px: np.ndarray
+  detected: np.ndarray
+
+
+def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
+  """Tells whether a new scene starts between two frames.
+
+  Args:
+    before: uint8 [h, w, 3], a frame reduced to a few dozen pixels.
+    after: uint8, the next frame, reduced alike.
+
+  Returns:
+    True where the shape changed, or where both the colour histogram and the
+    pixels changed strongly: a moving head keeps the histogram, a change of
+    light keeps much of both.
+  """
+  if before.shape != after.shape:
+    return True
+  moved = np.abs(before.astype(np.float32) - after).mean() / 255
+  return bool(
+    moved > _CUT_PIXELS and _histogram_change(before, after) > _CUT_HISTOGRAM
+  )
+
+
+def _histogram_change(before, after):
+  """Returns the share of pixels that change their bin, mean over channels."""
+  step = 256 // _CUT_LEVELS
+  changes = []
+  for channel in range(3):
+    a, b = (
+      np.bincount(x[..., channel].ravel() // step, minlength=_CUT_LEVELS)
+      for x in (before, after)
+    )
+    changes.append(np.abs(a - b).sum() / (2 * a.sum()))
+  return np.mean(changes)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+  """Computes intersection over union of all pairs.
+
+  Args:
+    a: [N, 4] x0, y0, x1, y1.
+    b: [M, 4].
+
+  Returns:
+    [N, M] float, 0 to 1.
+  """
+  low = np.maximum(a[:, None, :2], b[None, :, :2])
+  high = np.minimum(a[:, None, 2:4], b[None, :, 2:4])
+  inner = np.prod(np.maximum(high - low, 0), axis=-1)
+  area_a = np.prod(a[:, 2:4] - a[:, :2], axis=-1)
+  area_b = np.prod(b[:, 2:4] - b[:, :2], axis=-1)
+  return inner / np.maximum(area_a[:, None] + area_b - inner, 1e-9)
+
+
+def follow(
+  times_s: np.ndarray, faces: list[np.ndarray], cuts: np.ndarray
+) -> list[FaceTrack]:
+  """Links the faces of single frames into tracks.
+
+  Args:
+    times_s: [N] time of each frame looked at, ascending.
+    faces: N arrays [K, 5] x0, y0, x1, y1, score, best first.
+    cuts: [N] bool, True where a new scene starts with this frame.
+
+  Returns:
+    Tracks by first frame, then by place from left to right, without those of
+    fewer than `MIN_DETECTIONS` detections or mostly interpolated.
+  """
+  tracks = [
+    _fill(links, times_s)
+    for links in _link(times_s, faces, cuts)
+    if len(links) >= MIN_DETECTIONS
+  ]
+  tracks = [x for x in tracks if x.detected.mean() >= MIN_SHARE]
+  return sorted(tracks, key=lambda x: (x.index[0], x.box_px[0, 0]))
+
+
+def _link(times_s, faces, cuts):
+  """Returns lists of (frame number, box), one a track."""
+  done, live = [], []
+  for i, found in enumerate(faces):
+    is_over = [
+      cuts[i] or times_s[i] - times_s[links[-1][0]] > MAX_GAP_S
+      for links in live
+    ]
+    done += [links for links, over in zip(live, is_over) if over]
+    live = [links for links, over in zip(live, is_over) if not over]
+    last = np.array([links[-1][1] for links in live]).reshape(-1, 4)
+    free_tracks, free_faces = set(range(len(live))), set(range(len(found)))
+    overlap = iou(last, found)
+    for pair in np.argsort(-overlap, axis=None, kind="stable"):
+      track, face = np.unravel_index(pair, overlap.shape)
+      if overlap[track, face] < MIN_IOU:
+        break
+      if track in free_tracks and face in free_faces:
+        free_tracks.remove(track)
+        free_faces.remove(face)
+        live[track].append((i, found[face, :4]))
+    live += [[(i, found[face, :4])] for face in sorted(free_faces)]
+  return done + live
+
+
+def _fill(links, times_s):
+  """Returns the track with its gaps interpolated and its boxes smoothed."""
+  seen = np.array([i for i, _ in links])
+  boxes = np.array([box for _, box in links], np.float64)
+  index = np.arange(seen[0], seen[-1] + 1)
+  times = np.asarray(times_s, np.float64)[index]
+  corners = np.stack(
+    [np.interp(times, times_s[seen], column) for column in boxes.T], 1
+  )
+  centre = (corners[:, :2] + corners[:, 2:]) / 2
+  size = corners[:, 2:] - corners[:, :2]
+  centre = smooth(times, centre, SMOOTH_CENTRE_S)
+  size = smooth(times, size, SMOOTH_SIZE_S)
+  box_px = np.concatenate([centre - size / 2, centre + size / 2], 1)
+  detected = np.isin(index, seen).astype(np.int64)
+  return FaceTrack(index, box_px.astype(np.float32), detected)
+
+
+def smooth(times_s: np.ndarray, values: np.ndarray, sigma_s: float):
+  """Smooths over time with lines fitted under a Gaussian window.
+
+  A line, not a mean: steady motion passes unchanged, at the ends too.
+
+  Args:
+    times_s: [T] times, ascending.
+    values: [T, C].
+    sigma_s: Standard deviation of the window.
+
+  Returns:
+    float64 [T, C].
+  """
+  times = np.asarray(times_s, np.float64)
+  out = np.empty(values.shape, np.float64)
+  reach = 4 * sigma_s
+  for i, time in enumerate(times):
+    near = slice(*np.searchsorted(times, [time - reach, time + reach]))
+    gap = times[near] - time
+    weight = np.exp(-0.5 * (gap / sigma_s) ** 2)
+    weight /= weight.sum()
+    mean_gap = weight @ gap
+    mean = weight @ values[near]
+    spread = weight @ (gap - mean_gap) ** 2
+    slope = (weight * (gap - mean_gap)) @ values[near] / max(spread, 1e-12)
+    out[i] = mean - slope * mean_gap
+  return out

@@ -1,0 +1,138 @@
+"""Safe decoding of image files: sizes are checked before pixels are touched."""
+
+import dataclasses
+import io
+import os
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from facerep_jax import errors
+
+# Larger images are refused by their header: a 30,000 x 30,000 px image is a
+# file of a few MB and would take 2.7 GB decoded.
+MAX_PIXELS = 8192 * 8192
+MIN_SIDE_PX = 16  # No face can be told on less.
+MAX_FILE_BYTES = 256 * 2**20
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_ORIENTATION = 0x0112  # EXIF tag; 1 is upright.
+
+
+class ImageError(errors.InputError):
+  """An image that cannot be used.
+
+  Attributes:
+    reason: The kind of fault, one of a few texts to count by.
+  """
+
+  def __init__(self, name: str, reason: str, detail: str = ""):
+    super().__init__(f"{name}: {reason}{': ' if detail else ''}{detail}.")
+    self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+  """An image and what its file was like.
+
+  Attributes:
+    pixels: uint8 [H, W, 3] RGB, upright.
+    is_plain: The file holds just these pixels as JPEG or PNG: 8-bit RGB and no
+      orientation to apply, so its bytes can be stored as they are.
+  """
+
+  pixels: np.ndarray
+  is_plain: bool
+
+
+def read_file(path: str) -> bytes:
+  """Reads an image file.
+
+  Args:
+    path: File to read.
+
+  Returns:
+    Its bytes.
+
+  Raises:
+    ImageError: It cannot be read, or is larger than `MAX_FILE_BYTES`.
+  """
+  try:
+    if os.path.getsize(path) > MAX_FILE_BYTES:
+      raise ImageError(path, "file too large", f"over {MAX_FILE_BYTES} bytes")
+    with open(path, "rb") as file:
+      return file.read()
+  except OSError as error:
+    raise ImageError(path, "unreadable file", str(error.strerror)) from error
+
+
+def decode(data: bytes, name: str) -> Decoded:
+  """Decodes an image of any common format to RGB.
+
+  Args:
+    data: Encoded image.
+    name: File or record it comes from, for the message.
+
+  Returns:
+    The upright image; transparency is dropped.
+
+  Raises:
+    ImageError: The image is empty, unknown, damaged, or its header says a size
+      below `MIN_SIDE_PX` or above `MAX_PIXELS`.
+  """
+  if not data:
+    raise ImageError(name, "empty file")
+  try:
+    with warnings.catch_warnings():
+      # The size is judged below, with a message of our own.
+      warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+      image = Image.open(io.BytesIO(data))
+  except Image.DecompressionBombError as error:
+    raise ImageError(name, "image too large", str(error)) from error
+  except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    raise ImageError(name, "not an image") from error
+  _check_size(image.size, name)
+  try:
+    is_upright = image.getexif().get(_ORIENTATION, 1) == 1
+    is_plain = (
+      image.format in ("JPEG", "PNG") and image.mode == "RGB" and is_upright
+    )
+    if not is_upright:
+      image = ImageOps.exif_transpose(image)
+    pixels = np.asarray(image.convert("RGB"))
+  except (OSError, ValueError, SyntaxError, IndexError) as error:
+    raise ImageError(name, "damaged image", str(error)) from error
+  return Decoded(pixels, is_plain)
+
+
+def _check_size(size, name):
+  width, height = size
+  if min(width, height) < MIN_SIDE_PX:
+    raise ImageError(
+      name,
+      "image too small",
+      f"{width} x {height} px, expected at least {MIN_SIDE_PX} px a side",
+    )
+  if width * height > MAX_PIXELS:
+    raise ImageError(
+      name,
+      "image too large",
+      f"{width} x {height} px, expected at most {MAX_PIXELS} px in all",
+    )
+
+
+def encode_jpeg(pixels: np.ndarray, quality: int) -> bytes:
+  """Encodes an image as JPEG without chroma subsampling.
+
+  Args:
+    pixels: uint8 [H, W, 3] RGB.
+    quality: 1 to 100.
+
+  Returns:
+    The bytes of the file.
+  """
+  buffer = io.BytesIO()
+  Image.fromarray(pixels).save(
+    buffer, "JPEG", quality=quality, subsampling="4:4:4"
+  )
+  return buffer.getvalue()

@@ -1,0 +1,146 @@
+"""Finished pieces of a dataset under way, so that a killed run can go on."""
+
+import collections
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+from typing import Any
+
+from facerep_jax import errors
+from facerep_jax.data import extract, schema, sources, tfrecord
+
+FOLDER = ".parts"
+
+
+@dataclasses.dataclass
+class Part:
+  """A finished unit of work.
+
+  Attributes:
+    path: TFRecord file of its chunks.
+    records: One (person, video, track, frames, bytes) a record, in order.
+    labels: How many records have each label.
+    report: Fields of `extract.Report`.
+  """
+
+  path: str
+  records: list[tuple[str, str, str, int, int]]
+  labels: dict[str, int]
+  report: dict[str, Any]
+
+
+def write_json(path: str, value: Any) -> None:
+  """Writes a JSON file that appears under its name when complete."""
+  with open(path + ".tmp", "w", encoding="utf-8") as file:
+    json.dump(value, file, indent=1, sort_keys=True)
+    file.write("\n")
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(path + ".tmp", path)
+
+
+def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
+  """Does a unit of work, unless its finished part is there.
+
+  Args:
+    unit: What to read.
+    settings: How.
+    folder: Where parts are kept.
+
+  Returns:
+    The part.
+
+  Raises:
+    InputError: As `extract.extract`.
+  """
+  base = os.path.join(folder, unit.key())
+  if not os.path.exists(base + ".json"):
+    report = extract.new_report(unit)
+    records, labels = [], collections.Counter()
+    with tfrecord.Writer(base + ".tfrecord") as writer:
+      for track in extract.extract(unit, settings, report):
+        data = schema.serialize(track)
+        writer.write(data)
+        labels.update(track.labels.keys())
+        names = track.person, track.video, track.track
+        records.append((*names, len(track.frames), len(data)))
+    # Written last: it marks the part as finished.
+    write_json(
+      base + ".json",
+      {
+        "records": records,
+        "labels": dict(labels),
+        "report": dataclasses.asdict(report),
+      },
+    )
+  with open(base + ".json", encoding="utf-8") as file:
+    part = Part(base + ".tfrecord", **json.load(file))
+  part.records = [tuple(record) for record in part.records]
+  return part
+
+
+class Folder:
+  """The folder of parts of one dataset, held by one process at a time."""
+
+  def __init__(self, output: str, settings: dict[str, Any], overwrite: bool):
+    """Opens or makes the folder.
+
+    Args:
+      output: Folder of the dataset.
+      settings: What parts depend on; those of an earlier run must agree.
+      overwrite: Discard the parts of an earlier run.
+
+    Raises:
+      InputError: Another process is at work there, or the parts of an earlier
+        run were made with other settings.
+    """
+    self.path = os.path.join(output, FOLDER)
+    os.makedirs(self.path, exist_ok=True)
+    self._lock = open(os.path.join(output, FOLDER, "lock"), "w")  # noqa: SIM115
+    try:
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      self._lock.close()
+      raise errors.InputError(
+        f"{output}: another process is writing there; wait for it, or choose "
+        "another --output."
+      ) from error
+    if overwrite:
+      self._clear()
+    self._check(output, settings)
+
+  def _clear(self):
+    for name in os.listdir(self.path):
+      if name != "lock":
+        os.unlink(os.path.join(self.path, name))
+
+  def _check(self, output, settings):
+    path = os.path.join(self.path, "settings.json")
+    if not os.path.exists(path):
+      write_json(path, settings)
+      return
+    with open(path, encoding="utf-8") as file:
+      before = json.load(file)
+    changed = [
+      f"{name} (was {before.get(name)}, is {settings.get(name)})"
+      for name in sorted(settings.keys() | before.keys())
+      if before.get(name) != settings.get(name)
+    ]
+    if changed:
+      self.close()
+      raise errors.InputError(
+        f"{output}: holds parts of an unfinished run with other settings: "
+        f"{', '.join(changed)}; repeat that run's options to finish it, or "
+        "pass --overwrite to start again."
+      )
+
+  def close(self) -> None:
+    """Lets other processes at the folder."""
+    self._lock.close()
+
+  def remove(self) -> None:
+    """Deletes the parts."""
+    shutil.rmtree(self.path)
+    self._lock.close()

@@ -1,0 +1,328 @@
+"""Turns paths into units of work: a video, a folder of tracks, a block."""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import re
+
+from facerep_jax import errors
+from facerep_jax.data import images, video
+
+SYNTHETIC = "synthetic"
+LAYOUTS = ("auto", "videos", "frames", "flat", SYNTHETIC)
+_FLAT_BLOCK = 256  # Single images a unit.
+_SYNTHETIC_BLOCK = 8  # Tracks a unit.
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """One video, one folder of frames, one image, or one synthetic track.
+
+  Attributes:
+    person: Name of the person.
+    video: Name of the video, unique within the person.
+    track: Name of the track, unique within the video; "" for a video, whose
+      tracks are yet to be found.
+    path: File or folder; "" for synthetic tracks.
+    numbers: (person, track) of a synthetic track.
+    mark: Changes when the files change: hash of their names and sizes.
+  """
+
+  person: str
+  video: str
+  track: str
+  path: str = ""
+  numbers: tuple[int, int] = (0, 0)
+  mark: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+  """What one worker does at a time.
+
+  Attributes:
+    kind: "videos", "frames", "flat" or "synthetic".
+    source: The path that the user gave.
+    entries: What to read, in order.
+  """
+
+  kind: str
+  source: str
+  entries: tuple[Entry, ...]
+
+  def key(self) -> str:
+    """Names the unit by its content, for the file of its finished part."""
+    return hashlib.sha256(repr(self).encode("utf-8")).hexdigest()[:24]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A path and how to read it.
+
+  Attributes:
+    path: File or folder, or "synthetic".
+    layout: One of `LAYOUTS`; "auto" looks at the files.
+    person: Regular expression whose group 1, searched in the path relative to
+      the source, names the person; None for the layout's own rule.
+  """
+
+  path: str
+  layout: str = "auto"
+  person: str | None = None
+
+
+def collect(
+  sources: list[Source], num_people: int = 0, tracks_per_person: int = 0
+) -> list[Unit]:
+  """Lists the work that sources hold.
+
+  Args:
+    sources: Where to look.
+    num_people: People of a synthetic source.
+    tracks_per_person: Tracks of each of them.
+
+  Returns:
+    Units in a fixed order: sources as given, names in natural order.
+
+  Raises:
+    InputError: A source does not exist, holds nothing, does not fit its
+      layout, or two things have the same name.
+  """
+  per_source = []
+  for source in sources:
+    if SYNTHETIC in (source.path, source.layout):
+      kind, entries = SYNTHETIC, _synthetic(num_people, tracks_per_person)
+    else:
+      kind, entries = _read_source(source)
+    per_source.append((kind, source, entries))
+  per_source = _separate(per_source)
+  _check_unique(per_source)
+  units = []
+  for kind, source, entries in per_source:
+    for group in _groups(kind, entries):
+      units.append(Unit(kind, source.path, tuple(group)))
+  return units
+
+
+def natural_key(text: str) -> list:
+  """Returns a sort key that puts frame2 before frame10."""
+  parts = re.split(r"(\d+)", text)
+  return [(int(x), x) if i % 2 else (0, x) for i, x in enumerate(parts)]
+
+
+def list_images(folder: str) -> list[str]:
+  """Lists the images of a folder, not of folders below, in natural order."""
+  names = [x for x in os.listdir(folder) if _has_extension(x, images)]
+  return [os.path.join(folder, x) for x in sorted(names, key=natural_key)]
+
+
+def _has_extension(name, module):
+  return not name.startswith(".") and name.lower().endswith(
+    tuple(module.EXTENSIONS)
+  )
+
+
+def _synthetic(num_people, tracks_per_person):
+  if num_people < 1 or tracks_per_person < 1:
+    raise errors.InputError(
+      f"synthetic source: expected at least one person and one track each, got "
+      f"{num_people} and {tracks_per_person}."
+    )
+  # The generator names the tracks itself.
+  return [
+    Entry(f"synthetic {person}", "", str(track), numbers=(person, track))
+    for person in range(num_people)
+    for track in range(tracks_per_person)
+  ]
+
+
+def _groups(kind, entries):
+  """Splits entries into units of work."""
+  if kind == "frames":
+    by_video = collections.defaultdict(list)
+    for entry in entries:
+      by_video[entry.person, entry.video].append(entry)
+    return list(by_video.values())
+  step = {"videos": 1, "flat": _FLAT_BLOCK, SYNTHETIC: _SYNTHETIC_BLOCK}[kind]
+  return [entries[i : i + step] for i in range(0, len(entries), step)]
+
+
+def _read_source(source):
+  """Returns the layout found and the entries of a path."""
+  path = source.path
+  if not os.path.exists(path):
+    raise errors.InputError(
+      f"{path}: no such file or folder; expected a video, a folder of videos "
+      'or frames, or "synthetic".'
+    )
+  if os.path.isfile(path):
+    return _read_single(source)
+  videos = _walk(path, video)
+  pictures = _walk(path, images)
+  layout = source.layout
+  if layout == "auto":
+    layout = _guess(path, videos, pictures)
+  found = videos if layout == "videos" else pictures
+  if not found:
+    what = "videos" if layout == "videos" else "images"
+    raise errors.InputError(
+      f"{path}: holds no {what} (looked for "
+      f"{' '.join((video if layout == 'videos' else images).EXTENSIONS)})."
+    )
+  if layout == "frames":
+    return layout, _frame_folders(source, pictures)
+  return layout, _by_file(source, found)
+
+
+def _read_single(source):
+  name = os.path.basename(source.path)
+  is_video = _has_extension(name, video)
+  layout = "videos" if is_video else "flat"
+  known = is_video or _has_extension(name, images)
+  if source.layout not in ("auto", layout) or not known:
+    raise errors.InputError(
+      f"{source.path}: a single file must be a video "
+      f"({' '.join(video.EXTENSIONS)}) or an image "
+      f"({' '.join(images.EXTENSIONS)}), got --layout={source.layout}."
+    )
+  files = {name: os.path.getsize(source.path)}
+  root = dataclasses.replace(source, path=os.path.dirname(source.path) or ".")
+  return layout, _by_file(root, files)
+
+
+def _guess(path, videos, pictures):
+  if not videos and not pictures:
+    raise errors.InputError(
+      f"{path}: holds no videos ({' '.join(video.EXTENSIONS)}) and no images "
+      f"({' '.join(images.EXTENSIONS)})."
+    )
+  if videos and pictures:
+    raise errors.InputError(
+      f"{path}: holds {len(videos)} videos and {len(pictures)} images; say "
+      "which to read: --layout=videos, --layout=frames or --layout=flat."
+    )
+  if videos:
+    return "videos"
+  depths = {name.count("/") for name in pictures}
+  if depths == {3}:
+    return "frames"
+  if depths == {0}:
+    return "flat"
+  raise errors.InputError(
+    f"{path}: neither PERSON/VIDEO/TRACK/*.jpg nor one flat folder of images "
+    f"(found {next(iter(pictures))}); say --layout=frames (each folder is a "
+    "track) or --layout=flat (each image stands alone)."
+  )
+
+
+def _walk(root, module) -> dict[str, int]:
+  """Returns sizes in bytes by path relative to `root`, natural order."""
+  found, seen = {}, set()
+  for folder, folders, names in os.walk(root, followlinks=True):
+    real = os.path.realpath(folder)
+    if real in seen:  # A link back up.
+      folders.clear()
+      continue
+    seen.add(real)
+    folders[:] = [x for x in folders if not x.startswith(".")]
+    for name in names:
+      if _has_extension(name, module):
+        path = os.path.join(folder, name)
+        relative = os.path.relpath(path, root).replace(os.sep, "/")
+        found[relative] = os.path.getsize(path) if os.path.exists(path) else -1
+  return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
+
+
+def _by_file(source, files) -> list[Entry]:
+  """Returns an entry a file; by default the file's name is the person."""
+  stems = {name: os.path.splitext(name)[0] for name in files}
+  count = collections.Counter(stems.values())
+  entries = []
+  for name, size in files.items():
+    title = _text(stems[name] if count[stems[name]] == 1 else name)
+    person = _person(source, name) if source.person else title
+    path = os.path.join(source.path, name)
+    is_image = _has_extension(name.rsplit("/", 1)[-1], images)
+    track = "00000" if is_image else ""
+    entries.append(Entry(person, title, track, path, mark=str(size)))
+  return entries
+
+
+def _frame_folders(source, pictures) -> list[Entry]:
+  """Returns an entry a folder, of person, video, track; fewer repeat a name."""
+  hashes = collections.defaultdict(hashlib.sha256)
+  for name, size in pictures.items():
+    folder, _, file = name.rpartition("/")
+    hashes[folder].update(os.fsencode(f"{file} {size}\n"))
+  base = os.path.basename(os.path.abspath(source.path))
+  entries = []
+  for folder in hashes:
+    parts = _text(folder).split("/") if folder else [base]
+    person, track = parts[0], parts[-1]
+    middle = "/".join(parts[1:-1]) or track
+    if source.person:
+      person = _person(source, folder)
+    path = os.path.join(source.path, folder)
+    mark = hashes[folder].hexdigest()[:24]
+    entries.append(Entry(person, middle, track, path, mark=mark))
+  return entries
+
+
+def _person(source, name):
+  try:
+    match = re.search(source.person, name)
+  except re.error as error:
+    raise errors.InputError(
+      f"--person={source.person}: not a regular expression ({error})."
+    ) from error
+  if match is None or not match.re.groups or not match.group(1):
+    raise errors.InputError(
+      f"--person={source.person}: group 1 must match in {name} (in "
+      f"{source.path}), to name its person."
+    )
+  return _text(match.group(1))
+
+
+def _text(name):
+  """Makes a file name fit for UTF-8."""
+  return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _separate(per_source):
+  """Puts the source's name before file names that several sources share."""
+  by_file = [kind in ("videos", "flat") for kind, _, _ in per_source]
+  count = collections.Counter(
+    entry.video
+    for (_, _, entries), is_by_file in zip(per_source, by_file)
+    if is_by_file
+    for entry in entries
+  )
+  out = []
+  for (kind, source, entries), is_by_file in zip(per_source, by_file):
+    base = _text(os.path.basename(os.path.abspath(source.path)))
+    if is_by_file:
+      entries = [
+        _prefixed(x, base) if count[x.video] > 1 else x for x in entries
+      ]
+    out.append((kind, source, entries))
+  return out
+
+
+def _prefixed(entry, base):
+  title = f"{base}/{entry.video}"
+  person = title if entry.person == entry.video else entry.person
+  return dataclasses.replace(entry, person=person, video=title)
+
+
+def _check_unique(per_source):
+  seen: dict[tuple[str, str, str], str] = {}
+  for _, source, entries in per_source:
+    for entry in entries:
+      name = entry.person, entry.video, entry.track
+      if name in seen:
+        raise errors.InputError(
+          f"{source.path}: person {name[0]!r}, video {name[1]!r} is already in "
+          f"{seen[name]}; rename one folder, or make one dataset of each."
+        )
+      seen[name] = source.path

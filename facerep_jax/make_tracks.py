@@ -1,0 +1,197 @@
+"""Makes face tracks from videos or frames, or draws synthetic ones.
+
+python -m facerep_jax.make_tracks --source=PATH --output=DIR
+"""
+
+import os
+import re
+import sys
+from typing import Any
+
+from facerep_jax import cli, errors
+from facerep_jax.data import build, extract, sheet, sources
+
+_UNITS = "units"
+
+
+def main(arguments: list[str]) -> None:
+  """Runs the command.
+
+  Args:
+    arguments: What follows the command's name.
+
+  Raises:
+    InputError: The arguments or what they lead to cannot be used.
+  """
+  options = _parser().parse_args(arguments)
+  settings, plan = _settings(options), _plan(options)
+  units = sources.collect(
+    _sources(options), options.num_people, options.tracks_per_person
+  )
+  if options.workers < 1:
+    raise errors.InputError(f"--workers={options.workers}: expected 1 or more.")
+  with cli.Progress(len(units), _UNITS, "frames") as progress:
+    manifest = build.build(
+      units,
+      options.output,
+      settings,
+      plan,
+      workers=options.workers,
+      overwrite=options.overwrite,
+      on_unit=lambda report: progress.advance(1, report.num_decoded),
+    )
+  for line in summary(manifest):
+    print(line)
+  if options.sheet:
+    count = sheet.draw(options.output, options.sheet)
+    print(f"{options.sheet}: {count} tracks with their boxes")
+  print(f"{options.output}: finished")
+
+
+def summary(manifest: dict[str, Any]) -> list[str]:
+  """Says in a few lines what became of each source and split."""
+  lines = []
+  size_px = manifest["settings"]["size_px"]
+  for path, total in manifest["sources"].items():
+    lines.append(
+      f"{path}: {total['num_tracks']} tracks, {total['num_stored']} frames "
+      f"stored; {total['num_decoded']} of {total['num_read']} decoded"
+    )
+    if total["num_detected"]:
+      lines[-1] += (
+        f"; of {total['num_kept']} kept, face detected in "
+        f"{total['num_detected']}, interpolated in {total['num_interpolated']}"
+      )
+    for what in ("skipped", "problems"):
+      for reason, count in total[what].items():
+        lines.append(f"  {what}: {count} x {reason}")
+    if total["num_squared"]:
+      lines.append(
+        f"  {total['num_squared']} images were not square: the central square "
+        "was taken"
+      )
+    if total["num_enlarged"]:
+      lines.append(
+        f"  {total['num_enlarged']} frames were smaller than --size={size_px} "
+        "and were enlarged; a smaller --size stores them without"
+      )
+  for name, split in manifest["splits"].items():
+    lines.append(
+      f"{name}: {split['people']} people, {split['tracks']} tracks, "
+      f"{split['frames']} frames, {split['bytes'] / 2**20:.1f} MiB"
+    )
+  return lines
+
+
+def _parser():
+  parser = cli.Parser("python -m facerep_jax.make_tracks", description=__doc__)
+  add = parser.add_argument
+  add(
+    "--source",
+    action="append",
+    required=True,
+    help="video, folder of videos or of frames, image folder, or 'synthetic'; "
+    "may be given several times, or separated by commas",
+  )
+  add("--output", required=True, help="folder of the dataset")
+  add(
+    "--layout",
+    action="append",
+    help="of the sources, one for all or one each: "
+    f"{', '.join(sources.LAYOUTS)} (default auto)",
+  )
+  add(
+    "--person",
+    action="append",
+    help="regular expression on paths relative to the source, group 1 is the "
+    "person; one for all sources or one each",
+  )
+  default = extract.Settings()
+  add("--size", type=int, default=default.size_px, help="of frames, in pixels")
+  add("--fps", type=float, default=default.fps, help="frames kept per second")
+  add("--chunk", type=int, default=default.chunk, help="most frames a record")
+  add("--quality", type=int, default=default.quality, help="of JPEG, 1 to 100")
+  add("--detector", help="model file (.onnx) for cv2.FaceDetectorYN")
+  add(
+    "--find-faces",
+    action="store_true",
+    help="look for the face in frames and images too, and crop it",
+  )
+  add("--split", default="70/10/20", help="train/validation/test shares")
+  add("--seed", type=int, default=0, help="of the split and synthetic tracks")
+  add("--num-people", type=int, default=default.num_people, help="synthetic")
+  add("--tracks-per-person", type=int, default=default.tracks_per_person)
+  add("--num-frames", type=int, default=default.num_frames, help="a track")
+  add("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+  add("--overwrite", action="store_true", help="replace what is in DIR")
+  add("--sheet", help="PNG file to draw tracks and face boxes to")
+  return parser
+
+
+def _settings(options):
+  for name, low, high in (
+    ("size", 16, 2048),
+    ("chunk", 2, 1024),
+    ("quality", 1, 100),
+    ("num_frames", 1, 10**6),
+  ):
+    value = getattr(options, name)
+    if not low <= value <= high:
+      flag = name.replace("_", "-")
+      raise errors.InputError(
+        f"--{flag}={value}: expected a number from {low} to {high}."
+      )
+  if not 0.01 <= options.fps <= 1000:
+    raise errors.InputError(f"--fps={options.fps}: expected 0.01 to 1000.")
+  return extract.Settings(
+    size_px=options.size,
+    fps=options.fps,
+    chunk=options.chunk,
+    quality=options.quality,
+    detector=options.detector,
+    find_faces=options.find_faces,
+    seed=options.seed,
+    num_people=options.num_people,
+    tracks_per_person=options.tracks_per_person,
+    num_frames=options.num_frames,
+  )
+
+
+def _plan(options):
+  shares = re.fullmatch(r"(\d+)/(\d+)/(\d+)", options.split)
+  if not shares or int(shares[1]) == 0:
+    raise errors.InputError(
+      f"--split={options.split}: expected three shares such as 70/10/20, the "
+      "first above 0."
+    )
+  return build.Plan(tuple(int(x) for x in shares.groups()), options.seed)
+
+
+def _sources(options):
+  paths = []
+  for text in options.source:
+    # A comma may be part of a name.
+    paths += [text] if os.path.exists(text) else text.split(",")
+  layouts = _one_each("layout", options.layout or ["auto"], paths)
+  people = _one_each("person", options.person or [None], paths)
+  for layout in layouts:
+    if layout not in sources.LAYOUTS:
+      raise errors.InputError(
+        f"--layout={layout}: expected one of {', '.join(sources.LAYOUTS)}."
+      )
+  return [sources.Source(*each) for each in zip(paths, layouts, people)]
+
+
+def _one_each(name, values, paths):
+  if len(values) == 1:
+    return values * len(paths)
+  if len(values) != len(paths):
+    raise errors.InputError(
+      f"--{name} is given {len(values)} times for {len(paths)} sources; give "
+      "it once, or once for each source."
+    )
+  return values
+
+
+if __name__ == "__main__":
+  sys.exit(cli.run(main))
