@@ -61,14 +61,14 @@ class Encoder(nn.Module):
     x = images01
     scales = channel_scales(self.size)
     for i, scale in enumerate(scales):
-      x = layers.Conv(scale * self.width, 4, 2, 1, self.dtype, name=f"conv{i}")(
-        x
-      )
+      x = layers.DownsampleConv(
+        scale * self.width, self.dtype, name=f"conv{i}"
+      )(x)
       if i:
         x = layers.BatchNorm(dtype=self.dtype, name=f"norm{i}")(x, train=train)
       x = nn.leaky_relu(x, 0.2)
-    x = layers.Conv(
-      self.embed_dim, 4, 2, 1, self.dtype, name=f"conv{len(scales)}"
+    x = layers.DownsampleConv(
+      self.embed_dim, self.dtype, name=f"conv{len(scales)}"
     )(x)
     return x[:, 0, 0].astype(jnp.float32)
 

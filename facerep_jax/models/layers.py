@@ -7,37 +7,32 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import errors
-from facerep_jax.ops import image as image_ops
+from facerep_jax.ops import conv as conv_ops
 
 Dtype = Any
 KERNEL_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
-class Conv(nn.Module):
-  """Convolution with integer padding and torch's initial values.
+class DownsampleConv(nn.Module):
+  """4x4 convolution with stride 2 and padding 1.
 
   Source: `torch.nn.Conv2d`; kernel and bias start uniform within
   1 / sqrt(fan_in).
 
   Attributes:
     features: Output channels.
-    kernel: Side of the square kernel.
-    stride: Step in both directions.
-    padding: Zeros added on each side.
     dtype: Type of the computation; parameters are float32.
   """
 
   features: int
-  kernel: int
-  stride: int = 1
-  padding: int = 0
   dtype: Dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps [N, H, W, C] float to [N, H', W', features]."""
-    kernel, bias = conv_params(self, self.kernel, x.shape[-1], self.features)
-    return conv2d(x.astype(self.dtype), kernel, bias, self.stride, self.padding)
+    """Maps [N, H, W, C] float to [N, H / 2, W / 2, features]."""
+    kernel, bias = conv_params(self, 4, x.shape[-1], self.features)
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+    return conv_ops.downsample_conv(x, kernel) + _row(bias, 4)
 
 
 class UpsampleConv(nn.Module):
@@ -57,10 +52,9 @@ class UpsampleConv(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [N, H, W, C] float to [N, 2 H, 2 W, features]."""
     kernel, bias = conv_params(self, 3, x.shape[-1], self.features)
-    x = image_ops.upsample_bilinear_2x(
-      x.astype(self.dtype), align_corners=self.align_corners
-    )
-    return conv2d(x, kernel, bias, 1, 1)
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+    out = conv_ops.upsample_conv(x, kernel, align_corners=self.align_corners)
+    return out + _row(bias, 4)
 
 
 class BatchNorm(nn.Module):
@@ -138,20 +132,6 @@ def conv_params(
 
   kernel = module.param("kernel", KERNEL_INIT, (size, size, channels, features))
   return kernel, module.param("bias", bias_init, (features,))
-
-
-def conv2d(
-  x: jax.Array, kernel: jax.Array, bias: jax.Array, stride: int, padding: int
-) -> jax.Array:
-  """Convolves [N, H, W, C] in its own type with a [k, k, C, D] kernel."""
-  out = jax.lax.conv_general_dilated(
-    x,
-    kernel.astype(x.dtype),
-    (stride, stride),
-    [(padding, padding)] * 2,
-    dimension_numbers=("NHWC", "HWIO", "NHWC"),
-  )
-  return out + _row(bias.astype(x.dtype), out.ndim)
 
 
 def _row(values: jax.Array, ndim: int) -> jax.Array:
