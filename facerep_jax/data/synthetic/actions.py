@@ -61,7 +61,7 @@ def lid_edges(left_or_right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     chart.EYE_LOW - 0.018 * value[7] - 0.018 * value[6] - 0.012 * value[12]
   )
   openness = (1 - value[45]) * (
-    1 + 0.45 * value[5] - 0.25 * value[7] - 0.15 * value[6] - 0.1 * value[9]
+    1 + 0.28 * value[5] - 0.25 * value[7] - 0.15 * value[6] - 0.1 * value[9]
   )
   closed = np.minimum(lower, 0.03)
   return closed - (closed + chart.EYE_UP) * openness, lower

@@ -92,9 +92,10 @@ def hair_edge(person: dict[str, float], s: np.ndarray) -> np.ndarray:
     [-0.22, 0.10, 0.06, -0.16, -0.16, 0.45, 0.72, 0.80],
   )
   ends = 1.0 + 0.35 * (person["hair_length"] - 0.3)
-  long = np.interp(away, [1.16, 1.26], [-0.25, ends])
-  behind = long if is_long(person) else short
-  return np.where(away < 1.2, np.maximum(front, -1.1), behind)
+  front = np.maximum(front, -1.1)
+  if is_long(person):
+    return np.where(away < 1.0, front, np.interp(away, [1, 1.1], [-0.3, ends]))
+  return np.where(away < 1.2, front, short)
 
 
 def is_long(person: dict[str, float]) -> bool:
@@ -140,7 +141,7 @@ def hair_offset(
   out = (max(thick, 0.02) * cover * lumps)[:, None] * outward
   if is_long(person):  # Falls straight from the widest part of the head.
     radius = np.hypot(skin[:, 0], skin[:, 2])
-    hang = cover * chart.ramp(t, -0.1, 0.3) * chart.ramp(np.abs(s), 1.1, 1.3)
+    hang = cover * chart.ramp(t, -0.1, 0.3) * chart.ramp(np.abs(s), 1.08, 1.3)
     gap = np.maximum(0.80 + 0.03 * person["hair_thick"] - radius, 0) * hang
     out += gap[:, None] * skin * [1, 0, 1] / radius[:, None].clip(0.05)
   return out
@@ -164,6 +165,7 @@ def texels(side: int) -> tuple[np.ndarray, np.ndarray]:
 def texture(
   person: dict[str, float],
   clothes: np.ndarray,
+  neckline: float,
   rng: np.random.Generator,
   side: int,
 ) -> np.ndarray:
@@ -172,6 +174,7 @@ def texture(
   Args:
     person: Named numbers.
     clothes: [3] float, linear RGB.
+    neckline: Height at which they end, at the sides of the neck.
     rng: For blotches, freckles and strands; as many draws for any `side`.
     side: Rows and columns of the texture.
 
@@ -182,8 +185,8 @@ def texture(
   s, t = np.meshgrid(s, t)
   out = np.empty((side, side, 3), np.float32)
   out[:] = skin_colour(person)
-  coarse = background.noise(rng, side, side, 14) - 0.5
-  fine = background.noise(rng, side, side, 90) - 0.5
+  coarse = background.noise(rng, side, side, (14, 14)) - 0.5
+  fine = background.noise(rng, side, side, (90, 90)) - 0.5
   blotch = 0.10 + 0.04 * person["skin_blotches"]
   out *= (1 + blotch * (coarse + 0.7 * fine))[..., None]
   face = np.flatnonzero(np.abs(s[0]) < 1.35)
@@ -191,10 +194,11 @@ def texture(
   _paint_face(
     out[:, columns], person, s[:, columns], t[:, columns], fine[:, columns], rng
   )
-  _paint_hair(out, person, s, t, background.noise(rng, 6, side, 120), fine)
-  _mix(
-    out, clothes, chart.ramp(t, 1.52 - 0.1 * np.cos(s), 1.58 - 0.1 * np.cos(s))
+  _paint_hair(
+    out, person, s, t, background.noise(rng, side, side, (5, 120)), fine
   )
+  collar = neckline + 0.09 * np.cos(s)
+  _mix(out, clothes, chart.ramp(t, collar - 0.02, collar + 0.02))
   return out
 
 
@@ -237,24 +241,16 @@ def _paint_face(out, person, s, t, fine, rng):
 
 def _freckles(out, person, s, t, rng):
   """Freckles over nose and cheeks, and a few moles."""
-  spots = background.noise(rng, *t.shape, 60)
-  area = bump_pair(s, t) * _share(person["freckles"], 0.7)
+  spots = background.noise(rng, *t.shape, (60, 60))
+  area = chart.bump(s, t, 0.5, 0.26, 0.3, 0.14)
+  area = np.maximum(area, chart.bump(s, t, 0, 0.2, 0.15, 0.14))
+  area = area * _share(person["freckles"], 0.7)
   _tint(out, [0.62, 0.45, 0.35], area * chart.ramp(spots, 0.72, 0.85))
   places = rng.uniform([-0.9, -0.5], [0.9, 1.0], (5, 2))
   count = int(np.clip(1.2 + 1.2 * person["moles"], 0, 5))
   for s0, t0 in places[:count]:
     away = ((s - s0) ** 2 + (t - t0) ** 2) / 0.018**2
     _tint(out, [0.35, 0.25, 0.22], np.exp(-away))
-
-
-def bump_pair(s: np.ndarray, t: np.ndarray) -> np.ndarray:
-  """Returns where freckles lie: over the nose and both cheeks."""
-  return np.clip(
-    chart.bump(s, t, 0.5, 0.26, 0.3, 0.14)
-    + chart.bump(s, t, 0, 0.2, 0.15, 0.14),
-    0,
-    1,
-  )
 
 
 def _paint_lips(out, person, s, t):
@@ -291,7 +287,7 @@ def _beard(out, person, s, t, fine):
   above = chart.ramp(t, 0.50, 0.53) * chart.ramp(t, lip + 0.01, lip - 0.015)
   above = above * chart.ramp(np.abs(s), 0.42, 0.30)
   hair = hair_colour(person)
-  texture_of = 0.75 + 1.0 * fine
+  texture_of = np.minimum(0.85 + 0.7 * fine, 1.0)
   stubble = 0.45 * _share(person["stubble"], 0.2)
   if is_long(person):
     stubble = 0.0
@@ -324,10 +320,8 @@ def _paint_hair(out, person, s, t, strands, fine):
     return
   rough = hair_edge(person, s) + 0.10 * fine
   cover = chart.ramp(t, rough + 0.03, rough - 0.03)
-  rows = np.clip(((t + 1.2) * 2.5).astype(int), 0, 5)
   depth = 0.7 + 0.25 * person["hair_streaks"]
-  streaks = np.take_along_axis(strands, rows, axis=0) - 0.5
-  shade = 1 + np.clip(depth, 0.2, 1.4) * (streaks + 0.4 * fine)
+  shade = 1 + np.clip(depth, 0.2, 1.4) * (strands - 0.5 + 0.4 * fine)
   out += cover[..., None].astype(np.float32) * (
     hair.astype(np.float32) * shade[..., None].astype(np.float32) - out
   )

@@ -6,7 +6,7 @@ NUM_KINDS = 6
 
 
 def noise(
-  rng: np.random.Generator, height: int, width: int, cells: int
+  rng: np.random.Generator, height: int, width: int, cells: tuple[int, int]
 ) -> np.ndarray:
   """Returns smooth noise, [height, width] float32 in [0, 1].
 
@@ -14,11 +14,12 @@ def noise(
     rng: Where the numbers come from; as many for any size.
     height: Rows.
     width: Columns.
-    cells: Random values per side, linearly interpolated between.
+    cells: Random values down and across, linearly interpolated between.
   """
-  values = rng.random((cells + 1, cells + 1)).astype(np.float32)
+  values = rng.random((cells[0] + 1, cells[1] + 1)).astype(np.float32)
 
   def lerp(table, count):
+    cells = len(table) - 1
     at = np.linspace(0, cells, count, dtype=np.float32)
     first = np.minimum(at.astype(np.int64), cells - 1)
     u = (at - first)[:, None]
@@ -39,13 +40,16 @@ def draw(rng: np.random.Generator, size: int) -> np.ndarray:
   """
   colours = (rng.random((4, 3)) ** rng.uniform(0.6, 2.2)).astype(np.float32)
   grey = colours.mean(axis=1, keepdims=True)
-  colours = grey + rng.uniform(0.2, 1.0) * (colours - grey)
+  colours = grey + rng.uniform(0.05, 0.75) * (colours - grey)
   x, y = np.meshgrid(*[np.linspace(0, 1, size, dtype=np.float32)] * 2)
   kind = int(rng.integers(NUM_KINDS))
   if kind == 0:  # A wall with falling light.
     mix = 0.5 + 0.5 * np.sin(rng.uniform(0, 6) + rng.uniform(1, 3) * x + y)
   elif kind == 1:  # Out-of-focus shapes.
-    mix = noise(rng, size, size, 4) * 0.7 + noise(rng, size, size, 11) * 0.3
+    mix = (
+      noise(rng, size, size, (4, 4)) * 0.7
+      + noise(rng, size, size, (11, 11)) * 0.3
+    )
   elif kind == 2:  # Panels or curtains.
     angle, count = rng.choice([0.0, np.pi / 2, 0.6]), rng.uniform(3, 9)
     along = x * np.cos(angle) + y * np.sin(angle)
@@ -55,11 +59,11 @@ def draw(rng: np.random.Generator, size: int) -> np.ndarray:
   elif kind == 4:
     mix = _room(rng, x, y)
   else:  # Outdoors: sky above, something darker below.
-    edge = rng.uniform(0.3, 0.7) + 0.15 * noise(rng, 1, size, 9)
-    mix = (y > edge) * (0.6 + 0.4 * noise(rng, size, size, 23))
+    edge = rng.uniform(0.3, 0.7) + 0.15 * noise(rng, 1, size, (9, 9))
+    mix = (y > edge) * (0.6 + 0.4 * noise(rng, size, size, (23, 23)))
   mix = np.clip(mix, 0, 1)[..., None]
   out = colours[0] * (1 - mix) + colours[1] * mix
-  light = 0.75 + 0.5 * noise(rng, size, size, 2)[..., None]
+  light = 0.75 + 0.5 * noise(rng, size, size, (2, 2))[..., None]
   return np.clip(out * light, 0, 1).astype(np.float32)
 
 

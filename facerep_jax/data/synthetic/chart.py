@@ -13,8 +13,8 @@ import functools
 import numpy as np
 
 EYE_S, EYE_T = 0.40, 0.0  # Middle of an eye; the other one is at -EYE_S.
-EYE_HALF_S = 0.19  # Half the width of the lids' opening.
-EYE_UP, EYE_LOW = 0.085, 0.050  # Its height above and below the middle.
+EYE_HALF_S = 0.178  # Half the width of the lids' opening.
+EYE_UP, EYE_LOW = 0.080, 0.048  # Its height above and below the middle.
 MOUTH_T, MOUTH_S = 0.68, 0.32  # Height of the lips' line; half its width.
 SLIT = 0.008  # Half the height of the closed mouth's opening.
 NUM_COLUMNS, NUM_ROWS = 73, 76
@@ -93,7 +93,7 @@ def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def jaw_line(s: np.ndarray) -> np.ndarray:
   """Returns the height at which the face ends and the neck begins."""
-  return 1.13 - 0.50 * (np.abs(s) / 1.5) ** 1.9
+  return 1.13 - 0.56 * (np.abs(s) / 1.5) ** 1.6
 
 
 def brow_line(s: np.ndarray) -> np.ndarray:
@@ -106,13 +106,13 @@ def upper_lip_line(s: np.ndarray) -> np.ndarray:
   """Returns the height of the upper lip's outer edge, for |s| <= MOUTH_S."""
   u = np.clip(np.abs(s) / MOUTH_S, 0.0, 1.0)
   bow = 0.018 * np.exp(-((u / 0.13) ** 2))
-  return MOUTH_T - SLIT - 0.085 * np.sqrt(1 - u * u) * (1 - 0.35 * u) + bow
+  return MOUTH_T - SLIT - 0.082 * (1 - u * u) ** 0.75 + bow
 
 
 def lower_lip_line(s: np.ndarray) -> np.ndarray:
   """Returns the height of the lower lip's outer edge, for |s| <= MOUTH_S."""
   u = np.clip(np.abs(s) / MOUTH_S, 0.0, 1.0)
-  return MOUTH_T + SLIT + 0.115 * (1 - u * u) ** 0.75
+  return MOUTH_T + SLIT + 0.110 * (1 - u * u) ** 0.85
 
 
 def slit_height(s: np.ndarray) -> np.ndarray:
@@ -171,6 +171,7 @@ def grid() -> Chart:
       0.5
       + 1.6 * np.exp(-(((x - 0.35) / 0.8) ** 4))
       + 1.2 * np.exp(-(((x - MOUTH_T) / 0.15) ** 2))
+      + 3.0 * np.exp(-(((x - TOP_T) / 0.07) ** 2))
     ),
   )
   # No row inside the lips' opening, one on each of its edges.

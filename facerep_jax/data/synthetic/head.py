@@ -58,7 +58,7 @@ def built_in() -> Head:
     shape_basis=shape_modes.basis(s, t, template).astype(np.float32),
     action_basis=actions.basis(s, t, template).astype(np.float32),
     side=np.tanh(s / 0.06).astype(np.float32),
-    follows=1.0 - chart.ramp(t, 1.05, 1.75),
+    follows=1.0 - chart.ramp(t, 1.0, 1.55),
     cavity=_cavity(s, t).astype(np.float32),
   )
 
@@ -121,13 +121,13 @@ def _template(s, t):
     s,
     np.interp(
       t,
-      [0.6, 1.1, 1.35, 1.65, 1.8, 2.1, 2.6],
-      [0.28, 0.26, 0.26, 0.38, 0.52, 0.72, 0.8],
+      [0.6, 1.1, 1.25, 1.5, 1.65, 2.1, 2.6],
+      [0.30, 0.28, 0.28, 0.38, 0.50, 0.70, 0.8],
     ),
     np.interp(
       t,
-      [0.6, 1.1, 1.35, 1.55, 1.7, 1.9, 2.2, 2.6],
-      [0.50, 0.48, 0.50, 0.66, 1.05, 1.55, 1.85, 1.95],
+      [0.6, 1.1, 1.25, 1.4, 1.52, 1.7, 2.0, 2.6],
+      [0.53, 0.52, 0.54, 0.66, 1.00, 1.45, 1.80, 1.95],
     ),
     np.interp(t, [0.6, 1.1, 1.5, 1.7, 2.6], [0.62, 0.60, 0.62, 0.75, 0.85]),
     2.0,
@@ -136,8 +136,9 @@ def _template(s, t):
   radius = face + (neck - face) * chart.ramp(t, line - 0.03, line + 0.16)
   # The skull closes as an ellipsoid above the brows.
   up = np.clip((-0.33 - t) / (-0.33 - chart.TOP_T), 0.0, 1.0)
-  radius = radius * np.sqrt(1 - up**2.3) + _features(s, t)
-  return np.stack([radius * np.sin(s), t, -radius * np.cos(s)], axis=-1)
+  radius = radius * np.sqrt(1 - up**2.1) + _features(s, t)
+  y = t - 0.02 * chart.bump(s, t, chart.MOUTH_S, chart.MOUTH_T, 0.12, 0.08)
+  return np.stack([radius * np.sin(s), y, -radius * np.cos(s)], axis=-1)
 
 
 def _cross_section(s, front, half_width, back, power):

@@ -7,7 +7,7 @@ import numpy as np
 
 from facerep_jax.data.synthetic import actions, chart
 
-BALL_RADIUS = 0.125
+BALL_RADIUS = 0.135
 RIGHT_EYE, LEFT_EYE, UPPER_TEETH, LOWER_TEETH = range(4)
 
 

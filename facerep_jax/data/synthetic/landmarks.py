@@ -4,16 +4,41 @@ The outline and the brows, nose and lips are fixed points of the skin; the
 lids' points follow the lids. "Right" is the person's right, at s < 0.
 """
 
+import functools
+
 import numpy as np
 
 from facerep_jax.data.synthetic import chart
 
 _OUTLINE_S = (1.45, 1.42, 1.33, 1.13, 0.75, 0.36, 0.0)
-_OUTLINE_T = (0.02, 0.30, 0.55, 0.76, 0.96, 1.06, 1.10)
+_OUTLINE_T = (0.02, 0.30, 0.55, 0.755, 0.925, 1.055, 1.105)
 
 
+def locate(
+  grid: chart.Chart, skin: np.ndarray, lids: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+  """Finds the 68 points on a skin.
+
+  Args:
+    grid: The chart of the head.
+    skin: [V, 3] float, its vertices.
+    lids: Heights of the upper and lower lids, [2] (right, left) float each,
+      from `actions.lid_edges`.
+
+  Returns:
+    [68, 3] float64, in the skin's coordinates.
+  """
+  upper, lower = lids
+  s, t = fixed_points()
+  s, t = s.copy(), t.copy()
+  s[36:48], t[36:48] = lid_points(upper[0], lower[0], upper[1], lower[1])
+  vertices, weights = grid.weights(s, t)
+  return (skin[vertices] * weights[..., None]).sum(axis=1)
+
+
+@functools.cache
 def fixed_points() -> tuple[np.ndarray, np.ndarray]:
-  """Returns s and t of the 68 points, [68] float64; lids neutral."""
+  """Returns s and t of the 68 points, [68] float64; not to be changed."""
   s, t = np.zeros(68), np.zeros(68)
   # Outline: nine points of the right half by equal steps along the curve.
   steps = np.hypot(np.diff(_OUTLINE_S), np.diff(_OUTLINE_T))

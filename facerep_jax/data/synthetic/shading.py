@@ -45,7 +45,7 @@ def draw(rng: np.random.Generator, num_frames: int) -> Light:
   )
   warmth = 0.08 * motion.bounded_normal(rng, 2)
   tints = 1 + warmth[:, None] * np.array([1.0, 0.1, -1.1])
-  ambient = float(rng.uniform(0.25, 0.65))
+  ambient = float(rng.uniform(0.2, 0.6))
   level = rng.uniform(0.95, 1.35)
   return Light(
     direction,
