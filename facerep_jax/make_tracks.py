@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     print(line)
   if options.sheet:
     count = sheet.draw(options.output, options.sheet)
-    print(f"{options.sheet}: {count} tracks with their boxes")
+    print(f"{options.sheet}: {count} tracks drawn")
   print(f"{options.output}: finished")
 
 
@@ -58,9 +58,11 @@ def summary(manifest: dict[str, Any]) -> list[str]:
       f"stored; {total['num_decoded']} of {total['num_read']} decoded"
     )
     if total["num_detected"]:
+      detected, followed = total["num_detected"], total["num_interpolated"]
+      share = 100 * detected / total["num_kept"]
       lines[-1] += (
-        f"; of {total['num_kept']} kept, face detected in "
-        f"{total['num_detected']}, interpolated in {total['num_interpolated']}"
+        f"; of {total['num_kept']} kept, face detected in {detected} "
+        f"({share:.0f} %), interpolated in {followed}"
       )
     for what in ("skipped", "problems"):
       for reason, count in total[what].items():
@@ -123,7 +125,11 @@ def _parser():
   add("--tracks-per-person", type=int, default=default.tracks_per_person)
   add("--num-frames", type=int, default=default.num_frames, help="a track")
   add("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-  add("--overwrite", action="store_true", help="replace what is in DIR")
+  add(
+    "--overwrite",
+    action="store_true",
+    help="discard what DIR holds of an earlier run",
+  )
   add("--sheet", help="PNG file to draw tracks and face boxes to")
   return parser
 

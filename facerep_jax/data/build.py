@@ -91,7 +91,11 @@ def build(
   try:
     if overwrite:
       _remove_ours(output)
+    num_done = sum(parts.is_done(unit, folder.path) for unit in units)
+    if num_done:
+      _log.info("going on: %d of %d units are done.", num_done, len(units))
     made = _make_parts(units, settings, folder.path, workers, on_unit)
+    _remove_ours(output)  # Shards of a run that was killed while writing them.
     if not any(part.records for part in made):
       folder.remove()
       raise errors.InputError(_nothing_found(made))
@@ -179,6 +183,7 @@ def _make_parts(units, settings, folder, workers, on_unit):
         made.append(parts.make(unit, settings, folder))
         on_unit(extract.Report(**made[-1].report))
     return made
+  others = set(multiprocessing.active_children())
   pool = concurrent.futures.ProcessPoolExecutor(
     workers, multiprocessing.get_context("spawn"), _start_worker
   )
@@ -192,12 +197,16 @@ def _make_parts(units, settings, folder, workers, on_unit):
       "a worker process died, perhaps for lack of memory; run the same command "
       "again to go on from here, with fewer --workers."
     ) from error
+  except KeyboardInterrupt:
+    for process in set(multiprocessing.active_children()) - others:
+      process.terminate()
+    raise
   finally:
     pool.shutdown(cancel_futures=True)
 
 
 def _start_worker():
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent sees to it.
+  signal.signal(signal.SIGINT, signal.SIG_DFL)  # No traceback from each.
   _set_threads(1)
 
 

@@ -44,13 +44,14 @@ def crop_box(
     uint8 [size_px, size_px, 3].
 
   Raises:
-    InputError: The box is empty, not finite, or does not touch the image.
+    InputError: The box is empty or not finite, or its square misses the image.
   """
   errors.check_shape("image", image, "H W 3")
   height, width = image.shape[:2]
   square = square_box(box_px, scale)
   x0, y0, x1, y1 = square
-  if not (np.isfinite(square).all() and x1 > x0 and y1 > y0):
+  sides = np.subtract(box_px[2:], box_px[:2])
+  if not (np.isfinite(square).all() and (sides > 0).all()):
     raise errors.InputError(
       f"face box {np.asarray(box_px).tolist()}: expected x0 < x1 and y0 < y1."
     )

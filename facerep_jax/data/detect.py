@@ -11,7 +11,7 @@ from facerep_jax import errors
 # score, best first.
 Detector = Callable[[np.ndarray], np.ndarray]
 
-MAX_SIDE_PX = 640  # Detection runs on an image reduced to this.
+MAX_SIDE_PX = 480  # Detection runs on an image reduced to this.
 MIN_FACE = 0.1  # Of the shorter side of the image; smaller faces are not found.
 _FRONTAL = "haarcascade_frontalface_alt2.xml"
 _PROFILE = "haarcascade_profileface.xml"

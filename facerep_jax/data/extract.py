@@ -17,6 +17,7 @@ from facerep_jax.data import (
   sources,
   video,
 )
+from facerep_jax.data.synthetic import generator
 
 # Faces are looked for at least this often, however few frames are kept: links
 # between frames need the face to have moved by less than its size.
@@ -181,9 +182,6 @@ def split_track(track: schema.Track, chunk: int) -> Iterator[schema.Track]:
 
 
 def _synthetic(entry, settings, report):
-  # Real data needs none of it.
-  from facerep_jax.data.synthetic import generator
-
   track = generator.make_track(
     generator.Settings(
       seed=settings.seed,
@@ -210,8 +208,12 @@ def _detector(model):
 
 def _pictures(kind, entry, settings, report):
   """Yields the chunks of a folder of frames or of a single image."""
-  is_flat = kind == "flat"
-  paths = [entry.path] if is_flat else sources.list_images(entry.path)
+  try:
+    is_flat = kind == "flat"
+    paths = [entry.path] if is_flat else sources.list_images(entry.path)
+  except OSError as error:
+    report.problem = f"{entry.path}: cannot be listed ({error.strerror})."
+    return
   frames, index, boxes = [], [], []
   for number, path in enumerate(paths):
     report.num_read += 1
@@ -285,13 +287,22 @@ def _cut_out(pixels, box_px, settings, report):
 
 @dataclasses.dataclass
 class _Looked:
-  """The frames of a video in which faces were looked for."""
+  """The frames of a video in which faces were looked for.
+
+  `changes` has a row for every decoded frame but the first.
+  """
 
   index: list[int] = dataclasses.field(default_factory=list)
   times_s: list[float] = dataclasses.field(default_factory=list)
   is_kept: list[bool] = dataclasses.field(default_factory=list)
-  is_cut: list[bool] = dataclasses.field(default_factory=list)
   faces: list[np.ndarray] = dataclasses.field(default_factory=list)
+  changes: list[np.ndarray] = dataclasses.field(default_factory=list)
+
+  def cuts(self) -> np.ndarray:
+    """Returns [N] bool, true where a cut lies before a frame looked at."""
+    cuts = 1 + np.flatnonzero(follow.find_cuts(np.array(self.changes)))
+    before = np.searchsorted(cuts, self.index, side="right")
+    return np.diff(before, prepend=0) > 0
 
 
 def _video(entry, settings, report):
@@ -305,13 +316,16 @@ def _video(entry, settings, report):
   except video.UnreadableError as error:
     report.problem = str(error)
     return
+  if not looked.index:
+    report.problem = "no frame decodes"
+    return
   if not any(len(faces) for faces in looked.faces):
     report.problem = "no face found"
     return
   is_kept = np.array(looked.is_kept)
   tracks = []
   for track in follow.follow(
-    np.array(looked.times_s), looked.faces, np.array(looked.is_cut)
+    np.array(looked.times_s), looked.faces, looked.cuts()
   ):
     kept = is_kept[track.index]
     if kept.sum() >= MIN_KEPT:
@@ -331,29 +345,33 @@ def _look(path, settings, report):
   often = math.ceil(MIN_DETECT_FPS / settings.fps)
   keep, look = video.Clock(settings.fps), video.Clock(settings.fps * often)
   looked = _Looked()
-  before, is_cut = None, False
+  before = None
   opened = video.Video(path)
   for frame in opened:
     report.num_decoded += 1
-    thumbnail = frame.thumbnail()
-    if before is not None and follow.is_cut(before, thumbnail):
-      report.num_cuts += 1
-      is_cut = True
-    before = thumbnail
+    now = frame.size_px, frame.thumbnail()
+    if before is not None:
+      looked.changes.append(_change(before, now))
+    before = now
     is_kept, is_looked = keep.is_due(frame.time_s), look.is_due(frame.time_s)
     if not (is_kept or is_looked):
       continue
     looked.index.append(frame.index)
     looked.times_s.append(frame.time_s)
     looked.is_kept.append(is_kept)
-    looked.is_cut.append(is_cut)
     looked.faces.append(find(frame.image()))
-    is_cut = False
+  report.num_cuts = int(follow.find_cuts(np.array(looked.changes)).sum())
   report.num_kept = sum(looked.is_kept)
   for reason, count in opened.skipped.items():
     report.skip(reason, path, count)
   report.num_read = report.num_decoded + sum(opened.skipped.values())
   return looked
+
+
+def _change(before, now):
+  if before[0] != now[0]:  # Another size of frame: places do not compare.
+    return np.ones(3)
+  return follow.frame_change(before[1], now[1])
 
 
 def _count_followed(tracks, report):

@@ -11,8 +11,12 @@ MIN_SHARE = 0.3  # Of a track's frames in which the face must be detected.
 SMOOTH_CENTRE_S = 0.1  # Standard deviations of the smoothing over time.
 SMOOTH_SIZE_S = 0.4
 _CUT_LEVELS = 8  # Histogram bins per channel.
-_CUT_HISTOGRAM = 0.35  # Share of pixels that change bin, 0 to 1.
-_CUT_PIXELS = 0.1  # Mean absolute change, in units of the full range.
+_CUT_EDGES = 0.5  # Limits to the measures of `frame_change`: always,
+_CUT_PIXELS = 0.02  # and for a change that stands out from those around,
+_CUT_SPIKE = 2.0  # by this factor,
+_CUT_AROUND = 3  # within this many frames,
+_CUT_COLOUR = 0.35  # or for one that need not.
+_CUT_STRONG_PIXELS = 0.1
 
 
 @dataclasses.dataclass
@@ -31,24 +35,57 @@ class FaceTrack:
   detected: np.ndarray
 
 
-def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
-  """Tells whether a new scene starts between two frames.
+def frame_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+  """Measures how much differs between two frames.
 
   Args:
     before: uint8 [h, w, 3], a frame reduced to a few dozen pixels.
-    after: uint8, the next frame, reduced alike.
+    after: uint8 [h, w, 3], the next frame, reduced alike.
 
   Returns:
-    True where the shape changed, or where both the colour histogram and the
-    pixels changed strongly: a moving head keeps the histogram, a change of
-    light keeps much of both.
+    float64 [3], each 0 where nothing changed: mean absolute difference (at most
+    1), share of pixels whose colour leaves its histogram bin (at most 1), and
+    one minus the correlation of the image gradients (at most 2).
   """
-  if before.shape != after.shape:
-    return True
-  moved = np.abs(before.astype(np.float32) - after).mean() / 255
-  return bool(
-    moved > _CUT_PIXELS and _histogram_change(before, after) > _CUT_HISTOGRAM
+  a, b = before.astype(np.float64), after.astype(np.float64)
+  dots = []
+  for x, y in ((a, b), (a, a), (b, b)):
+    dots.append(
+      sum(
+        np.sum(np.diff(x, axis=axis) * np.diff(y, axis=axis)) for axis in (0, 1)
+      )
+    )
+  likeness = dots[0] / max(np.sqrt(dots[1] * dots[2]), 1e-9)
+  return np.array(
+    [
+      np.abs(a - b).mean() / 255,
+      _histogram_change(before, after),
+      1 - likeness if dots[1] + dots[2] else 0.0,
+    ]
   )
+
+
+def find_cuts(changes: np.ndarray) -> np.ndarray:
+  """Tells between which frames a new scene starts.
+
+  At a cut, the edges in the picture move all at once: either much of its colour
+  changes, too, or the frames around are much more alike (a fast camera moves
+  for many frames).
+
+  Args:
+    changes: [N, 3] `frame_change` of successive frames.
+
+  Returns:
+    [N] bool.
+  """
+  pixels, colour, edges = np.asarray(changes, np.float64).reshape(-1, 3).T
+  around = np.zeros(len(edges))
+  for shift in range(1, _CUT_AROUND + 1):
+    around[shift:] = np.maximum(around[shift:], edges[:-shift])
+    around[:-shift] = np.maximum(around[:-shift], edges[shift:])
+  is_new = (colour > _CUT_COLOUR) & (pixels > _CUT_STRONG_PIXELS)
+  is_spike = (pixels > _CUT_PIXELS) & (edges > _CUT_SPIKE * around)
+  return (edges > _CUT_EDGES) & (is_new | is_spike)
 
 
 def _histogram_change(before, after):

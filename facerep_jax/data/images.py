@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import os
-import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,6 +15,7 @@ MAX_PIXELS = 8192 * 8192
 MIN_SIDE_PX = 16  # No face can be told on less.
 MAX_FILE_BYTES = 256 * 2**20
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright.
 
 
@@ -26,9 +26,14 @@ class ImageError(errors.InputError):
     reason: The kind of fault, one of a few texts to count by.
   """
 
-  def __init__(self, name: str, reason: str, detail: str = ""):
-    super().__init__(f"{name}: {reason}{': ' if detail else ''}{detail}.")
+  def __init__(self, message: str, reason: str = ""):
+    super().__init__(message)
     self.reason = reason
+
+
+def _fault(name, reason, detail=""):
+  text = f"{reason}: {detail}" if detail else reason
+  return ImageError(f"{name}: {text}.", reason)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +64,11 @@ def read_file(path: str) -> bytes:
   """
   try:
     if os.path.getsize(path) > MAX_FILE_BYTES:
-      raise ImageError(path, "file too large", f"over {MAX_FILE_BYTES} bytes")
+      raise _fault(path, "file too large", f"over {MAX_FILE_BYTES} bytes")
     with open(path, "rb") as file:
       return file.read()
   except OSError as error:
-    raise ImageError(path, "unreadable file", str(error.strerror)) from error
+    raise _fault(path, "unreadable file", str(error.strerror)) from error
 
 
 def decode(data: bytes, name: str) -> Decoded:
@@ -81,16 +86,17 @@ def decode(data: bytes, name: str) -> Decoded:
       below `MIN_SIDE_PX` or above `MAX_PIXELS`.
   """
   if not data:
-    raise ImageError(name, "empty file")
+    raise _fault(name, "empty file")
   try:
-    with warnings.catch_warnings():
-      # The size is judged below, with a message of our own.
-      warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-      image = Image.open(io.BytesIO(data))
-  except Image.DecompressionBombError as error:
-    raise ImageError(name, "image too large", str(error)) from error
+    image = Image.open(io.BytesIO(data), formats=_FORMATS)
+  except (
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+  ) as error:
+    limit = f"over {MAX_PIXELS} px by its header"
+    raise _fault(name, "image too large", limit) from error
   except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-    raise ImageError(name, "not an image") from error
+    raise _fault(name, "not an image") from error
   _check_size(image.size, name)
   try:
     is_upright = image.getexif().get(_ORIENTATION, 1) == 1
@@ -101,20 +107,20 @@ def decode(data: bytes, name: str) -> Decoded:
       image = ImageOps.exif_transpose(image)
     pixels = np.asarray(image.convert("RGB"))
   except (OSError, ValueError, SyntaxError, IndexError) as error:
-    raise ImageError(name, "damaged image", str(error)) from error
+    raise _fault(name, "damaged image", str(error)) from error
   return Decoded(pixels, is_plain)
 
 
 def _check_size(size, name):
   width, height = size
   if min(width, height) < MIN_SIDE_PX:
-    raise ImageError(
+    raise _fault(
       name,
       "image too small",
       f"{width} x {height} px, expected at least {MIN_SIDE_PX} px a side",
     )
   if width * height > MAX_PIXELS:
-    raise ImageError(
+    raise _fault(
       name,
       "image too large",
       f"{width} x {height} px, expected at most {MAX_PIXELS} px in all",

@@ -41,6 +41,11 @@ def write_json(path: str, value: Any) -> None:
   os.replace(path + ".tmp", path)
 
 
+def is_done(unit: sources.Unit, folder: str) -> bool:
+  """Tells whether the finished part of a unit is there."""
+  return os.path.exists(os.path.join(folder, unit.key() + ".json"))
+
+
 def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
   """Does a unit of work, unless its finished part is there.
 
@@ -56,7 +61,7 @@ def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
     InputError: As `extract.extract`.
   """
   base = os.path.join(folder, unit.key())
-  if not os.path.exists(base + ".json"):
+  if not is_done(unit, folder):
     report = extract.new_report(unit)
     records, labels = [], collections.Counter()
     with tfrecord.Writer(base + ".tfrecord") as writer:

@@ -8,6 +8,7 @@ import re
 
 from facerep_jax import errors
 from facerep_jax.data import images, video
+from facerep_jax.data.synthetic import generator
 
 SYNTHETIC = "synthetic"
 LAYOUTS = ("auto", "videos", "frames", "flat", SYNTHETIC)
@@ -130,8 +131,15 @@ def _synthetic(num_people, tracks_per_person):
       f"{num_people} and {tracks_per_person}."
     )
   # The generator names the tracks itself.
+  mark = f"generator {generator.VERSION}"
   return [
-    Entry(f"synthetic {person}", "", str(track), numbers=(person, track))
+    Entry(
+      f"synthetic {person}",
+      "",
+      str(track),
+      numbers=(person, track),
+      mark=mark,
+    )
     for person in range(num_people)
     for track in range(tracks_per_person)
   ]
@@ -218,8 +226,14 @@ def _guess(path, videos, pictures):
 
 def _walk(root, module) -> dict[str, int]:
   """Returns sizes in bytes by path relative to `root`, natural order."""
+
+  def fail(error):
+    raise errors.InputError(
+      f"{error.filename}: this folder cannot be listed ({error.strerror})."
+    ) from error
+
   found, seen = {}, set()
-  for folder, folders, names in os.walk(root, followlinks=True):
+  for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
     real = os.path.realpath(folder)
     if real in seen:  # A link back up.
       folders.clear()

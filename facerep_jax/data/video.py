@@ -30,12 +30,14 @@ class Frame:
   Attributes:
     index: Number of the frame in its video, counting decoded frames from 0.
     time_s: Time since the first frame.
+    size_px: Width and height as coded.
     thumbnail: Returns uint8 [h, w, 3] of `THUMBNAIL_PX`, not upright.
     image: Returns the frame, uint8 [H, W, 3] RGB, upright, square pixels.
   """
 
   index: int
   time_s: float
+  size_px: tuple[int, int]
   thumbnail: Callable[[], np.ndarray]
   image: Callable[[], np.ndarray]
 
@@ -91,10 +93,10 @@ class Video:
     """
     frames = _read_av if self.reader == "av" else _read_cv2
     times = _Times()
-    for index, (time_s, rate, thumbnail, image) in enumerate(
+    for index, (time_s, rate, *views) in enumerate(
       frames(self._path, self.skipped)
     ):
-      yield Frame(index, times.next(time_s, rate), thumbnail, image)
+      yield Frame(index, times.next(time_s, rate), *views)
 
 
 def default_reader() -> str:
@@ -142,20 +144,23 @@ def _check_size(path, width, height):
 def _read_av(path, skipped):
   av = errors.require("av", "video", "reading video")
   try:
-    container = av.open(path)
+    container = av.open(path, metadata_errors="replace")
   except (av.error.FFmpegError, OSError, ValueError) as error:
     raise _unreadable(path, _text(error)) from error
   with container:
     if not container.streams.video:
       raise _unreadable(path, "it holds no video stream")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+      raise _unreadable(path, "there is no decoder for its codec")
     _check_size(path, stream.width, stream.height)
     stream.codec_context.thread_count = 1  # Workers use the cores already.
     rate = float(stream.average_rate or _DEFAULT_RATE)
     shape = float(stream.sample_aspect_ratio or 1) or 1.0
     for frame in _decode_av(av, container, stream, skipped):
-      thumbnail = _thumbnail_av(frame)
-      yield frame.time, rate, thumbnail, _image_av(frame, shape)
+      size_px = frame.width, frame.height
+      views = _thumbnail_av(frame), _image_av(frame, shape)
+      yield frame.time, rate, size_px, *views
 
 
 def _text(error):
@@ -164,15 +169,18 @@ def _text(error):
 
 def _decode_av(av, container, stream, skipped):
   """Yields frames; damaged packets are counted and passed over."""
-  packets = container.demux(stream)
+  packets, num_read = container.demux(stream), 0
   while True:
     try:
       packet = next(packets)
     except StopIteration:
+      if num_read < stream.frames:  # As the file's header tells, 0 if not.
+        skipped["file ends early"] += stream.frames - num_read
       return
     except av.error.FFmpegError as error:
       skipped[f"file ends early: {_text(error)}"] += 1
       return
+    num_read += packet.size > 0  # The last one only empties the decoder.
     try:
       frames = packet.decode()
     except av.error.FFmpegError as error:
@@ -236,8 +244,8 @@ def _read_cv2(path, skipped):
       raise _unreadable(path, "OpenCV cannot open it")
     _check_size(
       path,
-      capture.get(cv2.CAP_PROP_FRAME_WIDTH),
-      capture.get(cv2.CAP_PROP_FRAME_HEIGHT),
+      int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+      int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
     )
     rate = capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_RATE
     shape = _pixel_shape_cv2(cv2, capture)
@@ -248,7 +256,8 @@ def _read_cv2(path, skipped):
         break
       count += 1
       time_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-      yield time_s, rate, *_views_cv2(cv2, pixels, shape)
+      size_px = pixels.shape[1], pixels.shape[0]
+      yield time_s, rate, size_px, *_views_cv2(cv2, pixels, shape)
     if count < expected:
       skipped["file ends early"] += int(expected - count)
   finally:

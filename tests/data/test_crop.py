@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from facerep_jax import errors
+from facerep_jax.data import crop
+
+
+def ramp(height, width):
+  """An image whose channels 0 and 1 tell x and y."""
+  rows, columns = np.indices((height, width))
+  return np.stack([columns, rows, 0 * rows], -1).astype(np.uint8)
+
+
+def test_square_is_scaled_about_the_centre():
+  square = crop.square_box(np.array([10, 20, 30, 50]))
+  np.testing.assert_allclose(square, [20 - 24, 35 - 24, 20 + 24, 35 + 24])
+
+
+def test_crop_takes_the_pixels_of_the_square():
+  image = ramp(200, 200)
+  # A box of 20 px makes a square of 32: x 50..82, y 90..122.
+  got = crop.crop_box(image, np.array([56, 96, 76, 116]), 32)
+  np.testing.assert_array_equal(got, image[90:122, 50:82])
+
+
+def test_crop_places_fractions_of_pixels():
+  image = ramp(200, 200)
+  got = crop.crop_box(image, np.array([56.5, 96, 76.5, 116]), 32)
+  # Rounded to a byte; half a pixel further right.
+  want = image[90:122, 50:82, 0] + 0.5
+  assert np.abs(got[..., 0] - want).max() <= 0.5
+
+
+def test_crop_resizes_in_place():
+  got = crop.crop_box(ramp(200, 200), np.array([56, 96, 76, 116]), 64)
+  # Centre of output pixel i lies at 50 + (i + 0.5) / 2 - 0.5.
+  want = 50 + (np.arange(64) + 0.5) / 2 - 0.5
+  assert np.abs(got[32, :, 0] - want).max() <= 1  # Rounding, cubic overshoot.
+
+
+def test_border_repeats_the_last_pixel():
+  image = ramp(100, 100) + 100
+  got = crop.crop_box(image, np.array([-10, 40, 10, 60]), 32)  # x -16..16.
+  np.testing.assert_array_equal(got[:, :14, 0], 100)
+  np.testing.assert_array_equal(got[0, 16:, 0], 100 + np.arange(16))
+
+
+@pytest.mark.parametrize(
+  "box",
+  [[10, 10, 10, 20], [0, 0, np.nan, 5], [500, 0, 520, 20], [-90, 0, -70, 20]],
+)
+def test_impossible_boxes_are_refused(box):
+  with pytest.raises(errors.InputError, match="face box"):
+    crop.crop_box(ramp(100, 100), np.array(box, float), 32)
+
+
+def test_whole_image_is_the_central_square():
+  image = ramp(60, 100)
+  got = crop.whole_image(image, 60)
+  np.testing.assert_array_equal(got, image[:, 20:80])
+  assert crop.whole_image(image, 24).shape == (24, 24, 3)
+
+
+def test_main_face_weighs_area_and_place():
+  corner = [0, 0, 22, 22, 9.0]
+  centre = [40, 40, 60, 60, 1.0]
+  large = [60, 60, 98, 98, 1.0]
+  pick = lambda *faces: crop.main_face(np.array(faces), 100, 100).tolist()
+  # 22^2 exp(-2 * 0.78^2) < 20^2, although the corner's score is higher.
+  assert pick(corner, centre) == centre[:4]
+  assert pick(centre, large) == large[:4]  # 38^2 exp(-2 * 0.58^2) > 20^2.
+  assert crop.main_face(np.zeros((0, 5)), 100, 100) is None
+
+
+def test_find_and_crop_says_which():
+  image = ramp(100, 100)
+  face = lambda _: np.array([[40, 40, 60, 60, 1.0]])
+  got, kind = crop.find_and_crop(image, face, 32)
+  assert kind == "face"
+  np.testing.assert_array_equal(got, image[34:66, 34:66])
+  got, kind = crop.find_and_crop(image, lambda _: np.zeros((0, 5)), 100)
+  assert kind == "whole"
+  np.testing.assert_array_equal(got, image)
+
+
+def test_find_and_crop_takes_colour_images_only():
+  with pytest.raises(errors.InputError, match="H, W, 3"):
+    crop.find_and_crop(np.zeros((50, 50), np.uint8), lambda _: [], 32)

@@ -1,0 +1,152 @@
+import types
+
+import numpy as np
+import pytest
+
+from facerep_jax import errors
+from facerep_jax.data import detect, video
+
+cv2 = pytest.importorskip("cv2")
+
+
+def test_suppress_keeps_the_better_of_overlapping_faces():
+  faces = np.array(
+    [
+      [0, 0, 10, 10, 1.0],
+      [1, 1, 9, 9, 5.0],  # Inside the first.
+      [8, 8, 20, 20, 2.0],  # Touches the first: 4 of 100 px.
+    ]
+  )
+  assert detect.suppress(faces)[:, 4].tolist() == [5, 2]
+
+
+def test_suppress_of_nothing():
+  assert detect.suppress(np.zeros((0, 5))).shape == (0, 5)
+
+
+def test_noise_and_blank_images_hold_no_face():
+  find = detect.make_detector()
+  noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+  for image in (noise, np.zeros_like(noise)):
+    found = find(image)
+    assert found.shape == (0, 5)
+    assert found.dtype == np.float32
+
+
+class FakeCascade:
+  """Finds a marked rectangle: all pixels above 200."""
+
+  def __init__(self, sees):
+    self._sees = sees
+
+  def detectMultiScale2(self, grey, *args, **kwargs):
+    rows, columns = np.nonzero(grey > 200)
+    if not self._sees(grey, columns):
+      return (), ()
+    x, y = columns.min(), rows.min()
+    size = np.ptp(columns) + 1, np.ptp(rows) + 1
+    return np.array([[x, y, *size]]), np.array([7])
+
+
+def make_haar(monkeypatch, frontal, profile):
+  find = detect.make_detector()
+  monkeypatch.setattr(find, "_frontal", FakeCascade(frontal))
+  monkeypatch.setattr(find, "_profile", FakeCascade(profile))
+  return find
+
+
+def marked(height, width, x0, y0, x1, y1):
+  # Half of the image bright, so that equalising leaves the mark on top.
+  image = np.zeros((height, width, 3), np.uint8)
+  image[y0:y1, x0:x1] = 255
+  return image
+
+
+def test_boxes_are_scaled_back_to_the_image(monkeypatch):
+  find = make_haar(monkeypatch, lambda *_: True, lambda *_: False)
+  found = find(marked(960, 1280, 320, 240, 640, 480))
+  # Reduced by 480 / 1280: whole pixels there are 2.7 pixels here.
+  np.testing.assert_allclose(found[0, :4], [320, 240, 640, 480], atol=3)
+  assert found[0, 4] == 7
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_profiles_are_found_to_both_sides(monkeypatch, side):
+  # The profile cascade knows one direction: marks in the left half.
+  knows = lambda grey, columns: columns.mean() < grey.shape[1] / 2
+  find = make_haar(monkeypatch, lambda *_: False, knows)
+  x0 = 20 if side == "left" else 100
+  found = find(marked(100, 160, x0, 30, x0 + 40, 70))
+  np.testing.assert_array_equal(found[:, :4], [[x0, 30, x0 + 40, 70]])
+
+
+def test_opencv_without_cascades_says_what_to_do(monkeypatch):
+  five = types.SimpleNamespace(__version__="5.0.0", data=None)
+  monkeypatch.setattr(errors, "require", lambda *_: five)
+  with pytest.raises(errors.InputError, match=r"headless<5.*--detector") as e:
+    detect.make_detector()
+  assert "5.0.0" in str(e.value)
+
+
+def test_missing_opencv_names_the_extra(monkeypatch):
+  def absent(name):
+    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+  monkeypatch.setattr(errors.importlib, "import_module", absent)
+  with pytest.raises(errors.InputError, match=r"facerep_jax\[video\]"):
+    detect.make_detector()
+
+
+def test_model_that_is_none_is_refused(tmp_path):
+  with pytest.raises(errors.InputError, match="no such file"):
+    detect.make_detector(str(tmp_path / "none.onnx"))
+  path = tmp_path / "text.onnx"
+  path.write_text("no model")
+  with pytest.raises(errors.InputError, match="cannot use it"):
+    detect.make_detector(str(path))
+
+
+def test_model_gets_bgr_and_its_boxes_are_scaled(monkeypatch, tmp_path):
+  seen = {}
+
+  class FakeNet:
+    def setInputSize(self, size):
+      seen["size"] = size
+
+    def detect(self, image):
+      seen["image"] = image
+      if image.max() == 0:
+        return 1, None
+      return 1, np.array([[10, 20, 30, 40] + [0.0] * 10 + [0.9]], np.float32)
+
+  monkeypatch.setattr(
+    cv2.FaceDetectorYN, "create", lambda *args: FakeNet(), raising=True
+  )
+  path = tmp_path / "model.onnx"
+  path.write_bytes(b"x")
+  find = detect.make_detector(str(path))
+  red = np.zeros((540, 960, 3), np.uint8)
+  assert find(red).shape == (0, 5)
+  red[..., 0] = 200
+  found = find(red)
+  assert seen["size"] == (480, 270)
+  assert seen["image"][0, 0].tolist() == [0, 0, 200]
+  np.testing.assert_allclose(found, [[20, 40, 80, 120, 0.9]], rtol=1e-6)
+
+
+def test_real_faces_are_found_where_they_are(shared):
+  find = detect.make_detector()
+  for path in sorted((shared / "data" / "videos").glob("*.mpg")):
+    frame = next(iter(video.Video(str(path))))
+    image = frame.image()
+    found = find(image)
+    assert len(found) == 1, path
+    # The recordings show one face in the middle, a third to half of the height.
+    x0, y0, x1, y1 = found[0, :4]
+    assert x0 < 180 < x1
+    assert 0.3 < (y1 - y0) / 288 < 0.7
+    # Mirroring the picture mirrors the box, up to the detector's steps.
+    mirrored = find(np.ascontiguousarray(image[:, ::-1]))
+    np.testing.assert_allclose(
+      mirrored[0, :4], [360 - x1, y0, 360 - x0, y1], atol=12
+    )
