@@ -1,6 +1,7 @@
 """What the commands share: one-line errors, exit codes, progress."""
 
 import argparse
+import contextlib
 import logging
 import sys
 import time
@@ -32,19 +33,29 @@ def run(main: Callable[[list[str]], int | None]) -> int:
     Exit code: 1 after an `InputError`, of which one line is printed, 130 when
     interrupted. Any other exception keeps its traceback.
   """
-  logger = logging.getLogger("facerep_jax")
-  if not logger.handlers:
-    logger.addHandler(logging.StreamHandler())
-  logger.setLevel(logging.INFO)
-  logger.propagate = False
   try:
-    return main(sys.argv[1:]) or 0
+    with _log_to_stderr():
+      return main(sys.argv[1:]) or 0
   except errors.InputError as error:
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     return 1
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)
     return 130
+
+
+@contextlib.contextmanager
+def _log_to_stderr():
+  """Shows the messages of this package, and not those of others, as lines."""
+  logger = logging.getLogger("facerep_jax")
+  handler, level = logging.StreamHandler(), logger.level
+  logger.addHandler(handler)
+  logger.setLevel(logging.INFO)
+  try:
+    yield
+  finally:
+    logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 class Progress:

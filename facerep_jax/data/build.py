@@ -269,7 +269,7 @@ def _assemble(made, output, settings, plan):
   return {
     "format": FORMAT,
     "settings": dataclasses.asdict(settings),
-    "plan": dataclasses.asdict(plan),
+    "plan": dataclasses.asdict(plan) | {"shares": list(plan.shares)},
     "split_by": "person" if by_person else "track",
     "splits": _count_splits(records, split_of, shards),
     "labels": labels,

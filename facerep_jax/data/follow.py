@@ -11,6 +11,7 @@ MIN_SHARE = 0.3  # Of a track's frames in which the face must be detected.
 SMOOTH_CENTRE_S = 0.1  # Standard deviations of the smoothing over time.
 SMOOTH_SIZE_S = 0.4
 _CUT_LEVELS = 8  # Histogram bins per channel.
+_CUT_CONTRAST = 16.0  # Grey levels at which an edge has half its weight.
 _CUT_EDGES = 0.5  # Limits to the measures of `frame_change`: always,
 _CUT_PIXELS = 0.02  # and for a change that stands out from those around,
 _CUT_SPIKE = 2.0  # by this factor,
@@ -45,24 +46,28 @@ def frame_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
   Returns:
     float64 [3], each 0 where nothing changed: mean absolute difference (at most
     1), share of pixels whose colour leaves its histogram bin (at most 1), and
-    one minus the correlation of the image gradients (at most 2).
+    one minus the correlation of the edges (at most 2).
   """
-  a, b = before.astype(np.float64), after.astype(np.float64)
-  dots = []
-  for x, y in ((a, b), (a, a), (b, b)):
-    dots.append(
-      sum(
-        np.sum(np.diff(x, axis=axis) * np.diff(y, axis=axis)) for axis in (0, 1)
-      )
-    )
-  likeness = dots[0] / max(np.sqrt(dots[1] * dots[2]), 1e-9)
+  a, b = _edges(before), _edges(after)
+  energy = np.sqrt((a @ a) * (b @ b))
   return np.array(
     [
-      np.abs(a - b).mean() / 255,
+      np.abs(before.astype(np.float64) - after).mean() / 255,
       _histogram_change(before, after),
-      1 - likeness if dots[1] + dots[2] else 0.0,
+      1 - (a @ b) / energy if energy else 0.0,
     ]
   )
+
+
+def _edges(image):
+  """Returns the differences of neighbouring pixels, large ones compressed.
+
+  Otherwise a caption that stays would outweigh the scene that changes.
+  """
+  image = image.astype(np.float64)
+  steps = [np.diff(image, axis=axis).ravel() for axis in (0, 1)]
+  edges = np.concatenate(steps)
+  return edges / (np.abs(edges) + _CUT_CONTRAST)
 
 
 def find_cuts(changes: np.ndarray) -> np.ndarray:

@@ -133,6 +133,14 @@ def test_cut_between_scenes_of_the_same_colours_is_found():
   assert cuts_of(frames) == [5]
 
 
+def test_caption_that_stays_does_not_hide_a_cut():
+  frames = [x.copy() for x in [scene(1)] * 6 + [scene(2)] * 6]
+  for frame in frames:
+    frame[26:30, 6:42] = 0
+    frame[27:29, 8:40:3] = 255  # Two lines of letters.
+  assert cuts_of(frames) == [5]
+
+
 def test_pan_and_light_are_no_cuts():
   wide = np.concatenate([scene(1), scene(2), scene(3)], 1)
   pan = [wide[:, 4 * i : 4 * i + 48] for i in range(20)]

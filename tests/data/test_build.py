@@ -1,0 +1,321 @@
+import concurrent.futures.process
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from facerep_jax import errors
+from facerep_jax.data import (
+  build,
+  dataset_info,
+  extract,
+  images,
+  index,
+  parts,
+  schema,
+  sources,
+  tfrecord,
+)
+
+SMALL = extract.Settings(size_px=32, chunk=4)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+  """Folder PERSON/VIDEO/TRACK of 6 people with 10 frames each."""
+  root = tmp_path_factory.mktemp("frames")
+  rng = np.random.default_rng(0)
+  for person in range(6):
+    for i in range(10):
+      path = root / f"p{person}" / "v" / "t" / f"{i}.jpg"
+      path.parent.mkdir(parents=True, exist_ok=True)
+      pixels = np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((8, 8, 1)))
+      Image.fromarray(pixels.astype(np.uint8)).save(path)
+  return str(root)
+
+
+def units_of(path):
+  return sources.collect([sources.Source(path)])
+
+
+def make(path, output, settings=SMALL, plan=build.Plan(), **options):  # noqa: B008
+  return build.build(units_of(path), str(output), settings, plan, **options)
+
+
+def contents(folder):
+  return {
+    name: open(os.path.join(folder, name), "rb").read()
+    for name in sorted(os.listdir(folder))
+  }
+
+
+def stored(folder, manifest):
+  return [
+    schema.parse(record)
+    for split in manifest["splits"].values()
+    for shard in split["shards"]
+    for record in tfrecord.read_records(os.path.join(folder, shard))
+  ]
+
+
+def test_all_frames_are_in_the_shards(frames, tmp_path):
+  manifest = make(frames, tmp_path)
+  chunks = stored(tmp_path, manifest)
+  got = {
+    (x.person, int(i)): frame
+    for x in chunks
+    for i, frame in zip(x.frame_index, x.frames)
+  }
+  want = {
+    (f"p{p}", i): open(f"{frames}/p{p}/v/t/{i}.jpg", "rb").read()  # noqa: SIM115
+    for p in range(6)
+    for i in range(10)
+  }
+  assert got == want
+  counts = {name: x["people"] for name, x in manifest["splits"].items()}
+  assert counts == {"train": 4, "validation": 1, "test": 1}
+  assert manifest["splits"]["train"]["frames"] == 40
+  assert manifest["sources"][frames]["num_decoded"] == 60
+  assert json.load(open(tmp_path / "manifest.json")) == manifest  # noqa: SIM115
+  assert not (tmp_path / parts.FOLDER).exists()
+  assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
+
+
+def test_shards_fill_evenly_and_have_an_index(frames, tmp_path):
+  plan = build.Plan(shard_bytes=3000)
+  manifest = make(frames, tmp_path, plan=plan)
+  train = manifest["splits"]["train"]
+  sizes = [os.path.getsize(tmp_path / shard) for shard in train["shards"]]
+  assert len(sizes) >= 8  # 12 records of 2 to 4 kB.
+  assert max(sizes) < 3000 + 4000
+  total = 0
+  for shard in train["shards"]:
+    assert (tmp_path / (shard + index.SUFFIX)).exists()
+    total += int(index.load(tmp_path / shard)[0].num_frames.sum())
+  assert total == 40
+  people = {
+    name: {x.person for x in stored(tmp_path, {"splits": {name: split}})}
+    for name, split in manifest["splits"].items()
+  }
+  assert not people["train"] & (people["validation"] | people["test"])
+
+
+def test_shards_of_one_huge_record_are_not_empty():
+  assert build._plan_shards([10, 1000, 10, 10], 100) == [2, 2]
+  assert build._plan_shards([5] * 10, 1000) == [10]
+  assert build._plan_shards([5] * 10, 25) == [5, 5]
+
+
+def test_tfds_opens_the_folder_without_tensorflow(frames, tmp_path):
+  manifest = make(frames, tmp_path)
+  builder = tfds.builder_from_directory(str(tmp_path))
+  splits = builder.info.splits
+  for name, split in manifest["splits"].items():
+    assert splits[name].num_examples == split["records"]
+    assert splits[name].num_bytes == split["bytes"]
+    files = [os.path.basename(path) for path in splits[name].filepaths]
+    assert files == split["shards"]
+  for path in splits["train"].filepaths:
+    for record in tfrecord.read_records(path):
+      parsed = schema.parse(record)
+      example = builder.info.features.deserialize_example_np(record)
+      for name in ("person", "video", "track"):
+        assert example[name].decode() == getattr(parsed, name)
+      np.testing.assert_array_equal(example["frame_index"], parsed.frame_index)
+      pixels = [images.decode(frame, "").pixels for frame in parsed.frames]
+      np.testing.assert_array_equal(np.stack(example["frames"]), pixels)
+  assert "tensorflow" not in sys.modules
+
+
+def test_tfds_reads_the_labels(tmp_path):
+  units = sources.collect([sources.Source("synthetic")], 3, 1)
+  settings = extract.Settings(
+    size_px=32, num_people=3, tracks_per_person=1, num_frames=2
+  )
+  manifest = build.build(units, str(tmp_path), settings, build.Plan())
+  (track,) = stored(tmp_path, {"splits": {"x": manifest["splits"]["test"]}})
+  assert manifest["labels"] == sorted(track.labels)
+  builder = tfds.builder_from_directory(str(tmp_path))
+  record = next(tfrecord.read_records(builder.info.splits["test"].filepaths[0]))
+  example = builder.info.features.deserialize_example_np(record)
+  for name, value in track.labels.items():
+    np.testing.assert_array_equal(np.stack(example[name]), value)
+
+
+def test_features_describe_every_label():
+  features = dataset_info.features(64, schema.LABELS)
+  assert set(schema.LABELS) < set(features)
+
+
+def test_only_common_labels_are_described(frames, tmp_path):
+  units = sources.collect(
+    [sources.Source(frames), sources.Source("synthetic")], 1, 1
+  )
+  settings = extract.Settings(
+    size_px=32, num_people=1, tracks_per_person=1, num_frames=2
+  )
+  assert (
+    build.build(units, str(tmp_path), settings, build.Plan())["labels"] == []
+  )
+  builder = tfds.builder_from_directory(str(tmp_path))
+  for path in builder.info.splits["train"].filepaths:
+    for record in tfrecord.read_records(path):
+      builder.info.features.deserialize_example_np(record)
+
+
+def test_workers_do_not_change_a_byte(frames, tmp_path):
+  make(frames, tmp_path / "one")
+  make(frames, tmp_path / "four", workers=4)
+  assert contents(tmp_path / "one") == contents(tmp_path / "four")
+
+
+def test_real_videos_do_not_depend_on_workers(shared, tmp_path):
+  pytest.importorskip("av")
+  clips = str(shared / "data" / "videos")
+  settings = extract.Settings(size_px=64, fps=2)
+  make(clips, tmp_path / "one", settings)
+  manifest = make(clips, tmp_path / "two", settings, workers=2)
+  assert contents(tmp_path / "one") == contents(tmp_path / "two")
+  for report in manifest["videos"]:
+    assert report["num_tracks"] == 1
+    assert report["num_detected"] >= 0.7 * report["num_kept"]
+    followed = report["num_detected"] + report["num_interpolated"]
+    assert followed >= 0.9 * report["num_kept"]
+
+
+def test_interrupted_run_goes_on_with_the_same_bytes(frames, tmp_path):
+  make(frames, tmp_path / "whole")
+  seen = []
+
+  def stop(report):
+    seen.append(report.person)
+    if len(seen) == 3:
+      raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    make(frames, tmp_path / "cut", on_unit=stop)
+  assert os.listdir(tmp_path / "cut") == [parts.FOLDER]
+  done = {
+    name: os.stat(tmp_path / "cut" / parts.FOLDER / name).st_mtime_ns
+    for name in os.listdir(tmp_path / "cut" / parts.FOLDER)
+    if name.endswith(".tfrecord")
+  }
+  assert len(done) == 3
+
+  def check(report):
+    for name, time in done.items():  # Not made again.
+      path = tmp_path / "cut" / parts.FOLDER / name
+      assert path.stat().st_mtime_ns == time
+
+  make(frames, tmp_path / "cut", on_unit=check)
+  assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_killed_process_leaves_nothing_that_looks_finished(frames, tmp_path):
+  make(frames, tmp_path / "whole")
+  script = f"""
+import os, signal
+from facerep_jax.data import build, extract, sources
+def die(path): os.kill(os.getpid(), signal.SIGKILL)
+build.index.write = die  # In the middle of writing shards.
+units = sources.collect([sources.Source({frames!r})])
+build.build(units, {str(tmp_path / "cut")!r},
+            extract.Settings(size_px=32, chunk=4), build.Plan())
+"""
+  done = subprocess.run([sys.executable, "-c", script], check=False)
+  assert done.returncode == -9
+  assert not (tmp_path / "cut" / "manifest.json").exists()
+  # Another number of shards, so that old ones would be in the way.
+  plan = build.Plan(shard_bytes=3000)
+  make(frames, tmp_path / "cut", plan=plan)
+  make(frames, tmp_path / "many", plan=plan)
+  assert contents(tmp_path / "cut") == contents(tmp_path / "many")
+
+
+def test_unfinished_run_with_other_settings_is_not_mixed(frames, tmp_path):
+  def stop(report):
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    make(frames, tmp_path, on_unit=stop)
+  other = extract.Settings(size_px=48, chunk=4)
+  with pytest.raises(errors.InputError, match=r"size_px \(was 32, is 48\)"):
+    make(frames, tmp_path, other)
+  manifest = make(frames, tmp_path, other, overwrite=True)
+  frame = stored(tmp_path, manifest)[0].frames[0]
+  assert images.decode(frame, "").pixels.shape == (48, 48, 3)
+
+
+def test_finished_dataset_is_left_alone(frames, tmp_path):
+  manifest = make(frames, tmp_path)
+  before = contents(tmp_path)
+
+  def never(report):
+    raise AssertionError("made again")
+
+  assert make(frames, tmp_path, on_unit=never) == manifest
+  for change in (
+    {"settings": extract.Settings(size_px=48)},
+    {"plan": build.Plan(seed=1)},
+  ):
+    with pytest.raises(errors.InputError, match="finished dataset of other"):
+      make(frames, tmp_path, **change)
+  assert contents(tmp_path) == before
+  (tmp_path / "notes.txt").write_text("mine")
+  make(frames, tmp_path, plan=build.Plan(seed=1), overwrite=True)
+  assert contents(tmp_path) != before
+  assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_two_processes_do_not_write_to_one_folder(frames, tmp_path):
+  def again(report):
+    with pytest.raises(errors.InputError, match="another process"):
+      make(frames, tmp_path)
+
+  make(frames, tmp_path, on_unit=again)
+
+
+def test_nothing_usable_is_an_error_that_says_why(tmp_path):
+  for i in range(3):
+    (tmp_path / f"{i}.jpg").write_bytes(b"")
+  with pytest.raises(errors.InputError, match="3 x empty file"):
+    make(str(tmp_path), tmp_path / "out")
+  assert os.listdir(tmp_path / "out") == []
+
+
+def test_dead_worker_is_a_clear_error(frames, tmp_path, monkeypatch):
+  def die(*args):
+    raise concurrent.futures.process.BrokenProcessPool
+
+  monkeypatch.setattr(concurrent.futures.ProcessPoolExecutor, "submit", die)
+  with pytest.raises(errors.InputError, match="worker process died"):
+    make(frames, tmp_path, workers=2)
+
+
+def test_output_that_is_a_file_is_refused(frames, tmp_path):
+  (tmp_path / "out").write_text("")
+  with pytest.raises(errors.InputError, match="cannot make this folder"):
+    make(frames, tmp_path / "out")
+
+
+def test_split_of_few_people_is_by_track_and_logged(frames, tmp_path, caplog):
+  units = sources.collect([sources.Source(f"{frames}/p0", "frames")])
+  with caplog.at_level("INFO", logger="facerep_jax"):
+    manifest = build.build(units, str(tmp_path), SMALL, build.Plan())
+  assert manifest["split_by"] == "track"
+  assert "split is by track" in caplog.text
+
+
+def test_order_and_bytes_are_those_of_the_source_not_of_the_clock(
+  frames, tmp_path
+):
+  first = make(frames, tmp_path / "one")
+  second = make(frames, tmp_path / "two")
+  assert first["fingerprint"] == second["fingerprint"]
+  moved = make(frames, tmp_path / "three", plan=build.Plan(seed=1))
+  assert moved["fingerprint"] != first["fingerprint"]

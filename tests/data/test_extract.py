@@ -1,0 +1,224 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from facerep_jax.data import extract, images, sources
+
+av = pytest.importorskip("av")
+
+
+def save(path, height, width, *, kind=None, level=0):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  rows, columns = np.indices((height, width))
+  pixels = np.stack([rows, columns, level + 0 * rows], -1).astype(np.uint8)
+  Image.fromarray(pixels).save(path, kind, quality=95)
+  return path
+
+
+def run(path, layout="auto", **settings):
+  chunks, reports = [], []
+  for unit in sources.collect([sources.Source(str(path), layout)]):
+    reports.append(extract.new_report(unit))
+    chunks += extract.extract(unit, extract.Settings(**settings), reports[-1])
+  return chunks, reports
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 100])
+def test_chunks_cover_a_track_evenly(count):
+  bounds = extract.chunk_bounds(count, 16)
+  lengths = [stop - start for start, stop in bounds]
+  assert [i for a, b in bounds for i in range(a, b)] == list(range(count))
+  assert max(lengths) <= 16
+  assert max(lengths) - min(lengths) <= 1
+
+
+def test_frames_that_fit_keep_their_bytes(tmp_path):
+  paths = [save(tmp_path / f"p/v/t/f{i}.jpg", 64, 64) for i in range(12)]
+  chunks, (report,) = run(tmp_path, size_px=64, chunk=5)
+  assert [len(chunk.frames) for chunk in chunks] == [4, 4, 4]
+  stored = [frame for chunk in chunks for frame in chunk.frames]
+  assert stored == [path.read_bytes() for path in paths]  # f2 before f10.
+  index = np.concatenate([chunk.frame_index for chunk in chunks])
+  np.testing.assert_array_equal(index, np.arange(12))
+  assert [chunk.chunk for chunk in chunks] == [0, 1, 2]
+  assert {(x.person, x.video, x.track) for x in chunks} == {("p", "v", "t")}
+  assert (report.num_tracks, report.num_stored, report.num_resized) == (
+    1,
+    12,
+    0,
+  )
+
+
+def test_other_frames_are_fitted_and_counted(tmp_path):
+  save(tmp_path / "1.jpg", 32, 32)  # Smaller.
+  save(tmp_path / "2.jpg", 100, 100)  # Larger.
+  save(tmp_path / "3.jpg", 64, 90)  # Not square.
+  save(tmp_path / "4.bmp", 64, 64)  # Fits, but is no JPEG or PNG.
+  chunks, (report,) = run(tmp_path, size_px=64)
+  for chunk in chunks:
+    (frame,) = chunk.frames
+    assert images.decode(frame, "").pixels.shape == (64, 64, 3)
+    assert frame[:2] == b"\xff\xd8"
+  counts = report.num_resized, report.num_enlarged, report.num_squared
+  assert counts == (2, 1, 1)
+  third = images.decode(chunks[2].frames[0], "").pixels
+  # The central square of columns 13..76.
+  assert abs(third[32, 0, 1] - 13.0) < 4
+  assert abs(third[32, 63, 1] - 76.0) < 4
+
+
+def test_bad_frames_are_skipped_with_their_reason(tmp_path):
+  good = save(tmp_path / "p/v/t/1.jpg", 64, 64).read_bytes()
+  (tmp_path / "p/v/t/2.jpg").write_bytes(b"")
+  (tmp_path / "p/v/t/3.jpg").write_bytes(good[:-60])
+  save(tmp_path / "p/v/t/4.png", 1, 1)
+  (tmp_path / "p/v/t/5.jpg").write_bytes(b"text")
+  (tmp_path / "p/v/t/6.jpg").write_bytes(b"")
+  save(tmp_path / "p/v/t/7.jpg", 64, 64)
+  (chunk,), (report,) = run(tmp_path, size_px=64)
+  assert chunk.frame_index.tolist() == [0, 6]
+  assert (report.num_read, report.num_decoded) == (7, 2)
+  counts = {k: v["count"] for k, v in report.skipped.items()}
+  assert counts == {
+    "empty file": 2,
+    "damaged image": 1,
+    "image too small": 1,
+    "not an image": 1,
+  }
+  assert report.skipped["empty file"]["first"].endswith("2.jpg")
+  assert report.problem == ""
+
+
+def test_folder_of_bad_frames_is_reported(tmp_path):
+  (tmp_path / "1.jpg").write_bytes(b"")
+  chunks, (report,) = run(tmp_path)
+  assert chunks == []
+  assert report.problem == "no track found"
+
+
+def bright_spot(image):
+  """A detector of a fake face: the bounding box of the bright pixels."""
+  rows, columns = np.nonzero(image[..., 0] > 128)
+  if not len(rows):
+    return np.zeros((0, 5), np.float32)
+  box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+  return np.array([[*box, 1.0]], np.float32)
+
+
+@pytest.fixture
+def spots(monkeypatch):
+  """Replaces the face detector."""
+  monkeypatch.setattr(extract, "_detector", lambda model: bright_spot)
+
+
+def spot_video(path, places, *, rate=10, back=30):
+  """Encodes a video with a bright square at each (x, y); None: without."""
+  with av.open(str(path), "w") as container:
+    stream = container.add_stream("mpeg4", rate=rate)
+    stream.height, stream.width, stream.pix_fmt = 120, 160, "yuv420p"
+    stream.bit_rate = 10**7
+    for place in places:
+      image = np.full((120, 160, 3), back, np.uint8)
+      if place:
+        x, y = place
+        image[y : y + 30, x : x + 30] = 250
+      frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+@pytest.mark.usefixtures("spots")
+def test_video_gives_a_track_with_boxes(tmp_path):
+  places = [(10 + 2 * i, 40) for i in range(30)]
+  places[12:15] = [None] * 3
+  spot_video(tmp_path / "clip.mp4", places)
+  chunks, (report,) = run(tmp_path, size_px=48, fps=10, chunk=8)
+  assert [len(chunk.frames) for chunk in chunks] == [7, 8, 7, 8]
+  names = {(x.person, x.video, x.track) for x in chunks}
+  assert names == {("clip", "clip", "00000")}
+  detected = np.concatenate([x.labels["detected"] for x in chunks])
+  assert detected.tolist() == [1] * 12 + [0] * 3 + [1] * 15
+  boxes = np.concatenate([x.labels["box_px"] for x in chunks])
+  # The spot's edge is blurred by the coding: a pixel either way.
+  np.testing.assert_allclose(boxes[:, 0], 10 + 2 * np.arange(30), atol=1.5)
+  np.testing.assert_allclose(boxes[:, 3], 70, atol=1.5)
+  assert (report.num_kept, report.num_detected) == (30, 27)
+  assert (report.num_interpolated, report.num_tracks) == (3, 1)
+  for chunk in chunks:
+    for frame, is_seen in zip(chunk.frames, chunk.labels["detected"]):
+      pixels = images.decode(frame, "").pixels
+      assert pixels.shape == (48, 48, 3)
+      if is_seen:  # 30 px of a crop of 48: a margin of 9.
+        assert pixels[12:36, 12:36].min() > 200
+        assert pixels[:6].max() < 90
+
+
+@pytest.mark.usefixtures("spots")
+def test_fewer_frames_are_kept_than_looked_at(tmp_path):
+  # A spot that moves its own width in 0.3 s: one look a second would lose it.
+  spot_video(
+    tmp_path / "clip.mp4", [(2 + 2 * i, 40) for i in range(60)], rate=20
+  )
+  (chunk,), (report,) = run(tmp_path, size_px=48, fps=1)
+  assert chunk.frame_index.tolist() == [0, 20, 40]
+  assert report.num_kept == report.num_detected == 3
+  assert report.num_decoded == 60
+
+
+@pytest.mark.usefixtures("spots")
+def test_cut_divides_a_track(tmp_path):
+  path = tmp_path / "clip.avi"
+  noise = np.random.default_rng(0).integers(0, 100, (2, 15, 20, 3))
+  with av.open(str(path), "w") as container:
+    stream = container.add_stream("mpeg4", rate=10)
+    stream.height, stream.width, stream.pix_fmt = 120, 160, "yuv420p"
+    stream.bit_rate = 10**7
+    for i in range(20):
+      image = np.kron(noise[i // 10], np.ones((8, 8, 1))).astype(np.uint8)
+      image[40:70, 60:90] = 250
+      frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+  chunks, (report,) = run(path, size_px=48, fps=10)
+  assert report.num_cuts == 1
+  assert [x.track for x in chunks] == ["00000", "00001"]
+  assert chunks[0].frame_index.tolist() == list(range(10))
+  assert chunks[1].frame_index.tolist() == list(range(10, 20))
+
+
+@pytest.mark.usefixtures("spots")
+def test_videos_without_faces_and_broken_ones_are_reported(tmp_path):
+  spot_video(tmp_path / "a.mp4", [None] * 5)
+  (tmp_path / "b.mp4").write_bytes(b"no video")
+  spot_video(tmp_path / "c.mp4", [(50, 50)] + [None] * 9)
+  chunks, reports = run(tmp_path)
+  assert chunks == []
+  assert reports[0].problem == "no face found"
+  assert "not a video that can be read" in reports[1].problem
+  assert reports[2].problem == "no track found"  # One frame is a false alarm.
+
+
+@pytest.mark.usefixtures("spots")
+def test_faces_are_cropped_from_images_on_request(tmp_path):
+  image = np.zeros((100, 200, 3), np.uint8)
+  image[40:60, 150:170] = 255
+  Image.fromarray(image).save(tmp_path / "1.png")
+  Image.fromarray(0 * image).save(tmp_path / "2.png")
+  chunks, (report,) = run(tmp_path, size_px=32, find_faces=True)
+  (chunk,) = chunks
+  np.testing.assert_array_equal(chunk.labels["box_px"], [[150, 40, 170, 60]])
+  pixels = images.decode(chunk.frames[0], "").pixels
+  assert pixels[8:24, 8:24].min() > 240  # 20 px of a crop of 32.
+  assert report.skipped["no face"]["count"] == 1
+
+
+def test_synthetic_tracks_are_cut_into_chunks():
+  units = sources.collect([sources.Source("synthetic")], 1, 1)
+  settings = extract.Settings(
+    size_px=32, chunk=2, num_people=1, tracks_per_person=1, num_frames=5
+  )
+  report = extract.new_report(units[0])
+  chunks = list(extract.extract(units[0], settings, report))
+  assert [len(x.frames) for x in chunks] == [1, 2, 2]
+  assert all(len(x.labels["yaw_rad"]) == len(x.frames) for x in chunks)
+  assert (report.num_tracks, report.num_stored) == (1, 5)

@@ -1,0 +1,57 @@
+import collections
+
+import pytest
+
+from facerep_jax.data import splits
+
+
+def tracks(num_people, per_person=3):
+  return [
+    (f"p{i}", "v", str(j)) for i in range(num_people) for j in range(per_person)
+  ]
+
+
+def people_of(split_of):
+  out = collections.defaultdict(set)
+  for name, split in split_of.items():
+    out[split].add(name[0])
+  return out
+
+
+@pytest.mark.parametrize(
+  ("total", "want"),
+  [(100, (70, 10, 20)), (10, (7, 1, 2)), (4, (2, 1, 1)), (3, (1, 1, 1))],
+)
+def test_people_are_split_by_the_shares(total, want):
+  split_of, by_person = splits.assign(tracks(total), (70, 10, 20), 0)
+  people = people_of(split_of)
+  assert by_person
+  assert tuple(len(people[name]) for name in splits.NAMES) == want
+  assert len(set.union(*people.values())) == total
+  assert sum(len(x) for x in people.values()) == total  # None in two.
+
+
+@pytest.mark.parametrize(
+  ("people", "per_person", "want"),
+  [(2, 5, (7, 1, 2)), (1, 3, (1, 1, 1)), (1, 2, (1, 1, 0)), (1, 1, (1, 0, 0))],
+)
+def test_few_people_are_split_by_track(people, per_person, want):
+  names = tracks(people, per_person)
+  split_of, by_person = splits.assign(names, (70, 10, 20), 0)
+  assert not by_person
+  count = collections.Counter(split_of.values())
+  assert tuple(count[name] for name in splits.NAMES) == want
+
+
+def test_split_depends_on_the_seed_not_on_the_order():
+  names = tracks(30)
+  first = splits.assign(names, (70, 10, 20), 0)
+  assert splits.assign(names[::-1] + names, (70, 10, 20), 0) == first
+  assert splits.assign(names, (70, 10, 20), 1) != first
+
+
+def test_share_of_zero_stays_empty():
+  split_of, _ = splits.assign(tracks(20), (80, 20, 0), 0)
+  assert set(split_of.values()) == {"train", "validation"}
+  split_of, _ = splits.assign(tracks(1, 1), (50, 0, 50), 0)
+  assert set(split_of.values()) == {"train"}

@@ -1,0 +1,44 @@
+import pytest
+
+from facerep_jax import cli, errors
+
+
+def test_input_errors_are_one_line_and_code_1(capsys):
+  def main(arguments):
+    raise errors.InputError("no such\n  thing")
+
+  assert cli.run(main) == 1
+  assert capsys.readouterr().err == "error: no such thing\n"
+
+
+def test_interrupt_is_code_130(capsys):
+  def main(arguments):
+    raise KeyboardInterrupt
+
+  assert cli.run(main) == 130
+
+
+def test_defects_keep_their_traceback():
+  def main(arguments):
+    raise ZeroDivisionError
+
+  with pytest.raises(ZeroDivisionError):
+    cli.run(main)
+
+
+def test_codes_are_passed_on():
+  assert cli.run(lambda arguments: None) == 0
+  assert cli.run(lambda arguments: 3) == 3
+
+
+def test_parser_complains_by_input_error():
+  with pytest.raises(errors.InputError, match=r"--nonsense.*--help"):
+    cli.Parser("x").parse_args(["--nonsense"])
+
+
+def test_progress_without_a_terminal_is_lines(capsys):
+  with cli.Progress(2, "videos", "frames") as progress:
+    progress.advance(1, 30)
+    progress.advance(1, 12)
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith("2 of 2 videos, 42 frames")

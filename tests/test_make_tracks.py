@@ -1,0 +1,146 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facerep_jax import cli, errors, make_tracks
+
+
+@pytest.fixture
+def frames(tmp_path):
+  """Folder PERSON/VIDEO/TRACK of 4 people with 3 frames each, 32 px."""
+  rng = np.random.default_rng(0)
+  for person in range(4):
+    for i in range(3):
+      path = tmp_path / "in" / f"p{person}" / "v" / "t" / f"{i}.png"
+      path.parent.mkdir(parents=True, exist_ok=True)
+      pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+      Image.fromarray(pixels).save(path)
+  return str(tmp_path / "in")
+
+
+def run(capsys, *arguments):
+  """Returns exit code, standard output and standard error."""
+  old, sys.argv = sys.argv, ["make_tracks", *map(str, arguments)]
+  try:
+    code = cli.run(make_tracks.main)
+  finally:
+    sys.argv = old
+  return code, *capsys.readouterr()
+
+
+def test_command_makes_a_dataset_and_says_where(frames, tmp_path, capsys):
+  out = tmp_path / "out"
+  code, said, _ = run(
+    capsys, f"--source={frames}", f"--output={out}", "--size=32", "--workers=1"
+  )
+  assert code == 0
+  assert f"{out}: finished" in said
+  assert "train: 2 people, 2 tracks, 6 frames" in said
+  assert (out / "manifest.json").exists()
+
+
+def test_enlarged_frames_are_mentioned(frames, tmp_path, capsys):
+  _, said, _ = run(
+    capsys, f"--source={frames}", f"--output={tmp_path}/o", "--workers=1"
+  )
+  assert "12 frames were smaller than --size=256 and were enlarged" in said
+
+
+def test_sources_and_layouts_pair_up(frames, tmp_path, capsys):
+  flat = tmp_path / "flat, or not"
+  flat.mkdir()
+  Image.new("RGB", (32, 32)).save(flat / "one.png")
+  code, _, _ = run(
+    capsys,
+    f"--source={frames},synthetic",
+    f"--source={flat}",  # The comma is part of its name.
+    "--layout=frames",
+    "--layout=synthetic",
+    "--layout=flat",
+    "--num-people=1",
+    "--tracks-per-person=1",
+    "--num-frames=2",
+    f"--output={tmp_path}/o",
+    "--size=32",
+    "--workers=1",
+  )
+  assert code == 0
+  with open(tmp_path / "o" / "manifest.json") as file:
+    kinds = [x["kind"] for x in json.load(file)["sources"].values()]
+  assert kinds == ["frames", "synthetic", "flat"] or set(kinds) == {
+    "frames",
+    "synthetic",
+    "flat",
+  }
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    (["--source=/none/there"], "no such file or folder"),
+    (["--size=7"], "--size=7: expected"),
+    (["--chunk=1"], "--chunk=1: expected"),
+    (["--fps=0"], "--fps=0.0: expected"),
+    (["--quality=101"], "--quality=101: expected"),
+    (["--split=1/2"], "--split=1/2: expected three"),
+    (["--split=0/50/50"], "the first above 0"),
+    (["--workers=0"], "--workers=0: expected"),
+    (["--layout=movies"], "expected one of auto, videos"),
+    (["--layout=flat", "--layout=flat"], "2 times for 1 sources"),
+    (["--size=large"], "invalid int value"),
+    (["--nonsense"], "unrecognized arguments"),
+    (["--find-faces", "--detector=none.onnx"], "none.onnx"),
+  ],
+)
+def test_bad_options_are_one_line(frames, tmp_path, capsys, options, message):
+  if not any(x.startswith("--source") for x in options):
+    options = [f"--source={frames}", *options]
+  code, _, err = run(capsys, *options, f"--output={tmp_path}/o")
+  assert code == 1
+  assert err.startswith("error: ")
+  assert err.count("\n") == 1
+  assert message in err
+
+
+def test_source_and_output_are_required(capsys):
+  code, _, err = run(capsys)
+  assert code == 1
+  assert "--source, --output" in err
+
+
+def test_real_command_line(tmp_path):
+  root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  empty = tmp_path / "empty"
+  empty.mkdir()
+  done = subprocess.run(
+    [
+      *(sys.executable, "-m", "facerep_jax.make_tracks"),
+      *(f"--source={empty}", f"--output={tmp_path}/o"),
+    ],
+    cwd=root,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 1
+  assert done.stderr.startswith(f"error: {empty}: holds no videos")
+  assert done.stderr.count("\n") == 1
+
+
+def test_options_reach_the_settings():
+  options = make_tracks._parser().parse_args(
+    ["--source=a", "--output=b", "--fps=2.5", "--detector=m", "--find-faces"]
+  )
+  settings = make_tracks._settings(options)
+  assert (settings.fps, settings.detector, settings.find_faces) == (
+    2.5,
+    "m",
+    True,
+  )
+  with pytest.raises(errors.InputError):
+    make_tracks._parser().parse_args(["--output=b"])
