@@ -147,8 +147,8 @@ def _lips(s, t, position):
     -((s / 0.36) ** 4)
   )
   # Towards the lips' line, but never past it.
-  off = t - chart.MOUTH_T
-  off = np.sign(off) * np.maximum(np.abs(off) - chart.SLIT, 0)
+  off = chart.HEIGHT * (t - chart.MOUTH_T)
+  off = np.sign(off) * np.maximum(np.abs(off) - chart.HEIGHT * chart.SLIT, 0)
   zero, x = np.zeros_like(s), position[:, 0]
   return {
     18: _vector(-0.42 * x * ring, -0.05 * off * ring, -0.11 * ring),

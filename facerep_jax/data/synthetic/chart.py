@@ -3,8 +3,9 @@
 A point of the head's skin has two coordinates: `s`, the azimuth about the
 head's vertical axis (rad; 0 in the middle of the face, positive towards the
 image's right when the head faces the camera, +-pi at the back), and `t`, the
-height (units of 100 mm; 0 at the eyes, positive downwards). Geometry, colour
-and landmarks are all functions of (s, t), so that they agree by construction.
+height (units of about 100 mm; 0 at the eyes, positive downwards). Geometry,
+colour and landmarks are all functions of (s, t), so that they agree by
+construction.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ EYE_HALF_S = 0.178  # Half the width of the lids' opening.
 EYE_UP, EYE_LOW = 0.080, 0.048  # Its height above and below the middle.
 MOUTH_T, MOUTH_S = 0.68, 0.32  # Height of the lips' line; half its width.
 SLIT = 0.008  # Half the height of the closed mouth's opening.
+HEIGHT = 0.92  # What a unit of t measures on the average head, 100 mm.
 NUM_COLUMNS, NUM_ROWS = 73, 76
 TOP_T, BOTTOM_T = -1.16, 2.6
 

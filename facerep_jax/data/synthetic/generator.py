@@ -31,7 +31,7 @@ from facerep_jax.data.synthetic.recording import Settings
 
 __all__ = ["VERSION", "Images", "Settings", "draw_track", "make_track"]
 
-VERSION = 2  # Raised whenever pictures or labels change.
+VERSION = 3  # Raised whenever pictures or labels change.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -137,7 +137,9 @@ def _template(s, t):
   # The skull closes as an ellipsoid above the brows.
   up = np.clip((-0.33 - t) / (-0.33 - chart.TOP_T), 0.0, 1.0)
   radius = radius * np.sqrt(1 - up**2.1) + _features(s, t)
-  y = t - 0.02 * chart.bump(s, t, chart.MOUTH_S, chart.MOUTH_T, 0.12, 0.08)
+  y = chart.HEIGHT * t - 0.02 * chart.bump(
+    s, t, chart.MOUTH_S, chart.MOUTH_T, 0.12, 0.08
+  )
   return np.stack([radius * np.sin(s), y, -radius * np.cos(s)], axis=-1)
 
 

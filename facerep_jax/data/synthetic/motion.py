@@ -85,8 +85,8 @@ def draw(rng: np.random.Generator, num_frames: int) -> Motion:
   gaze = path(0.10 * bounded_normal(rng, (4, 2)), num_frames)
   gaze[:, 0] -= 0.25 * rng.random() * yaw
   gaze[:, 1] -= 0.25 * pitch
-  aim = np.array([0.5, 0.535]) + 0.012 * bounded_normal(rng, 2)
-  aim = aim + path(0.010 * bounded_normal(rng, (5, 2)), num_frames)
+  aim = np.array([0.5, 0.54]) + 0.016 * bounded_normal(rng, 2)
+  aim = aim + path(0.012 * bounded_normal(rng, (5, 2)), num_frames)
   zoom = np.exp(
     0.045 * bounded_normal(rng)
     + path(0.015 * bounded_normal(rng, 4), num_frames)

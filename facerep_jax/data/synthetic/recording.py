@@ -33,7 +33,7 @@ class Settings:
     min_fov_deg: Narrowest field of view.
     max_fov_deg: Widest field of view.
     frame_width: What the frame spans at the face, units of 100 mm. A face is
-      about 1.35 from brow to chin and 1.6 from ear to ear.
+      about 1.25 from brow to chin and 1.6 from ear to ear.
     min_quality: Lowest JPEG quality.
     max_quality: Highest JPEG quality.
     max_blur: Largest weight of a neighbouring pixel in the lens's blur.
@@ -49,11 +49,11 @@ class Settings:
   texture_per_px: float = 2.5
   min_fov_deg: float = 8.0
   max_fov_deg: float = 40.0
-  frame_width: float = 3.2
+  frame_width: float = 2.95
   min_quality: int = 60
   max_quality: int = 95
   max_blur: float = 0.18
-  max_noise: float = 0.025
+  max_noise: float = 0.02
 
 
 @dataclasses.dataclass(frozen=True)

@@ -140,7 +140,7 @@ def _nose(s, t):
     "nose_width": _vector(0.12 * s * whole, zero, zero),
     "nose_bridge": _vector(zero, zero, -0.04 * bridge),
     "nose_bridge_width": _vector(0.15 * s * bridge, zero, zero),
-    "nose_forward": _vector(zero, zero, -0.04 * whole),
+    "nose_forward": _vector(zero, zero, -0.03 * whole),
     "nose_tip_up": _vector(zero, -0.04 * tip, -0.02 * tip),
     "nose_hump": _vector(zero, zero, -0.035 * bump(s, t, 0, 0.16, 0.08, 0.07)),
     "nostril_width": _vector(0.03 * sign * wing, zero, zero),
