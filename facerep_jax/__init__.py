@@ -1,1 +1,12 @@
 """Face representations from unlabelled video, in JAX."""
+
+__all__ = ["Representation", "load"]
+
+
+def __getattr__(name: str) -> object:
+  """Imports the API on first use: commands without networks stay quick."""
+  if name in __all__:
+    from facerep_jax import api
+
+    return getattr(api, name)
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -80,7 +80,8 @@ def sampling(
     size_px: Side of the frames.
 
   Returns:
-    For training, and for evaluation: in order, middle crop, no augmentation.
+    For training, and for evaluation: in order, the same crops every time, no
+    mirroring and no colour changes.
   """
   data = config.data
   common = {
@@ -88,18 +89,16 @@ def sampling(
     "size_px": size_px,
     "sample_by": data.sample_by,
     "on_bad_record": data.on_bad_record,
-    "seed": config.seed,
     "crop": transforms.Crop(**data.crop),
+    "is_jittered": data.use_jitter,
   }
   train = tracks.Sampling(
     **common,
-    is_jittered=data.use_jitter,
+    seed=config.seed,
     use_mirror=data.use_mirror,
     colour=data.colour,
   )
-  evaluate = tracks.Sampling(
-    **common | {"seed": 0}, is_shuffled=False, is_jittered=False
-  )
+  evaluate = tracks.Sampling(**common, seed=0, is_shuffled=False)
   return train, evaluate
 
 

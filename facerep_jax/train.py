@@ -202,7 +202,10 @@ def _save_pictures(run, variables, batch, step):
   if jax.process_index():
     return
   sheet = pictures.sheet(
-    {name: value[:_NUM_PICTURE_ROWS] for name, value in columns.items()}
+    {
+      caption: columns[caption][:_NUM_PICTURE_ROWS]
+      for caption in run.system.captions
+    }
   )
   pictures.save(run.workdir / "pictures" / f"step_{step:08d}.png", sheet)
   run.writer.picture(step, "validation", sheet)

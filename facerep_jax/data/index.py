@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-
 from facerep_jax import errors
 from facerep_jax.data import schema, tfrecord
 

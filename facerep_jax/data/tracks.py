@@ -17,7 +17,6 @@ from collections.abc import Iterator
 import grain
 import numpy as np
 
-
 from facerep_jax import errors
 from facerep_jax.data import images, index, schema, tfrecord, transforms
 
@@ -248,12 +247,11 @@ class Samples:
     crop, frames = sampling.crop, []
     side = _epoch_side(sampling.seed, epoch, crop)
     for pick in picks:
+      name = f"{self._source.name(record)}: frame {pick}"
       try:
-        image = images.decode(track.frames[pick])
-      except errors.InputError as error:
-        raise tfrecord.BadRecordError(
-          f"{self._source.name(record)}: frame {pick}: {error}"
-        ) from error
+        image = images.decode(track.frames[pick], name).pixels
+      except images.ImageError as error:
+        raise tfrecord.BadRecordError(str(error)) from error
       if sampling.is_jittered:
         square = crop.jittered(side, rng)
       else:

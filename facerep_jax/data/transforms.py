@@ -83,26 +83,25 @@ def crop_and_resize(
   """Cuts a square out of a frame and resizes it, in one resampling.
 
   Args:
-    image: [h, w, 3] uint8, or float32 of any range.
+    image: [h, w, 3] uint8, or float of any range; of an image that is not
+      square, the largest central square is the frame.
     square: Left, top and side, in units of a frame of `frame_px` on each side.
     frame_px: The unit.
     size_px: Side of the result in pixels.
 
   Returns:
-    [size_px, size_px, 3], dtype of the image; bilinear, with antialiasing when
-    it shrinks.
+    [size_px, size_px, 3], uint8 or float32; bilinear, with antialiasing when it
+    shrinks.
 
   Differs: the published loader resizes to 256 px, cuts, and resizes again;
     one resampling is the same for frames of 256 px, and sharper for others.
   """
   height, width = image.shape[:2]
-  left, top, side = square
-  box = (
-    left * width / frame_px,
-    top * height / frame_px,
-    (left + side) * width / frame_px,
-    (top + side) * height / frame_px,
-  )
+  unit = min(height, width) / frame_px
+  left = (width - min(height, width)) / 2 + square[0] * unit
+  top = (height - min(height, width)) / 2 + square[1] * unit
+  side = square[2] * unit
+  box = (left, top, left + side, top + side)
   size = (size_px, size_px)
   if image.dtype == np.uint8:
     picture = Image.fromarray(image)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 
-def flow_to_rgb(flow_ndc: jax.Array, max_ndc: float = 0.5) -> jax.Array:
+def flow_to_rgb(flow_ndc: jax.Array, max_ndc: float = 0.25) -> jax.Array:
   """Shows a flow field as colour: direction as hue, length as saturation.
 
   Args:

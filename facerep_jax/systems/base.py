@@ -41,7 +41,8 @@ class System(NamedTuple):
     eval_fn: (variables, batch) -> {name: (sum, weight)}; `loss` is among them
       and decides which checkpoint is best.
     represent: (variables, images01 [N, H, W, 3], key) -> {name: [N, D]}.
-    pictures: (variables, batch) -> {column: [B, H, W, 3] float, [0, 1]}.
+    pictures: (variables, batch) -> {caption: [B, H, W, 3] float, [0, 1]}.
+    captions: Those captions in the order of the columns.
     num_frames: T, frames that it needs of a track.
     size_px: H = W of what it sees.
   """
@@ -51,6 +52,7 @@ class System(NamedTuple):
   eval_fn: Callable[..., dict[str, tuple[jax.Array, jax.Array]]]
   represent: Callable[..., dict[str, jax.Array]]
   pictures: Callable[..., dict[str, jax.Array]]
+  captions: tuple[str, ...]
   num_frames: int
   size_px: int
 

@@ -74,6 +74,7 @@ def make(
     eval_fn=lambda *args: _evaluate(warp, *args),
     represent=lambda *args: _represent(net, *args),
     pictures=lambda *args: _pictures(warp, *args),
+    captions=_captions(num_sources),
     num_frames=num_sources + 1,
     size_px=size_px,
   )
@@ -145,19 +146,33 @@ def _represent(net, variables, images01, key):
   return {"embedding": code.astype(jnp.float32)}
 
 
+def _captions(num_sources):
+  each = range(1, num_sources + 1)
+  return (
+    *(f"source {s}" for s in each),
+    "target",
+    "warped",
+    *(f"flow {s}" for s in each),
+    *(f"mask {s}" for s in each),
+    "error x 3",
+  )
+
+
 def _pictures(warp, variables, batch):
   frames = to_image01(batch["frames"])
-  target, sources = frames[:, 0], frames[:, 1:]
+  target = frames[:, 0]
   out = warp(variables, frames, train=False)
-  columns = {}
-  for s in range(sources.shape[1]):
-    columns[f"source {s + 1}"] = sources[:, s]
-  columns["target"] = target
-  columns["warped"] = out["image"]
-  for s in range(sources.shape[1]):
-    columns[f"flow {s + 1}"] = colour.flow_to_rgb(out["flow_ndc"][:, s])
-    if sources.shape[1] > 1:  # Of a single source the mask is 1.
-      mask = out["attention"][:, s, :, :, None]
-      columns[f"mask {s + 1}"] = jnp.repeat(mask, 3, axis=-1)
-  columns["error x 3"] = jnp.minimum(1.0, 3 * jnp.abs(out["image"] - target))
+  error = jnp.abs(out["image"] - target)
+  columns = {
+    "target": target,
+    "warped": out["image"],
+    "error x 3": jnp.minimum(1.0, 3 * error),
+  }
+  for s in range(1, frames.shape[1]):
+    mask = out["attention"][:, s - 1, :, :, None]
+    columns |= {
+      f"source {s}": frames[:, s],
+      f"flow {s}": colour.flow_to_rgb(out["flow_ndc"][:, s - 1]),
+      f"mask {s}": jnp.repeat(mask, 3, axis=-1),
+    }
   return columns

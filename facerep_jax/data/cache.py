@@ -1,0 +1,119 @@
+"""Synthetic tracks that are made once and kept: the data of a bare run."""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import shutil
+
+from facerep_jax import cli, errors
+from facerep_jax.data import build, extract, sources
+from facerep_jax.data.synthetic import generator
+
+_log = logging.getLogger(__name__)
+# Of a frame of n x n pixels; measured on frames of 96 and 128 px.
+_BYTES_PER_PIXEL = 0.45
+
+
+def root() -> pathlib.Path:
+  """Returns the folder of caches: FACEREP_CACHE, or the user's cache folder."""
+  home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  return pathlib.Path(
+    os.environ.get("FACEREP_CACHE") or pathlib.Path(home) / "facerep_jax"
+  )
+
+
+def synthetic(
+  *,
+  seed: int,
+  num_people: int,
+  tracks_per_person: int,
+  num_frames: int,
+  size_px: int,
+) -> str:
+  """Makes a set of synthetic tracks, unless it was made before.
+
+  Args:
+    seed: Of people and pictures.
+    num_people: How many.
+    tracks_per_person: Of each.
+    num_frames: Of each track.
+    size_px: Side of the frames.
+
+  Returns:
+    Folder of the tracks.
+
+  Raises:
+    InputError: There is no room for it, or it cannot be written.
+  """
+  settings = extract.Settings(
+    size_px=size_px,
+    seed=seed,
+    num_people=num_people,
+    tracks_per_person=tracks_per_person,
+    num_frames=num_frames,
+  )
+  what = {
+    "generator": generator.VERSION,
+    "format": build.FORMAT,
+    "seed": seed,
+    "num_people": num_people,
+    "tracks_per_person": tracks_per_person,
+    "num_frames": num_frames,
+    "size_px": size_px,
+  }
+  text = json.dumps(what, sort_keys=True)
+  name = f"synthetic-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+  folder = root() / name
+  try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115
+  except OSError as error:
+    raise errors.InputError(
+      f"{folder.parent}: cannot keep synthetic tracks there "
+      f"({error.strerror}). Set FACEREP_CACHE to a folder that can be written."
+    ) from error
+  with lock:
+    # Another process may be making the same set: wait for it.
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not (folder / build.MANIFEST).exists():
+      _make(folder, settings)
+  _log.info("synthetic tracks: %s", folder)
+  return str(folder)
+
+
+def _make(folder, settings):
+  frames = (
+    settings.num_people * settings.tracks_per_person * settings.num_frames
+  )
+  needed = int(frames * settings.size_px**2 * _BYTES_PER_PIXEL)
+  free = shutil.disk_usage(folder.parent).free
+  # Parts and shards lie side by side for a moment.
+  if 2 * needed > free:
+    raise errors.InputError(
+      f"{folder.parent}: {free >> 20} MiB are free, but synthetic tracks need "
+      f"about {2 * needed >> 20}. Lower config.synthetic.num_people, or set "
+      "FACEREP_CACHE to another disk."
+    )
+  _log.info(
+    "making %d frames of synthetic tracks once, about %d MiB, in %s",
+    frames,
+    needed >> 20,
+    folder,
+  )
+  units = sources.collect(
+    [sources.Source(sources.SYNTHETIC)],
+    settings.num_people,
+    settings.tracks_per_person,
+  )
+  with cli.Progress(len(units), "units", "frames") as progress:
+    build.build(
+      units,
+      str(folder),
+      settings,
+      build.Plan(),
+      workers=os.cpu_count() or 1,
+      on_unit=lambda report: progress.advance(1, report.num_stored),
+    )
