@@ -48,14 +48,16 @@ def run(main: Callable[[list[str]], int | None]) -> int:
 def _log_to_stderr():
   """Shows the messages of this package, and not those of others, as lines."""
   logger = logging.getLogger("facerep_jax")
-  handler, level = logging.StreamHandler(), logger.level
+  handler, before = logging.StreamHandler(), (logger.level, logger.propagate)
   logger.addHandler(handler)
   logger.setLevel(logging.INFO)
+  # Some libraries give the root logger a handler, which would repeat lines.
+  logger.propagate = False
   try:
     yield
   finally:
     logger.removeHandler(handler)
-    logger.setLevel(level)
+    logger.level, logger.propagate = before
 
 
 class Progress:
