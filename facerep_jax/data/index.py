@@ -1,10 +1,12 @@
 """The index of a shard: where its records are, and whose track each holds."""
 
 import dataclasses
+import io
 import logging
 import os
-import zipfile
-from collections.abc import Sequence
+import secrets
+import struct
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -13,8 +15,9 @@ from facerep_jax.data import schema, tfrecord
 
 _log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 SUFFIX = ".index"
+_CHECKSUM = struct.Struct("<I")
 
 
 @dataclasses.dataclass
@@ -26,6 +29,7 @@ class Index:
     length: [N] int64, bytes of data.
     number: [N] int64, number of the record in its file.
     num_frames: [N] int64, frames of the chunk.
+    checksum: [N] int64, masked CRC32C of the data.
     person: [N] str.
     video: [N] str, person and video: unique in the data set.
   """
@@ -34,6 +38,7 @@ class Index:
   length: np.ndarray
   number: np.ndarray
   num_frames: np.ndarray
+  checksum: np.ndarray
   person: np.ndarray
   video: np.ndarray
 
@@ -66,26 +71,39 @@ def build(
   reader = tfrecord.Reader([path])
   for number, (offset, length) in enumerate(places):
     try:
-      track = read_track(reader, 0, number, offset, length)
+      data = reader.read(0, number, offset, length)
+      track = _parse(data, path, number, tuple(schema.LABELS))
     except tfrecord.BadRecordError:
       if on_bad_record == "error":
         raise
       num_bad += 1
       continue
     video = f"{track.person}/{track.video}"
-    rows.append(
-      (offset, length, number, len(track.frames), track.person, video)
-    )
-  columns = list(zip(*rows)) or [()] * 6
-  numbers = [np.array(column, np.int64) for column in columns[:4]]
-  texts = [np.array(column, np.str_) for column in columns[4:]]
+    count, checksum = len(track.frames), tfrecord.masked_crc32c(data)
+    rows.append((offset, length, number, count, checksum, track.person, video))
+  columns = list(zip(*rows)) or [()] * 7
+  numbers = [np.array(column, np.int64) for column in columns[:5]]
+  texts = [np.array(column, np.str_) for column in columns[5:]]
   return Index(*numbers, *texts), num_bad
 
 
 def read_track(
-  reader: tfrecord.Reader, file: int, number: int, offset: int, length: int
+  reader: tfrecord.Reader,
+  file: int,
+  number: int,
+  offset: int,
+  length: int,
+  labels: Iterable[str] = tuple(schema.LABELS),
 ) -> schema.Track:
-  """Reads and parses one record; arguments as `tfrecord.Reader.read`.
+  """Reads and parses one record.
+
+  Args:
+    reader: Of the files.
+    file: As for `tfrecord.Reader.read`, and so the next three.
+    number: Number of the record.
+    offset: Offset of its data in bytes.
+    length: Length of its data in bytes.
+    labels: As for `schema.parse`.
 
   Returns:
     The track, images still encoded.
@@ -94,11 +112,15 @@ def read_track(
     BadRecordError: The record is damaged, or holds no track.
   """
   data = reader.read(file, number, offset, length)
+  return _parse(data, reader.paths[file], number, labels)
+
+
+def _parse(data, path, number, labels):
   try:
-    return schema.parse(data)
+    return schema.parse(data, labels)
   except errors.InputError as error:
     raise tfrecord.BadRecordError(
-      f"{reader.paths[file]}: record {number}: {error}"
+      f"{path}: record {number}: {error}"
     ) from error
 
 
@@ -117,11 +139,20 @@ def write(path: str | os.PathLike) -> None:
 def _store(path, index):
   target = os.fspath(path) + SUFFIX
   size = np.int64(os.path.getsize(path))
-  with open(target + ".tmp", "wb") as file:
-    np.savez(
-      file, version=np.int64(VERSION), size=size, **dataclasses.asdict(index)
-    )
-  os.replace(target + ".tmp", target)
+  arrays = io.BytesIO()
+  np.savez(
+    arrays, version=np.int64(VERSION), size=size, **dataclasses.asdict(index)
+  )
+  data = arrays.getvalue()
+  # Several hosts may store the same index at once.
+  temporary = f"{target}.{secrets.token_hex(4)}.tmp"
+  try:
+    with open(temporary, "wb") as file:
+      file.write(data + _CHECKSUM.pack(tfrecord.masked_crc32c(data)))
+    os.replace(temporary, target)
+  finally:
+    if os.path.exists(temporary):
+      os.unlink(temporary)
 
 
 def load(
@@ -145,22 +176,30 @@ def load(
     return stored, 0
   _log.info("%s: no index that fits; reading the file to make one.", path)
   index, num_bad = build(path, on_bad_record=on_bad_record)
-  if not num_bad and os.access(os.path.dirname(path) or ".", os.W_OK):
-    _store(path, index)
+  if not num_bad:
+    try:
+      _store(path, index)
+    except OSError as error:  # Such as a folder that is read-only.
+      _log.info("%s%s: not stored (%s).", path, SUFFIX, error.strerror)
   return index, num_bad
 
 
 def _load_stored(path):
+  """Returns the index beside a shard, or None where it is of no use."""
   try:
-    with np.load(path + SUFFIX, allow_pickle=False) as stored:
-      if stored["version"] != VERSION:
-        return None
-      if stored["size"] != os.path.getsize(path):
-        return None
-      names = [field.name for field in dataclasses.fields(Index)]
-      return Index(**{name: stored[name] for name in names})
-  except (FileNotFoundError, KeyError, ValueError, zipfile.BadZipFile):
+    with open(path + SUFFIX, "rb") as file:
+      stored = file.read()
+  except OSError:
     return None
+  data, checksum = stored[: -_CHECKSUM.size], stored[-_CHECKSUM.size :]
+  # What passes is what `_store` wrote: nothing below can fail.
+  if checksum != _CHECKSUM.pack(tfrecord.masked_crc32c(data)):
+    return None
+  with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+    if arrays["version"] != VERSION or arrays["size"] != os.path.getsize(path):
+      return None
+    names = [field.name for field in dataclasses.fields(Index)]
+    return Index(**{name: arrays[name] for name in names})
 
 
 def load_all(

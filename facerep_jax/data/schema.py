@@ -1,6 +1,7 @@
 """What one record holds: a chunk of a face track, with optional labels."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from google.protobuf.message import DecodeError as _DecodeError
@@ -59,7 +60,8 @@ def serialize(track: Track) -> bytes:
     The bytes of one record; the same bytes for the same track.
 
   Raises:
-    InputError: The track has no frames, or a label that does not fit it.
+    InputError: The track has no frames, a name that is not Unicode, or a label
+      that does not fit it.
   """
   where = f"track {track.person}/{track.video}/{track.track}"
   count = len(track.frames)
@@ -68,7 +70,13 @@ def serialize(track: Track) -> bytes:
   example = tf_example_pb2.Example()
   feature = example.features.feature
   for name in ("person", "video", "track"):
-    feature[name].bytes_list.value.append(getattr(track, name).encode())
+    try:
+      value = getattr(track, name).encode()
+    except UnicodeEncodeError as error:
+      raise errors.InputError(
+        f"{where!a}: the name of the {name} is not UTF-8. Rename its folder."
+      ) from error
+    feature[name].bytes_list.value.append(value)
   feature["chunk"].int64_list.value.append(track.chunk)
   feature["frames"].bytes_list.value.extend(track.frames)
   index = np.asarray(track.frame_index, np.int64)
@@ -96,14 +104,16 @@ def serialize(track: Track) -> bytes:
   return example.SerializeToString(deterministic=True)
 
 
-def parse(record: bytes) -> Track:
+def parse(record: bytes, labels: Iterable[str] = tuple(LABELS)) -> Track:
   """Decodes what `serialize` wrote; images stay encoded.
 
   Args:
     record: Bytes of one record.
+    labels: Names of `LABELS` that are wanted; decoding all of them takes four
+      times as long as the rest.
 
   Returns:
-    The track; labels only those that the record holds.
+    The track; of the wanted labels, those that the record holds.
 
   Raises:
     InputError: The record is no such Example, or its parts do not agree.
@@ -131,18 +141,22 @@ def parse(record: bytes) -> Track:
     raise errors.InputError(
       f"frame_index has {index.size} entries for {len(frames)} frames."
     )
-  labels = {}
-  for name, (dtype, shape) in LABELS.items():
-    if name not in feature:
-      continue
-    stored = feature[name]
-    values = (
-      stored.int64_list.value if dtype == np.int64 else stored.float_list.value
+  found = {
+    name: _parse_label(name, feature[name], len(frames))
+    for name in labels
+    if name in feature
+  }
+  return Track(*names, chunk, frames, index, found)
+
+
+def _parse_label(name, feature, count):
+  dtype, shape = LABELS[name]
+  values = (
+    feature.int64_list.value if dtype == np.int64 else feature.float_list.value
+  )
+  value = np.array(values, dtype)
+  if value.size != count * int(np.prod(shape)):
+    raise errors.InputError(
+      f"label {name} has {value.size} numbers for {count} frames."
     )
-    value = np.array(values, dtype)
-    if value.size != len(frames) * int(np.prod(shape)):
-      raise errors.InputError(
-        f"label {name} has {value.size} numbers for {len(frames)} frames."
-      )
-    labels[name] = value.reshape(len(frames), *shape)
-  return Track(*names, chunk, frames, index, labels)
+  return value.reshape(count, *shape)

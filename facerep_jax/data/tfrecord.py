@@ -7,6 +7,7 @@ the data, and 4 bytes masked CRC32C of the data.
 import os
 import struct
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 
 import google_crc32c
@@ -42,8 +43,8 @@ def masked_crc32c(data: bytes) -> int:
 class Writer:
   """Writes one TFRecord file, which appears under its name when complete.
 
-  Use as a context manager. Until then the data is in `path + ".tmp"`; after
-  an exception that file is removed.
+  Use as a context manager. Until then the data is in `path + ".tmp"`, which
+  is removed after an exception.
   """
 
   def __init__(self, path: str | os.PathLike):
@@ -62,14 +63,18 @@ class Writer:
     self._file.write(struct.pack("<I", masked_crc32c(record)))
 
   def __exit__(self, kind, value, traceback):
-    if kind is None:
-      self._file.flush()
-      os.fsync(self._file.fileno())
-      self._file.close()
-      os.replace(self._path + ".tmp", self._path)
-    else:
-      self._file.close()
-      os.unlink(self._path + ".tmp")
+    temporary = self._path + ".tmp"
+    try:
+      with self._file:
+        if kind is None:
+          self._file.flush()
+          os.fsync(self._file.fileno())
+      if kind is None:
+        os.replace(temporary, self._path)
+    finally:
+      # Still there after an exception, also one of a disk that is full.
+      if os.path.exists(temporary):
+        os.unlink(temporary)
 
 
 def scan(path: str | os.PathLike) -> Iterator[tuple[int, int]]:
@@ -84,10 +89,17 @@ def scan(path: str | os.PathLike) -> Iterator[tuple[int, int]]:
   Raises:
     BadRecordError: The file ends within a record, or a header is damaged (then
       no later record can be found either).
+    InputError: The file cannot be opened.
   """
   path = os.fspath(path)
-  size = os.path.getsize(path)
-  with open(path, "rb") as file:
+  try:
+    file = open(path, "rb")  # noqa: SIM115
+  except OSError as error:
+    raise errors.InputError(
+      f"{path}: cannot be read ({error.strerror}). Check the file."
+    ) from error
+  with file:
+    size = os.fstat(file.fileno()).st_size
     offset, number = 0, 0
     while offset < size:
       file.seek(offset)
@@ -136,7 +148,7 @@ def check_record(data: bytes, length: int, path: str, number: int) -> bytes:
       f"{length + FOOTER_BYTES} bytes. Make or copy the file again."
     )
   record = data[:length]
-  if struct.unpack("<I", data[length:])[0] != masked_crc32c(record):
+  if struct.unpack_from("<I", data, length)[0] != masked_crc32c(record):
     raise BadRecordError(
       f"{path}: record {number}: the checksum of its data does not match: the "
       "file is damaged. Make or copy it again, or set "
@@ -156,13 +168,12 @@ def read_records(path: str | os.PathLike) -> Iterator[bytes]:
 
   Raises:
     BadRecordError: As `scan`, or the data of a record is damaged.
+    InputError: As `scan`.
   """
   path = os.fspath(path)
-  with open(path, "rb") as file:
-    for number, (offset, length) in enumerate(scan(path)):
-      file.seek(offset)
-      data = file.read(length + FOOTER_BYTES)
-      yield check_record(data, length, path, number)
+  reader = Reader([path])
+  for number, (offset, length) in enumerate(scan(path)):
+    yield reader.read(0, number, offset, length)
 
 
 class Reader:
@@ -178,16 +189,14 @@ class Reader:
     self.paths = [os.fspath(path) for path in paths]
     self._open: dict[int, int] = {}
     self._lock = threading.Lock()
+    # Unlike __del__, this is safe while the interpreter shuts down.
+    weakref.finalize(self, _close, self._open)
 
   def __getstate__(self):
     return {"paths": self.paths}
 
   def __setstate__(self, state):
     self.__init__(state["paths"])
-
-  def __del__(self):
-    for descriptor in self._open.values():
-      os.close(descriptor)
 
   def read(self, file: int, number: int, offset: int, length: int) -> bytes:
     """Reads one record.
@@ -203,13 +212,20 @@ class Reader:
 
     Raises:
       BadRecordError: The data is short or damaged.
+      InputError: The file cannot be read.
     """
     path = self.paths[file]
-    if len(self.paths) > _MAX_OPEN_FILES:
-      with open(path, "rb") as opened:
-        data = os.pread(opened.fileno(), length + FOOTER_BYTES, offset)
-    else:
-      data = os.pread(self._descriptor(file), length + FOOTER_BYTES, offset)
+    try:
+      if len(self.paths) > _MAX_OPEN_FILES:
+        with open(path, "rb") as opened:
+          data = os.pread(opened.fileno(), length + FOOTER_BYTES, offset)
+      else:
+        data = os.pread(self._descriptor(file), length + FOOTER_BYTES, offset)
+    except OSError as error:
+      raise errors.InputError(
+        f"{path}: record {number} cannot be read ({error.strerror}). Check the "
+        "file and its disk."
+      ) from error
     return check_record(data, length, path, number)
 
   def _descriptor(self, file):
@@ -217,3 +233,8 @@ class Reader:
       if file not in self._open:
         self._open[file] = os.open(self.paths[file], os.O_RDONLY)
       return self._open[file]
+
+
+def _close(descriptors):
+  for descriptor in descriptors.values():
+    os.close(descriptor)

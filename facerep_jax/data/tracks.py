@@ -12,7 +12,7 @@ import logging
 import os
 import pathlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import grain
 import numpy as np
@@ -39,7 +39,7 @@ class Sampling:
     is_shuffled: Whether each epoch has a new order.
     is_jittered: Whether crops are drawn at random, or are the middle ones.
     use_mirror: Whether half of the samples are mirrored.
-    colour: Strength of the colour jitter, 0 for none.
+    colour: Strength of the colour jitter, 0 (none) to 1.
     on_bad_record: "error", or "skip" to take the next sample instead.
     crop: What the network sees of a frame.
   """
@@ -65,6 +65,10 @@ class Sampling:
           f"config.data.{name}: expected one of {allowed}, got "
           f"{getattr(self, name)!r}."
         )
+    if not 0 <= self.colour <= 1:
+      raise errors.InputError(
+        f"config.data.colour: expected 0 to 1, got {self.colour}."
+      )
 
 
 class TrackSource:
@@ -99,7 +103,9 @@ class TrackSource:
   def __len__(self):
     return len(self.index.offset)
 
-  def read(self, record: int) -> schema.Track:
+  def read(
+    self, record: int, labels: Iterable[str] = tuple(schema.LABELS)
+  ) -> schema.Track:
     """Reads one track; raises `BadRecordError` if it cannot be used."""
     return index.read_track(
       self._reader,
@@ -107,6 +113,7 @@ class TrackSource:
       int(self.index.number[record]),
       int(self.index.offset[record]),
       int(self.index.length[record]),
+      labels,
     )
 
   def name(self, record: int) -> str:
@@ -132,9 +139,8 @@ class TrackSource:
     digest = hashlib.sha256()
     for path in self.paths:
       digest.update(os.path.basename(path).encode())
-    for column in (self.index.offset, self.index.num_frames, self.index.length):
+    for column in (self.index.offset, self.index.checksum):
       digest.update(np.ascontiguousarray(column).tobytes())
-    digest.update("\n".join(self.index.video.tolist()).encode())
     return digest.hexdigest()[:16]
 
 
@@ -149,7 +155,8 @@ def shard_paths(directory: str | os.PathLike, split: str) -> list[str]:
     Paths in order.
 
   Raises:
-    InputError: The folder is missing, incomplete or lacks a shard.
+    InputError: The folder is missing, incomplete, lacks a shard, or holds
+      shards of several data sets.
   """
   directory = pathlib.Path(directory)
   manifest = directory / "manifest.json"
@@ -174,6 +181,12 @@ def shard_paths(directory: str | os.PathLike, split: str) -> list[str]:
         f"{directory / name}: this shard of split {split!r} is missing. Make "
         "or copy the tracks again."
       )
+  if len(shards) != int(total):
+    raise errors.InputError(
+      f"{directory}: {len(shards)} shards of split {split!r}, but "
+      f"{shards[0].name} is one of {int(total)}: they belong to several data "
+      "sets. Make the tracks again in an empty folder."
+    )
   return [str(shard) for shard in shards]
 
 
@@ -239,7 +252,7 @@ class Samples:
 
   def _load(self, record, rng, epoch):
     sampling = self._sampling
-    track = self._source.read(record)
+    track = self._source.read(record, labels=())
     count = len(track.frames)
     picks = rng.choice(
       count, sampling.num_frames, replace=count < sampling.num_frames
