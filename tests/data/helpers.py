@@ -1,0 +1,63 @@
+"""Small datasets whose frames tell by their colour where they come from."""
+
+import io
+import os
+
+import numpy as np
+from PIL import Image
+
+from facerep_jax.data import schema, tfrecord
+
+
+def frame(red, green=0, blue=0, size=32):
+  """PNG of one colour: cropping and resizing leave it as it is."""
+  pixels = np.full((size, size, 3), (red, green, blue), np.uint8)
+  buffer = io.BytesIO()
+  Image.fromarray(pixels).save(buffer, "PNG")
+  return buffer.getvalue()
+
+
+def track(number, num_frames=4, person=None, video="v", labels=None):
+  """Frame t of the chunk has the colour (number, t, 0)."""
+  return schema.Track(
+    person=f"p{number}" if person is None else person,
+    video=video,
+    track="t",
+    chunk=number,
+    frames=[frame(number, t) for t in range(num_frames)],
+    frame_index=np.arange(num_frames),
+    labels=labels or {},
+  )
+
+
+def write_shard(path, records):
+  """Writes tracks, or bytes as they are."""
+  with tfrecord.Writer(path) as writer:
+    for record in records:
+      if isinstance(record, schema.Track):
+        record = schema.serialize(record)
+      writer.write(record)
+  return os.fspath(path)
+
+
+def write_dataset(folder, records, split="train", num_shards=1):
+  """Writes a folder as `make_tracks` does; returns the paths of its shards."""
+  os.makedirs(folder, exist_ok=True)
+  paths = []
+  for shard in range(num_shards):
+    name = f"tracks-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
+    part = np.array_split(np.arange(len(records)), num_shards)[shard]
+    path = os.path.join(folder, name)
+    paths.append(write_shard(path, [records[i] for i in part]))
+  with open(os.path.join(folder, "manifest.json"), "w") as file:
+    file.write("{}\n")
+  return paths
+
+
+def flip(path, position):
+  """Changes one bit of a file; its size stays."""
+  with open(path, "r+b") as file:
+    file.seek(position)
+    byte = file.read(1)[0]
+    file.seek(position)
+    file.write(bytes([byte ^ 4]))
