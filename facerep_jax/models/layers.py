@@ -1,5 +1,6 @@
 """Layers with the constants and the initial values of their torch kin."""
 
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -10,14 +11,11 @@ from facerep_jax import errors
 from facerep_jax.ops import conv as conv_ops
 
 Dtype = Any
-KERNEL_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+_CHUNK = 4096
 
 
 class DownsampleConv(nn.Module):
   """4x4 convolution with stride 2 and padding 1.
-
-  Source: `torch.nn.Conv2d`; kernel and bias start uniform within
-  1 / sqrt(fan_in).
 
   Attributes:
     features: Output channels.
@@ -96,7 +94,7 @@ class BatchNorm(nn.Module):
     bias = self.param("bias", nn.initializers.zeros, shape)
     mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
     var = self.variable("batch_stats", "var", jnp.ones, shape)
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = x.astype(jnp.float32)
     if not train:
       return self._normalise(x, mean.value, var.value, scale, bias)
     num = x.size // x.shape[-1]
@@ -124,14 +122,30 @@ class BatchNorm(nn.Module):
 def conv_params(
   module: nn.Module, size: int, channels: int, features: int
 ) -> tuple[jax.Array, jax.Array]:
-  """Declares `kernel` [size, size, channels, features] and `bias`."""
+  """Declares `kernel` [size, size, channels, features] and `bias`.
+
+  Source: `torch.nn.Conv2d`: both start uniform within 1 / sqrt(fan_in).
+  """
   bound = (size * size * channels) ** -0.5
+  shape = (size, size, channels, features)
+  kernel = module.param("kernel", _uniform, shape, bound)
+  return kernel, module.param("bias", _uniform, (features,), bound)
 
-  def bias_init(key, shape, dtype=jnp.float32):
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-  kernel = module.param("kernel", KERNEL_INIT, (size, size, channels, features))
-  return kernel, module.param("bias", bias_init, (features,))
+def _uniform(key: jax.Array, shape: tuple[int, ...], bound: float) -> jax.Array:
+  """Draws float32 within the bound, in chunks of one size.
+
+  XLA compiles the generator anew for each size that it draws, most of a
+  second each on a CPU; this way a whole network needs one.
+  """
+  size = math.prod(shape)
+  indices = jnp.arange(-(-size // _CHUNK))
+
+  def draw(i):
+    chunk_key = jax.random.fold_in(key, i)
+    return jax.random.uniform(chunk_key, (_CHUNK,), jnp.float32, -bound, bound)
+
+  return jax.lax.map(draw, indices).reshape(-1)[:size].reshape(shape)
 
 
 def _row(values: jax.Array, ndim: int) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from facerep_jax import errors
 
@@ -57,9 +58,9 @@ def _double_centred(x: jax.Array, axis: int) -> jax.Array:
 def _double_aligned(x: jax.Array, axis: int) -> jax.Array:
   """Doubles one axis, first and last pixel in place."""
   size = x.shape[axis]
-  position = jnp.arange(2 * size) * ((size - 1) / (2 * size - 1))
-  index = jnp.arange(size)
-  distance = jnp.abs(position[:, None] - index[None].astype(position.dtype))
-  hat = jnp.maximum(0, 1 - distance).astype(x.dtype)
+  index = np.arange(2 * size)[:, None]
+  position = index * ((size - 1) / (2 * size - 1))
+  hat = np.maximum(0, 1 - np.abs(position - np.arange(size)[None]))
+  hat = jnp.asarray(hat, x.dtype)
   out = jnp.tensordot(hat, x, axes=(1, axis), precision="highest")
   return jnp.moveaxis(out, 0, axis)

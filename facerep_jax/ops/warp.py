@@ -49,7 +49,8 @@ def bilinear_sample(
   errors.check_shape("image", image, "N H W C", "Use NHWC.")
   errors.check_shape("grid_ndc", grid_ndc, f"{image.shape[0]} h w 2")
   num, height, width, channels = image.shape
-  grid_ndc = grid_ndc.astype(jnp.promote_types(grid_ndc.dtype, jnp.float32))
+  if jnp.finfo(grid_ndc.dtype).bits < 32:
+    grid_ndc = grid_ndc.astype(jnp.float32)
   x = _to_px(grid_ndc[..., 0], width, align_corners)
   y = _to_px(grid_ndc[..., 1], height, align_corners)
   x0, y0 = jnp.floor(x), jnp.floor(y)

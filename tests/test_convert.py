@@ -1,0 +1,72 @@
+import jax
+import numpy as np
+import pytest
+
+from facerep_jax import convert, errors
+from facerep_jax.models import fabnet
+
+
+def _variables(size=32, width=2, embed_dim=4):
+  model = fabnet.FabNet(size, width, embed_dim)
+  frames = np.zeros((1, 1, size, size, 3), np.float32)
+  shapes = jax.eval_shape(
+    lambda: model.init(jax.random.key(0), frames[0], frames, train=False)
+  )
+  rng = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda x: rng.normal(size=x.shape).astype(np.float32), shapes
+  )
+
+
+def test_fabnet_round_trip():
+  variables = _variables()
+  state = convert.fabnet_to_torch(variables)
+  back = convert.fabnet_from_torch(state)
+  jax.tree.map(np.testing.assert_array_equal, back, dict(variables))
+  assert convert.fabnet_sizes(state) == {
+    "size": 32,
+    "width": 2,
+    "embed_dim": 4,
+  }
+
+
+def test_fabnet_names_and_layouts():
+  variables = _variables()
+  state = convert.fabnet_to_torch(variables)
+  encoder = variables["params"]["encoder"]
+  kernel = encoder["conv1"]["kernel"]
+  assert state["encoder.2.weight"].shape == (4, 2, 4, 4)
+  assert state["encoder.2.weight"][3, 1, 0, 2] == kernel[0, 2, 1, 3]
+  np.testing.assert_array_equal(
+    state["encoder.3.weight"], encoder["norm1"]["scale"]
+  )
+  np.testing.assert_array_equal(
+    state["mask.7.running_var"],
+    variables["batch_stats"]["mask_decoder"]["norm1"]["var"],
+  )
+  np.testing.assert_array_equal(
+    state["decoder.18.bias"],
+    variables["params"]["flow_decoder"]["conv4"]["bias"],
+  )
+
+
+def test_fabnet_lists_every_problem():
+  state = convert.fabnet_to_torch(_variables())
+  state["encoder.3.num_batches_tracked"] = np.int64(7)
+  convert.fabnet_from_torch(state)
+  del state["decoder.3.running_mean"]
+  state["mask.2.bias"] = np.zeros(3)
+  state["module.extra"] = np.zeros(3)
+  with pytest.raises(errors.InputError) as error:
+    convert.fabnet_from_torch(state)
+  for part in (
+    "decoder.3.running_mean is missing",
+    "mask.2.bias has shape [3], expected [16]",
+    "module.extra is unexpected",
+  ):
+    assert part in str(error.value)
+
+
+def test_fabnet_refuses_other_weights():
+  with pytest.raises(errors.InputError, match=r"encoder\.0\.weight"):
+    convert.fabnet_from_torch({"layer1.weight": np.zeros((3, 3))})
