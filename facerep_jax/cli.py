@@ -112,6 +112,12 @@ class Progress:
       self._last = now
       print(self._line(now - self._start, rate), file=sys.stderr, flush=True)
 
+  def drop(self, units: int) -> None:
+    """Takes units out of the total that were done before."""
+    self._total -= units
+    if self._bar is not None:
+      self._bar.total = self._total
+
   def _line(self, elapsed_s, rate):
     left_s = (
       elapsed_s * (self._total - self._units) / max(self._units - self._from, 1)

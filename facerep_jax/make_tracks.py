@@ -38,7 +38,9 @@ def main(arguments: list[str]) -> None:
       plan,
       workers=options.workers,
       overwrite=options.overwrite,
-      on_unit=lambda report: progress.advance(1, report.num_decoded),
+      on_unit=lambda report, is_new: (
+        progress.advance(1, report.num_decoded) if is_new else progress.drop(1)
+      ),
     )
   for line in summary(manifest):
     print(line)

@@ -42,3 +42,10 @@ def test_progress_without_a_terminal_is_lines(capsys):
     progress.advance(1, 12)
   (line,) = capsys.readouterr().err.splitlines()
   assert line.startswith("2 of 2 videos, 42 frames")
+
+
+def test_progress_leaves_out_what_was_done_before(capsys):
+  with cli.Progress(3, "videos", "frames") as progress:
+    progress.drop(2)
+    progress.advance(1, 12)
+  assert capsys.readouterr().err.startswith("1 of 1 videos, 12 frames")

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import re
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +59,7 @@ def build(
   *,
   workers: int = 1,
   overwrite: bool = False,
-  on_unit: Callable[[extract.Report], None] = lambda report: None,
+  on_unit: Callable[[extract.Report, bool], None] = lambda report, is_new: None,
 ) -> dict[str, Any]:
   """Makes the dataset of some units of work.
 
@@ -72,7 +73,8 @@ def build(
     plan: How they are split and stored.
     workers: Processes; with 1, all is done in this one.
     overwrite: Discard what `output` holds of an earlier run.
-    on_unit: Called with the report of each unit as it is done.
+    on_unit: Called with the report of each unit as it is done, and whether it
+      was made now, not by an earlier run.
 
   Returns:
     The manifest.
@@ -181,7 +183,7 @@ def _make_parts(units, settings, folder, workers, on_unit):
     with _one_thread():
       for unit in units:
         made.append(parts.make(unit, settings, folder))
-        on_unit(extract.Report(**made[-1].report))
+        on_unit(extract.Report(**made[-1].report), made[-1].is_new)
     return made
   others = set(multiprocessing.active_children())
   pool = concurrent.futures.ProcessPoolExecutor(
@@ -190,7 +192,8 @@ def _make_parts(units, settings, folder, workers, on_unit):
   try:
     futures = [pool.submit(parts.make, x, settings, folder) for x in units]
     for future in concurrent.futures.as_completed(futures):
-      on_unit(extract.Report(**future.result().report))
+      part = future.result()
+      on_unit(extract.Report(**part.report), part.is_new)
     return [future.result() for future in futures]
   except concurrent.futures.process.BrokenProcessPool as error:
     raise errors.InputError(
@@ -207,7 +210,14 @@ def _make_parts(units, settings, folder, workers, on_unit):
 
 def _start_worker():
   signal.signal(signal.SIGINT, signal.SIG_DFL)  # No traceback from each.
+  threading.Thread(target=_end_with_parent, daemon=True).start()
   _set_threads(1)
+
+
+def _end_with_parent():
+  """Ends this worker when its parent is killed: it would go on writing."""
+  multiprocessing.parent_process().join()
+  os._exit(1)
 
 
 @contextlib.contextmanager

@@ -23,18 +23,20 @@ class Part:
     records: One (person, video, track, frames, bytes) a record, in order.
     labels: How many records have each label.
     report: Fields of `extract.Report`.
+    is_new: It was made now, not by an earlier run.
   """
 
   path: str
   records: list[tuple[str, str, str, int, int]]
   labels: dict[str, int]
   report: dict[str, Any]
+  is_new: bool
 
 
 def write_json(path: str, value: Any) -> None:
   """Writes a JSON file that appears under its name when complete."""
   with open(path + ".tmp", "w", encoding="utf-8") as file:
-    json.dump(value, file, indent=1, sort_keys=True)
+    json.dump(value, file, indent=1)
     file.write("\n")
     file.flush()
     os.fsync(file.fileno())
@@ -61,7 +63,8 @@ def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
     InputError: As `extract.extract`.
   """
   base = os.path.join(folder, unit.key())
-  if not is_done(unit, folder):
+  is_new = not is_done(unit, folder)
+  if is_new:
     report = extract.new_report(unit)
     records, labels = [], collections.Counter()
     with tfrecord.Writer(base + ".tfrecord") as writer:
@@ -81,7 +84,7 @@ def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
       },
     )
   with open(base + ".json", encoding="utf-8") as file:
-    part = Part(base + ".tfrecord", **json.load(file))
+    part = Part(base + ".tfrecord", **json.load(file), is_new=is_new)
   part.records = [tuple(record) for record in part.records]
   return part
 

@@ -174,13 +174,22 @@ def test_workers_do_not_change_a_byte(frames, tmp_path):
   assert contents(tmp_path / "one") == contents(tmp_path / "four")
 
 
-def test_real_videos_do_not_depend_on_workers(shared, tmp_path):
+def test_workers_do_not_change_a_byte_of_real_videos(shared, tmp_path):
+  pytest.importorskip("av")
+  clips = sorted((shared / "data" / "videos").glob("*.mpg"))[:2]
+  units = sources.collect([sources.Source(str(clip)) for clip in clips])
+  settings = extract.Settings(size_px=64, fps=5)
+  for workers in (1, 2):
+    output = str(tmp_path / str(workers))
+    build.build(units, output, settings, build.Plan(), workers=workers)
+  assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_real_talking_faces_are_found_and_followed(shared, tmp_path):
   pytest.importorskip("av")
   clips = str(shared / "data" / "videos")
-  settings = extract.Settings(size_px=64, fps=2)
-  make(clips, tmp_path / "one", settings)
-  manifest = make(clips, tmp_path / "two", settings, workers=2)
-  assert contents(tmp_path / "one") == contents(tmp_path / "two")
+  manifest = make(clips, tmp_path, extract.Settings(size_px=64), workers=2)
+  assert len(manifest["videos"]) >= 7
   for report in manifest["videos"]:
     assert report["num_tracks"] == 1
     assert report["num_detected"] >= 0.7 * report["num_kept"]
@@ -192,7 +201,7 @@ def test_interrupted_run_goes_on_with_the_same_bytes(frames, tmp_path):
   make(frames, tmp_path / "whole")
   seen = []
 
-  def stop(report):
+  def stop(report, is_new):
     seen.append(report.person)
     if len(seen) == 3:
       raise KeyboardInterrupt
@@ -207,12 +216,16 @@ def test_interrupted_run_goes_on_with_the_same_bytes(frames, tmp_path):
   }
   assert len(done) == 3
 
-  def check(report):
+  new = []
+
+  def check(report, is_new):
+    new.append(is_new)
     for name, time in done.items():  # Not made again.
       path = tmp_path / "cut" / parts.FOLDER / name
       assert path.stat().st_mtime_ns == time
 
   make(frames, tmp_path / "cut", on_unit=check)
+  assert new == [False] * 3 + [True] * 3
   assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
@@ -238,7 +251,7 @@ build.build(units, {str(tmp_path / "cut")!r},
 
 
 def test_unfinished_run_with_other_settings_is_not_mixed(frames, tmp_path):
-  def stop(report):
+  def stop(report, is_new):
     raise KeyboardInterrupt
 
   with pytest.raises(KeyboardInterrupt):
@@ -255,7 +268,7 @@ def test_finished_dataset_is_left_alone(frames, tmp_path):
   manifest = make(frames, tmp_path)
   before = contents(tmp_path)
 
-  def never(report):
+  def never(report, is_new):
     raise AssertionError("made again")
 
   assert make(frames, tmp_path, on_unit=never) == manifest
@@ -273,7 +286,7 @@ def test_finished_dataset_is_left_alone(frames, tmp_path):
 
 
 def test_two_processes_do_not_write_to_one_folder(frames, tmp_path):
-  def again(report):
+  def again(report, is_new):
     with pytest.raises(errors.InputError, match="another process"):
       make(frames, tmp_path)
 
@@ -286,6 +299,20 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
   with pytest.raises(errors.InputError, match="3 x empty file"):
     make(str(tmp_path), tmp_path / "out")
   assert os.listdir(tmp_path / "out") == []
+
+
+def test_folders_need_neither_opencv_nor_pyav(frames, tmp_path):
+  make(frames, tmp_path / "with")
+  script = f"""
+import sys
+sys.modules["cv2"] = sys.modules["av"] = None  # Importing them now fails.
+from facerep_jax.data import build, extract, sources
+units = sources.collect([sources.Source({frames!r})])
+build.build(units, {str(tmp_path / "without")!r},
+            extract.Settings(size_px=32, chunk=4), build.Plan())
+"""
+  subprocess.run([sys.executable, "-c", script], check=True)
+  assert contents(tmp_path / "without") == contents(tmp_path / "with")
 
 
 def test_dead_worker_is_a_clear_error(frames, tmp_path, monkeypatch):
