@@ -1,6 +1,7 @@
 """Cropping, resizing and augmentation of the frames of one track."""
 
 import dataclasses
+import math
 
 import numpy as np
 from PIL import Image
@@ -91,7 +92,7 @@ def crop_and_resize(
 
   Returns:
     [size_px, size_px, 3], uint8 or float32; bilinear, with antialiasing when it
-    shrinks.
+    shrinks; nothing of what lies beyond the square.
 
   Differs: the published loader resizes to 256 px, cuts, and resizes again;
     one resampling is the same for frames of 256 px, and sharper for others.
@@ -101,6 +102,10 @@ def crop_and_resize(
   left = (width - min(height, width)) / 2 + square[0] * unit
   top = (height - min(height, width)) / 2 + square[1] * unit
   side = square[2] * unit
+  # Pillow's filter would reach for pixels beyond its box: cut them off first.
+  column, row = math.floor(left), math.floor(top)
+  image = image[row : math.ceil(top + side), column : math.ceil(left + side)]
+  left, top = left - column, top - row
   box = (left, top, left + side, top + side)
   size = (size_px, size_px)
   if image.dtype == np.uint8:
