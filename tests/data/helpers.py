@@ -10,10 +10,10 @@ from facerep_jax.data import schema, tfrecord
 
 
 def frame(red, green=0, blue=0, size=32):
-  """PNG of one colour: cropping and resizing leave it as it is."""
+  """PNG of one colour, which no crop changes; its size is always the same."""
   pixels = np.full((size, size, 3), (red, green, blue), np.uint8)
   buffer = io.BytesIO()
-  Image.fromarray(pixels).save(buffer, "PNG")
+  Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
   return buffer.getvalue()
 
 
