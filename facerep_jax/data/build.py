@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import itertools
 import json
@@ -33,6 +34,7 @@ _OURS = re.compile(
   rf"{dataset_info.NAME}-[a-z]+\.tfrecord-\d{{5}}-of-\d{{5}}(\.index)?(\.tmp)?"
   r"|(manifest|dataset_info|features|metadata)\.json(\.tmp)?"
 )
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = logging.getLogger(__name__)
 
 
@@ -93,9 +95,6 @@ def build(
   try:
     if overwrite:
       _remove_ours(output)
-    num_done = sum(parts.is_done(unit, folder.path) for unit in units)
-    if num_done:
-      _log.info("going on: %d of %d units are done.", num_done, len(units))
     made = _make_parts(units, settings, folder.path, workers, on_unit)
     _remove_ours(output)  # Shards of a run that was killed while writing them.
     if not any(part.records for part in made):
@@ -105,9 +104,20 @@ def build(
     # Last: without it, readers refuse the folder.
     parts.write_json(os.path.join(output, MANIFEST), manifest)
     folder.remove()
+  except OSError as error:
+    if error.errno in _DISK_FULL:
+      raise _disk_full(output, error) from error
+    raise
   finally:
     folder.close()
   return manifest
+
+
+def _disk_full(output, error):
+  return errors.InputError(
+    f"{output}: {error.strerror}; make room and run the same command again to "
+    "go on from here."
+  )
 
 
 def _part_settings(settings):
@@ -177,6 +187,9 @@ def _remove_ours(output):
 
 def _make_parts(units, settings, folder, workers, on_unit):
   """Returns the parts in the order of the units."""
+  num_done = sum(parts.is_done(unit, folder) for unit in units)
+  if num_done:
+    _log.info("going on: %d of %d units are done.", num_done, len(units))
   workers = min(workers, len(units))
   if workers <= 1:
     made = []

@@ -43,9 +43,13 @@ def draw(
   """
   manifest = _manifest(directory)
   files = _video_files(manifest)
-  tracks = [x for x in _tracks(directory, manifest) if x.frames]
-  chosen = [tracks[i] for i in _spread(len(tracks), rows)]
-  strips = [_strip(track, files, columns, high) for track in chosen]
+  total = sum(split["tracks"] for split in manifest["splits"].values())
+  chosen = set(_spread(total, rows).tolist())
+  strips = [
+    _strip(track, files, columns, high)
+    for i, track in enumerate(_tracks(directory, manifest))
+    if i in chosen
+  ]
   width = max(strip.shape[1] for strip in strips)
   sheet = [
     np.pad(strip, ((0, 4), (0, width - strip.shape[1]), (0, 0)))

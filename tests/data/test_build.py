@@ -1,4 +1,5 @@
 import concurrent.futures.process
+import errno
 import json
 import os
 import subprocess
@@ -322,6 +323,17 @@ def test_dead_worker_is_a_clear_error(frames, tmp_path, monkeypatch):
   monkeypatch.setattr(concurrent.futures.ProcessPoolExecutor, "submit", die)
   with pytest.raises(errors.InputError, match="worker process died"):
     make(frames, tmp_path, workers=2)
+
+
+def test_full_disk_is_a_clear_error(frames, tmp_path, monkeypatch):
+  def full(*args):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(tfrecord.Writer, "write", full)
+    with pytest.raises(errors.InputError, match="No space left.*to go on"):
+      make(frames, tmp_path)
+  make(frames, tmp_path)
 
 
 def test_output_that_is_a_file_is_refused(frames, tmp_path):
