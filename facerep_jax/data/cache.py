@@ -13,8 +13,8 @@ from facerep_jax.data import build, extract, sources
 from facerep_jax.data.synthetic import generator
 
 _log = logging.getLogger(__name__)
-# Of a frame of n x n pixels; measured on frames of 96 and 128 px.
-_BYTES_PER_PIXEL = 0.45
+# Of a frame, and of each pixel of its side; measured from 32 to 256 px.
+_FRAME_BYTES, _SIDE_BYTES = 900, 32
 
 
 def root() -> pathlib.Path:
@@ -76,26 +76,34 @@ def synthetic(
       f"({error.strerror}). Set FACEREP_CACHE to a folder that can be written."
     ) from error
   with lock:
-    # Another process may be making the same set: wait for it.
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    _wait(lock, folder)
     if not (folder / build.MANIFEST).exists():
       _make(folder, settings)
   _log.info("synthetic tracks: %s", folder)
   return str(folder)
 
 
+def _wait(lock, folder):
+  """Takes the lock; another process may be making the same set."""
+  try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    _log.info("waiting for another process that makes %s", folder)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+
 def _make(folder, settings):
   frames = (
     settings.num_people * settings.tracks_per_person * settings.num_frames
   )
-  needed = int(frames * settings.size_px**2 * _BYTES_PER_PIXEL)
+  needed = frames * (_FRAME_BYTES + _SIDE_BYTES * settings.size_px)
   free = shutil.disk_usage(folder.parent).free
   # Parts and shards lie side by side for a moment.
   if 2 * needed > free:
     raise errors.InputError(
       f"{folder.parent}: {free >> 20} MiB are free, but synthetic tracks need "
-      f"about {2 * needed >> 20}. Lower config.synthetic.num_people, or set "
-      "FACEREP_CACHE to another disk."
+      f"about {2 * needed >> 20} MiB. Lower config.synthetic.num_people, or "
+      "set FACEREP_CACHE to another disk."
     )
   _log.info(
     "making %d frames of synthetic tracks once, about %d MiB, in %s",
@@ -115,5 +123,7 @@ def _make(folder, settings):
       settings,
       build.Plan(),
       workers=os.cpu_count() or 1,
-      on_unit=lambda report: progress.advance(1, report.num_stored),
+      on_unit=lambda report, is_new: (
+        progress.advance(1, report.num_stored) if is_new else progress.drop(1)
+      ),
     )
