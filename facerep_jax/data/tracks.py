@@ -20,10 +20,17 @@ import numpy as np
 from facerep_jax import errors
 from facerep_jax.data import images, index, schema, tfrecord, transforms
 
+try:
+  import simplejpeg  # Optional: the same pixels sooner.
+except ModuleNotFoundError:
+  simplejpeg = None
+
 _log = logging.getLogger(__name__)
 
 # One fixed id per use of randomness; they never change.
 _ORDER, _DRAW, _SIDE = 0, 1, 2
+# In a JPEG that holds neither, the pixels are upright as they are.
+_ORIENTATION_MARKS = (b"Exif\0", b"tiff:Orientation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +269,7 @@ class Samples:
     for pick in picks:
       name = f"{self._source.name(record)}: frame {pick}"
       try:
-        image = images.decode(track.frames[pick], name).pixels
+        image = _decode(track.frames[pick], name)
       except images.ImageError as error:
         raise tfrecord.BadRecordError(str(error)) from error
       if sampling.is_jittered:
@@ -296,11 +303,33 @@ def _group(rows, keep, sample_by):
   ]
 
 
+def _decode(data, name):
+  """Decodes a frame; to the same pixels with and without simplejpeg."""
+  pixels = _decode_plain_jpeg(data)
+  return images.decode(data, name).pixels if pixels is None else pixels
+
+
+def _decode_plain_jpeg(data):
+  """Returns the pixels of an upright RGB JPEG; None for all that is unusual."""
+  is_jpeg = simplejpeg is not None and data.startswith(b"\xff\xd8")
+  if not is_jpeg or any(mark in data for mark in _ORIENTATION_MARKS):
+    return None
+  try:
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    is_small = min(height, width) < images.MIN_SIDE_PX
+    if colours != "YCbCr" or is_small or height * width > images.MAX_PIXELS:
+      return None
+    return simplejpeg.decode_jpeg(data)
+  except ValueError:  # Damaged; Pillow reads some of that, or says why not.
+    return None
+
+
 @functools.lru_cache(maxsize=4)
 def _order(seed, epoch, size):
   return np.random.default_rng((seed, _ORDER, epoch)).permutation(size)
 
 
+@functools.lru_cache(maxsize=4)
 def _epoch_side(seed, epoch, crop):
   rng = np.random.default_rng((seed, _SIDE, epoch))
   return int(rng.integers(crop.min_side_px, crop.max_side_px + 1))
