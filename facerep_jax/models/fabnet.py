@@ -183,19 +183,13 @@ class FabNet(nn.Module):
       InputError: A shape does not fit, or `use_mask` is False with several
         sources.
     """
-    frame = f"{self.size} {self.size} 3"
-    errors.check_shape("target", target, f"B {frame}")
-    errors.check_shape("sources", sources, f"{target.shape[0]} S {frame}")
+    self._check(target, sources, use_mask)
     num_sources = sources.shape[1]
-    if num_sources > 1 and not use_mask:
-      raise errors.InputError(
-        f"use_mask: expected True with {num_sources} sources, got False. "
-        "Only a single source can do without the mask decoder."
-      )
     target_code = self.encode(target, train=train)
-    codes, flows, masks = [], [], []
-    for s in range(num_sources):
-      codes.append(self.encode(sources[:, s], train=train))
+    codes = [
+      self.encode(sources[:, s], train=train) for s in range(num_sources)
+    ]
+    flows, masks = [], []
     for code in codes:
       pair = jnp.concatenate([code, target_code], axis=-1)
       flows.append(self.flow_decoder(pair, train=train))
@@ -207,8 +201,14 @@ class FabNet(nn.Module):
     mask_logits = jnp.stack(masks, axis=1)
     warped = self._warp(sources, flow_ndc)
     attention = nn.softmax(mask_logits, axis=1)
+    if num_sources == 1:
+      # Attention is one and its gradient zero; written so, the compiler can
+      # leave out the backward pass of the mask decoder.
+      image = warped[:, 0]
+    else:
+      image = jnp.sum(attention[..., None] * warped, axis=1)
     return {
-      "image": jnp.sum(attention[..., None] * warped, axis=1),
+      "image": image,
       "warped": warped,
       "flow_ndc": flow_ndc,
       "mask_logits": mask_logits,
@@ -216,6 +216,17 @@ class FabNet(nn.Module):
       "target_code": target_code,
       "source_codes": jnp.stack(codes, axis=1),
     }
+
+  def _check(self, target: jax.Array, sources: jax.Array, use_mask: bool):
+    """Raises InputError for what `__call__` cannot take."""
+    frame = f"{self.size} {self.size} 3"
+    errors.check_shape("target", target, f"B {frame}")
+    errors.check_shape("sources", sources, f"{target.shape[0]} S {frame}")
+    if sources.shape[1] > 1 and not use_mask:
+      raise errors.InputError(
+        f"use_mask: expected True with {sources.shape[1]} sources, got False. "
+        "Only a single source can do without the mask decoder."
+      )
 
   def _warp(self, sources: jax.Array, flow_ndc: jax.Array) -> jax.Array:
     """Samples each source [B, S, H, W, 3] at the identity grid plus flow."""

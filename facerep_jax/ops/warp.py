@@ -5,6 +5,8 @@ import jax.numpy as jnp
 
 from facerep_jax import errors
 
+_FEW_CHANNELS = 4
+
 
 def identity_grid_ndc(height: int, width: int) -> jax.Array:
   """Builds the grid that samples every pixel at its own place.
@@ -63,8 +65,20 @@ def bilinear_sample(
       index = jnp.where(inside, y_px * width + x_px, 0).astype(jnp.int32)
       weight = jnp.where(inside, weight, 0).astype(image.dtype)
       pixels = jax.vmap(lambda rows, at: rows[at])(flat, index)
-      out += weight[..., None] * pixels
+      out += _repeat(weight, channels) * pixels
   return out
+
+
+def _repeat(weight: jax.Array, channels: int) -> jax.Array:
+  """Repeats [N, h, w] along a new last axis.
+
+  The transpose of a stack is a sum of slices, which fuses; that of a broadcast
+  is a reduction over a short axis, which made the gradient on a CPU 2.5 times
+  slower for colour images.
+  """
+  if channels <= _FEW_CHANNELS:
+    return jnp.stack([weight] * channels, axis=-1)
+  return jnp.broadcast_to(weight[..., None], (*weight.shape, channels))
 
 
 def _to_px(ndc: jax.Array, size: int, align_corners: bool) -> jax.Array:
