@@ -131,14 +131,11 @@ def upsample_conv_by_taps(x: jax.Array, kernel: jax.Array) -> jax.Array:
     [N, 2 H, 2 W, D] in the type of `x`.
   """
   num, height, width, channels = x.shape
-  features = kernel.shape[-1]
-  flat = x.reshape(-1, channels)
-  # Per row of the kernel, its three columns side by side.
-  weights = kernel.swapaxes(1, 2).reshape(3, channels, 3 * features)
-  shape = (num, height, width, 3 * features)
-  rows = spread_taps(*((flat @ w).reshape(shape) for w in weights), 1)
-  rows = rows.reshape(num, 2 * height, width, 3, features)
-  return spread_taps(*(rows[..., i, :] for i in range(3)), 2)
+  weights = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+  taps = (x.reshape(-1, channels) @ weights).reshape(num, height, width, -1)
+  # One product for all nine: its gradient is then one product as well.
+  rows = spread_taps(*jnp.split(taps, 3, axis=-1), 1)
+  return spread_taps(*jnp.split(rows, 3, axis=-1), 2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
