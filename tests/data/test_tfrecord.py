@@ -120,6 +120,8 @@ def assert_bad(path, number, text):
 def test_cut_file(path, place, keep):
   os.truncate(path, place + keep)
   assert_bad(path, 2, "cut off")
+  with pytest.raises(tfrecord.BadRecordError, match="record 2 is cut off"):
+    list(tfrecord.scan(path))
 
 
 # Length (low and high byte), its checksum, data, its checksum.
