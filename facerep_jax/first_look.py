@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from facerep_jax import api, configuration, sharding
-from facerep_jax.data import images, tracks
+from facerep_jax.data import images, tfrecord, tracks
 from facerep_jax.evaluators import probe
 
 # Enough for a first look; it should not take long beside the training.
@@ -32,8 +32,10 @@ def measure(workdir: pathlib.Path, data_path: str) -> dict[str, dict]:
   """
   model = api.load(workdir)
   summary = {"step": model.step, "test": held_out(model, data_path)}
+  on_bad = model.config.data.on_bad_record
   read = {
-    split: labelled_frames(data_path, split) for split in ("train", "test")
+    split: labelled_frames(data_path, split, on_bad_record=on_bad)
+    for split in ("train", "test")
   }
   if all(len(part["yaw_rad"]) for part in read.values()):
     untrained = api.untrained(model.config)
@@ -81,33 +83,49 @@ def held_out(model: api.Representation, data_path: str) -> dict[str, float]:
   return values | {"num_samples": samples.epoch_size}
 
 
-def labelled_frames(data_path: str, split: str) -> dict[str, list]:
+def labelled_frames(
+  data_path: str, split: str, *, on_bad_record: str = "error"
+) -> dict[str, list]:
   """Reads frames with their yaw, a few of each chunk.
 
   Args:
     data_path: Face tracks.
     split: Which part.
+    on_bad_record: "error", or "skip" to leave out what cannot be used.
 
   Returns:
     `image` (uint8 [H, W, 3]), `yaw_rad`, `person` and `name`, one entry per
     frame; empty lists where the tracks have no pose.
   """
-  source = tracks.TrackSource(data_path, split)
+  source = tracks.TrackSource(data_path, split, on_bad_record=on_bad_record)
   out = {"image": [], "yaw_rad": [], "person": [], "name": []}
   chosen = np.linspace(0, len(source) - 1, min(_MAX_CHUNKS, len(source)))
   for record in np.unique(chosen.astype(int)):
-    track = source.read(record)
-    if "yaw_rad" not in track.labels:
-      break
-    count = len(track.frames)
-    picks = np.linspace(0, count - 1, min(_FRAMES_PER_CHUNK, count))
-    for t in np.unique(picks.astype(int)):
-      name = f"{track.person}-{track.video}-{track.track}-{t:03d}"
-      out["image"].append(images.decode(track.frames[t], name).pixels)
-      out["yaw_rad"].append(float(track.labels["yaw_rad"][t]))
-      out["person"].append(track.person)
-      out["name"].append(name)
+    try:
+      rows = _labelled_rows(source.read(record))
+    except (tfrecord.BadRecordError, images.ImageError) as error:
+      if on_bad_record == "error":
+        raise
+      source.note_bad(record, error)
+      continue
+    for row in rows:
+      for column, value in zip(out.values(), row):
+        column.append(value)
   return out
+
+
+def _labelled_rows(track):
+  """Returns image, yaw, person and name of some frames."""
+  yaw = track.labels.get("yaw_rad")
+  if yaw is None:
+    return []
+  rows, count = [], len(track.frames)
+  picks = np.linspace(0, count - 1, min(_FRAMES_PER_CHUNK, count))
+  for t in np.unique(picks.astype(int)):
+    name = f"{track.person}-{track.video}-{track.track}-{t:03d}"
+    pixels = images.decode(track.frames[t], name).pixels
+    rows.append((pixels, float(yaw[t]), track.person, name))
+  return rows
 
 
 def yaw_readout(

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import shutil
+import tempfile
 
 # The suite compiles more than it computes: leave the optimisation out.
 _FLAGS = (
@@ -17,7 +19,17 @@ import pytest  # noqa: E402
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Many tests compile the same program: once is enough.
+_CACHE = tempfile.mkdtemp(prefix="facerep_jax_compiled_")
+jax.config.update("jax_compilation_cache_dir", _CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def pytest_unconfigure():
+  """Removes the compiled programs."""
+  shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def test_state_survives_json():
 def test_refuses_what_cannot_train():
   with pytest.raises(errors.InputError, match="batch_size=1 is too small"):
     curriculum.band(curriculum.Rule(), curriculum.State(), 1)
-  with pytest.raises(errors.InputError, match="low=0[.]6, high=0[.]5"):
+  with pytest.raises(errors.InputError, match=r"low=0\.6, high=0\.5"):
     curriculum.Rule(low=0.6)
   with pytest.raises(errors.InputError, match="lr_counting"):
     curriculum.Rule(lr_counting="epochs")

@@ -63,7 +63,9 @@ def bilinear_sample(
       weight = (1 - jnp.abs(x - x_px)) * (1 - jnp.abs(y - y_px))
       inside = (x_px >= 0) & (x_px < width) & (y_px >= 0) & (y_px < height)
       index = jnp.where(inside, y_px * width + x_px, 0).astype(jnp.int32)
-      weight = jnp.where(inside, weight, 0).astype(image.dtype)
+      # NaN is not inside, but must not turn to zero: it would hide divergence.
+      is_kept = inside | jnp.isnan(weight)
+      weight = jnp.where(is_kept, weight, 0).astype(image.dtype)
       pixels = jax.vmap(lambda rows, at: rows[at])(flat, index)
       out += _repeat(weight, channels) * pixels
   return out

@@ -129,12 +129,13 @@ def _evaluate(warp, variables, batch):
   out = warp(variables, frames, train=False)
   warped = losses.l1_per_example(out["image"], target)
   copied = losses.l1_per_example(sources[:, 0], target)
+  better = (warped < copied).astype(jnp.float32)
   weight = batch["weight"]
   total = jnp.sum(weight)
   return {
     "loss": (jnp.sum(warped * weight), total),
     "loss_copy": (jnp.sum(copied * weight), total),
-    "share_better_than_copy": (jnp.sum((warped < copied) * weight), total),
+    "share_better_than_copy": (jnp.sum(better * weight), total),
   }
 
 

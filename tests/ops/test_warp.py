@@ -114,3 +114,12 @@ def test_shapes_are_checked():
   image, grid = _case(1.0)
   with pytest.raises(errors.InputError, match="grid_ndc: expected"):
     warp.bilinear_sample(image[:1], grid)
+
+
+def test_a_coordinate_that_is_not_a_number_gives_none():
+  image = np.ones((1, 4, 4, 3), np.float32)
+  grid = np.zeros((1, 2, 2, 2), np.float32)
+  grid[0, 0, 1, 0] = np.nan
+  got = np.asarray(jax.jit(warp.bilinear_sample)(image, grid))
+  assert np.isnan(got[0, 0, 1]).all()
+  assert np.isfinite(got).sum() == 9

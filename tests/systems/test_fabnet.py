@@ -1,0 +1,133 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from facerep_jax import errors, losses
+from facerep_jax.systems import base, fabnet
+
+SETTINGS = {
+  "size_px": 32,
+  "width": 4,
+  "embed_dim": 8,
+  "num_sources": 1,
+  "use_mask": False,
+  "align_corners": True,
+  "upsample_align_corners": False,
+  "frozen": (),
+  "dtype": "float32",
+}
+CONTROL = {"band_start": np.int32(1), "band_stop": np.int32(3)}
+
+
+def make(**changes):
+  system = fabnet.make(**SETTINGS | changes)
+  return system, jax.jit(system.init)(jax.random.key(0))
+
+
+def frames(rows, num_frames, seed=0):
+  rng = np.random.default_rng(seed)
+  coarse = rng.uniform(0, 255, (rows, num_frames, 4, 4, 3))
+  return jax.image.resize(
+    jnp.asarray(coarse, jnp.float32), (rows, num_frames, 32, 32, 3), "linear"
+  ).astype(jnp.uint8)
+
+
+@pytest.mark.parametrize("num_sources", [1, 2])
+def test_loss_is_the_band_of_what_evaluation_sees(num_sources):
+  system, variables = make(num_sources=num_sources, use_mask=num_sources > 1)
+  assert system.num_frames == num_sources + 1
+  batch = {"frames": frames(4, system.num_frames)}
+  loss, (model_state, metrics) = jax.jit(system.loss_fn)(
+    *(variables.params, variables.frozen, variables.model_state),
+    *(batch, CONTROL, jax.random.key(0)),
+  )
+  assert metrics["loss"] == loss and metrics["loss_all_ranks"] > 0
+  # The running statistics moved, of what ran and of nothing else.
+  for name, before in variables.model_state.items():
+    same = jax.tree.map(
+      lambda a, b: bool((a == b).all()), before, model_state[name]
+    )
+    ran = name != "mask_decoder" or num_sources > 1
+    assert not any(jax.tree.leaves(same)) if ran else all(jax.tree.leaves(same))
+  # With batch statistics, evaluation of the pieces gives the same loss.
+  columns = jax.jit(system.pictures)(variables, batch)
+  per_example = losses.l1_per_example(columns["warped"], columns["target"])
+  sums = jax.jit(system.eval_fn)(variables, batch | {"weight": jnp.ones(4)})
+  np.testing.assert_allclose(sums["loss"][0], per_example.sum(), rtol=1e-5)
+
+
+def test_padded_rows_do_not_count():
+  system, variables = make()
+  evaluate = jax.jit(system.eval_fn)
+  full = {"frames": frames(2, 2), "weight": jnp.ones(2)}
+  padded = {
+    "frames": jnp.concatenate([full["frames"], frames(2, 2, seed=1)]),
+    "weight": jnp.array([1.0, 1.0, 0.0, 0.0]),
+  }
+  a, b = evaluate(variables, full), evaluate(variables, padded)
+  for name, (total, weight) in a.items():
+    np.testing.assert_allclose(total, b[name][0], rtol=1e-5)
+    assert weight == b[name][1] == 2
+
+
+def test_copying_is_measured_against_the_first_source():
+  system, variables = make()
+  batch = {"frames": frames(3, 2), "weight": jnp.ones(3)}
+  sums = jax.jit(system.eval_fn)(variables, batch)
+  pixels = np.asarray(batch["frames"], np.float64) / 255
+  want = np.abs(pixels[:, 0] - pixels[:, 1]).mean(axis=(1, 2, 3)).sum()
+  np.testing.assert_allclose(sums["loss_copy"][0], want, rtol=1e-5)
+
+
+def test_embedding_does_not_depend_on_the_rest_of_the_batch():
+  system, variables = make()
+  images = frames(5, 1)[:, 0].astype(jnp.float32) / 255
+  represent = jax.jit(system.represent)
+  key = jax.random.key(0)
+  whole = represent(variables, images, key)["embedding"]
+  assert whole.shape == (5, 8)
+  alone = represent(variables, images[2:3], key)["embedding"]
+  # Another batch size is another program: float32 rounding only.
+  np.testing.assert_allclose(alone[0], whole[2], rtol=1e-4, atol=1e-6)
+
+
+def test_frozen_parameters_get_no_gradient_but_have_their_effect():
+  system, variables = make(
+    num_sources=2, use_mask=True, frozen=("flow_decoder",)
+  )
+  assert set(variables.params) == {"encoder", "mask_decoder"}
+  assert set(variables.frozen) == {"flow_decoder"}
+  whole, all_variables = make(num_sources=2, use_mask=True)
+  args = ({"frames": frames(4, 3)}, CONTROL, jax.random.key(0))
+  frozen_loss, _ = jax.jit(system.loss_fn)(
+    variables.params, variables.frozen, variables.model_state, *args
+  )
+  loss, _ = jax.jit(whole.loss_fn)(
+    all_variables.params, {}, all_variables.model_state, *args
+  )
+  # Two programs: float32 rounding only.
+  np.testing.assert_allclose(frozen_loss, loss, rtol=1e-6)
+
+
+def test_pictures_are_pictures():
+  system, variables = make(num_sources=2, use_mask=True)
+  columns = jax.jit(system.pictures)(variables, {"frames": frames(2, 3)})
+  assert set(columns) == set(system.captions)
+  for name, value in columns.items():
+    assert value.shape == (2, 32, 32, 3), name
+    assert value.min() >= 0 and value.max() <= 1, name
+  # Attention over the sources sums to one.
+  np.testing.assert_allclose(
+    columns["mask 1"] + columns["mask 2"], 1.0, rtol=1e-5
+  )
+
+
+def test_settings_that_cannot_work_are_refused():
+  with pytest.raises(errors.InputError, match="num_sources=2, use_mask=False"):
+    make(num_sources=2)
+  with pytest.raises(errors.InputError, match="model.frozen"):
+    make(frozen=("decoder",))
+  with pytest.raises(errors.InputError, match="size"):
+    make(size_px=48)
+  assert "fabnet" in base.NAMES

@@ -1,0 +1,111 @@
+import jax
+import numpy as np
+import pytest
+
+import facerep_jax
+from facerep_jax import api, errors, run, train
+from facerep_jax.data import transforms
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("run")
+  config = tiny.config(
+    tiny.write_tracks(folder / "tracks"), steps=2, every__eval=1, ema_decay=0.5
+  )
+  with jax.numpy_dtype_promotion("standard"):
+    prepared, state = run.prepare(
+      config, folder / "run", config.data.path, jax.devices()[:1]
+    )
+    train.train(prepared, state)
+  return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+  return facerep_jax.load(workdir)
+
+
+def test_embeds_images_of_any_size_and_kind(model):
+  rng = np.random.default_rng(0)
+  images = [
+    rng.integers(0, 256, (h, w, 3)).astype(np.uint8)
+    for h, w in [(40, 40), (200, 150), (33, 90)]
+  ]
+  codes = model.embed(images)["embedding"]
+  assert codes.shape == (3, 8) and codes.dtype == np.float32
+  # The same numbers as floats; uint8 is rounded once more, when resized.
+  floats = model.embed([image / 255 for image in images])["embedding"]
+  np.testing.assert_allclose(floats, codes, atol=0.02 * np.abs(codes).max())
+  stacked = model.embed(np.stack([images[0]] * 2))["embedding"]
+  np.testing.assert_array_equal(stacked, np.stack([codes[0]] * 2))
+
+
+def test_the_same_image_gives_the_same_code_in_any_batch(model):
+  rng = np.random.default_rng(1)
+  images = rng.integers(0, 256, (40, 40, 40, 3)).astype(np.uint8)
+  whole = model.embed(images)["embedding"]
+  again = np.concatenate(
+    [model.embed(images[i : i + 7])["embedding"] for i in range(0, 40, 7)]
+  )
+  np.testing.assert_array_equal(whole, again)
+
+
+def test_images_pass_the_crop_of_training(model):
+  crop = transforms.Crop(**model.config.data.crop)
+  image = np.zeros((256, 256, 3), np.uint8)
+  image[18:188, 43:213] = 200  # The middle crop, and nothing else.
+  inside = np.full((256, 256, 3), 200, np.uint8)
+  assert crop.middle() == (43, 18, 170)
+  codes = model.embed([image, inside])["embedding"]
+  np.testing.assert_array_equal(codes[0], codes[1])
+
+
+def test_no_images_give_no_rows(model):
+  assert model.embed([])["embedding"].shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+  ("image", "text"),
+  [
+    (np.zeros((40, 40), np.uint8), r"image 0: expected shape \[H, W, 3\]"),
+    (np.zeros((0, 40, 3), np.uint8), "image 0: expected shape"),
+    (np.zeros((40, 40, 3), np.int64), "got int64"),
+    (np.full((40, 40, 3), 255.0), "Divide by 255"),
+    (np.full((40, 40, 3), np.nan), r"floats in \[0, 1\]"),
+  ],
+)
+def test_refuses_what_is_no_image(model, image, text):
+  with pytest.raises(errors.InputError, match=text):
+    model.embed([image])
+
+
+def test_uses_the_best_checkpoint_and_its_moving_average(workdir, model):
+  other = facerep_jax.load(workdir, step=1)
+  assert other.step == 1 and model.step in (1, 2)
+  last = facerep_jax.load(workdir, step=2)
+  differs = jax.tree.map(
+    lambda a, b: bool((a != b).any()),
+    other.variables.params,
+    last.variables.params,
+  )
+  assert differs["encoder"]["conv0"]["kernel"]
+
+
+def test_random_weights_have_the_same_shape_and_other_values(model):
+  floor = api.untrained(model.config)
+  image = np.random.default_rng(2).integers(0, 256, (1, 40, 40, 3))
+  a, b = (m.embed(image.astype(np.uint8))["embedding"] for m in (model, floor))
+  assert a.shape == b.shape and not np.allclose(a, b)
+
+
+def test_folders_without_a_run_are_refused(tmp_path, workdir):
+  with pytest.raises(errors.InputError, match="has no config.json"):
+    facerep_jax.load(tmp_path)
+  (tmp_path / "config.json").write_text((workdir / "config.json").read_text())
+  with pytest.raises(errors.InputError, match="no checkpoint yet"):
+    facerep_jax.load(tmp_path)
+  (tmp_path / "config.json").write_text("{")
+  with pytest.raises(errors.InputError, match="config.json: is damaged"):
+    facerep_jax.load(tmp_path)

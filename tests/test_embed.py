@@ -1,0 +1,158 @@
+import struct
+import zlib
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from facerep_jax import cli, embed, errors, train
+from facerep_jax import run as setup
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("run")
+  config = tiny.config(
+    tiny.write_tracks(folder / "tracks"), steps=1, every__eval=1
+  )
+  with jax.numpy_dtype_promotion("standard"):
+    prepared, state = setup.prepare(
+      config, folder / "run", config.data.path, jax.devices()[:1]
+    )
+    train.train(prepared, state)
+  return folder / "run"
+
+
+def header_only_png(width, height):
+  """A PNG whose header says a size that no pixels follow."""
+
+  def chunk(kind, data):
+    crc = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + crc
+
+  head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+  return (
+    b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", head)
+    + chunk(b"IDAT", zlib.compress(b""))
+    + chunk(b"IEND", b"")
+  )
+
+
+@pytest.fixture
+def photos(tmp_path):
+  folder = tmp_path / "photos"
+  (folder / "sub").mkdir(parents=True)
+  rng = np.random.default_rng(0)
+  for name, size in [("b.png", 40), ("sub/a.JPG", 64), ("sub/c.webp", 50)]:
+    pixels = rng.integers(0, 256, (size, size + 3, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / name)
+  (folder / "notes.txt").write_text("not an image")
+  return folder
+
+
+def command(monkeypatch, **options):
+  arguments = [f"--{name}={value}" for name, value in options.items()]
+  monkeypatch.setattr("sys.argv", ["embed", *arguments])
+  return cli.run(embed.main)
+
+
+def test_writes_sorted_paths_codes_and_crops(workdir, photos, monkeypatch):
+  output = photos.parent / "codes.npz"
+  rc = command(
+    monkeypatch, workdir=workdir, images=photos, output=output, crop="none"
+  )
+  assert rc == 0
+  with np.load(output, allow_pickle=False) as found:
+    assert found["paths"].tolist() == ["b.png", "sub/a.JPG", "sub/c.webp"]
+    assert found["crop"].tolist() == ["none"] * 3
+    assert found["embedding"].shape == (3, 8)
+    assert found["embedding"].dtype == np.float32
+  assert sorted(p.name for p in photos.parent.iterdir()) == [
+    "codes.npz",
+    "photos",
+  ]
+
+
+def test_bad_images_are_listed_and_the_rest_is_embedded(
+  workdir, photos, monkeypatch, capsys
+):
+  (photos / "empty.jpg").write_bytes(b"")
+  Image.new("RGB", (1, 1)).save(photos / "pixel.png")
+  (photos / "huge.png").write_bytes(header_only_png(30_000, 30_000))
+  (photos / "cut.jpg").write_bytes((photos / "sub/a.JPG").read_bytes()[:900])
+  output = photos.parent / "codes.npz"
+  rc = command(
+    monkeypatch, workdir=workdir, images=photos, output=output, crop="none"
+  )
+  assert rc == 0
+  lines = capsys.readouterr()
+  skipped = [x for x in lines.err.splitlines() if x.startswith("skipped: ")]
+  assert len(skipped) == 4
+  for name, reason in [
+    ("empty.jpg", "empty file"),
+    ("pixel.png", "1 x 1 px"),
+    ("huge.png", "image too large"),
+    ("cut.jpg", "damaged image"),
+  ]:
+    assert any(name in line and reason in line for line in skipped), name
+  assert "4 skipped" in lines.out
+  with np.load(output) as found:
+    assert found["paths"].tolist() == ["b.png", "sub/a.JPG", "sub/c.webp"]
+
+
+@pytest.mark.parametrize(
+  ("change", "text"),
+  [
+    ({"images": "{tmp}/nowhere"}, "no such folder"),
+    ({"images": "{tmp}/empty"}, "holds no image"),
+    ({"images": "{tmp}/bad"}, "not one of 1 images could be embedded"),
+    ({"workdir": "{tmp}/empty"}, "has no config.json"),
+    ({"output": "{tmp}/nowhere/x.npz"}, "its folder does not exist"),
+    ({"crop": "nose"}, "invalid choice: 'nose'"),
+  ],
+)
+def test_what_cannot_be_done_ends_in_one_line(
+  workdir, photos, tmp_path, monkeypatch, capsys, change, text
+):
+  (tmp_path / "empty").mkdir()
+  (tmp_path / "bad").mkdir()
+  (tmp_path / "bad" / "x.png").write_bytes(b"")
+  options = {
+    "workdir": workdir,
+    "images": photos,
+    "output": tmp_path / "codes.npz",
+    "crop": "none",
+  }
+  options |= {k: v.format(tmp=tmp_path) for k, v in change.items()}
+  assert command(monkeypatch, **options) == 1
+  last = capsys.readouterr().err.splitlines()[-1]
+  assert last.startswith("error: ") and text in last
+  assert not (tmp_path / "codes.npz").exists()
+
+
+def test_auto_falls_back_to_the_whole_image(photos, monkeypatch):
+  def detector(image):
+    found = [[10, 10, 30, 30, 1.0]] if image.shape[0] == 64 else []
+    return np.array(found, np.float32).reshape(-1, 5)
+
+  monkeypatch.setattr(embed.detect, "make_detector", lambda model: detector)
+  auto, face = embed.make_cutter("auto"), embed.make_cutter("face")
+  large = np.zeros((64, 67, 3), np.uint8)
+  small = np.zeros((40, 43, 3), np.uint8)
+  cut, kind = auto(large)
+  assert kind == "face" and cut.shape == (256, 256, 3)
+  cut, kind = auto(small)
+  assert kind == "whole" and cut is small
+  assert face(small) == (None, "whole")
+
+
+def test_missing_detector_names_its_extra(monkeypatch):
+  def absent(module, extra, purpose):
+    raise errors.InputError(f'{purpose}: pip install "facerep_jax[{extra}]"')
+
+  monkeypatch.setattr(errors, "require", absent)
+  with pytest.raises(errors.InputError, match=r"facerep_jax\[video\]"):
+    embed.make_cutter("auto")

@@ -1,0 +1,266 @@
+import dataclasses
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from facerep_jax import configuration, errors, metrics, run, train
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  return tiny.write_tracks(tmp_path_factory.mktemp("tracks"))
+
+
+@pytest.fixture(autouse=True)
+def _optax_mixes_types():
+  with jax.numpy_dtype_promotion("standard"):
+    yield
+
+
+def fit(config, workdir, num_devices=1, hook=None):
+  """Trains; `hook(prepared)` may change what the loop works with."""
+  prepared, state = run.prepare(
+    config, workdir, config.data.path, jax.devices()[:num_devices]
+  )
+  if hook:
+    hook(prepared)
+  return prepared, train.train(prepared, state)
+
+
+def readings(workdir):
+  """The metrics without those of the host's clock."""
+  return [
+    {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
+    for line in metrics.read(workdir)
+  ]
+
+
+def assert_same_arrays(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_losses_do_not_depend_on_device_count(data, tmp_path):
+  config = tiny.config(data, steps=3, every__log=1, optimizer__name="sgd")
+  for count in (1, 8):
+    fit(config, tmp_path / str(count), count)
+  one, eight = (readings(tmp_path / str(count)) for count in (1, 8))
+  assert len(one) == len(eight) == 4
+  for a, b in zip(one, eight):
+    assert a.keys() == b.keys()
+    for name in a.keys() - {"split", "share_better_than_copy"}:
+      # Sums over the batch are taken in another order.
+      np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
+
+
+def test_the_curriculum_ranks_over_all_devices(data, tmp_path):
+  # On eight devices each row is alone on its device: a band per device would
+  # keep every row or none.
+  config = tiny.config(data, steps=1, every__log=1)
+  fit(config, tmp_path, 8)
+  line = readings(tmp_path)[0]
+  assert line["loss"] < 0.95 * line["loss_all_ranks"]
+
+
+def test_resuming_equals_not_stopping(data, tmp_path):
+  config = tiny.config(data, ema_decay=0.9)
+  _, whole = fit(config, tmp_path / "whole")
+  part = config.copy_and_resolve_references()
+  part.steps = 3
+  fit(part, tmp_path / "parts")
+  prepared, resumed = fit(config, tmp_path / "parts")
+  assert prepared.start == 3
+  assert readings(tmp_path / "whole") == readings(tmp_path / "parts")
+  assert_same_arrays(whole, resumed)
+
+
+def test_sigterm_saves_between_log_lines_and_goes_on_exactly(data, tmp_path):
+  config = tiny.config(data, every__log=5, steps=10, every__eval=5)
+  fit(config, tmp_path / "whole")
+
+  def stop_after_four(prepared):
+    step = prepared.train_step
+
+    def counted(state, *args):
+      if int(state.step) == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+      return step(state, *args)
+
+    prepared.train_step = counted
+
+  handler = signal.getsignal(signal.SIGTERM)
+  prepared, state = fit(config, tmp_path / "parts", hook=stop_after_four)
+  assert int(state.step) == 4 and prepared.checkpoints.latest() == 4
+  assert signal.getsignal(signal.SIGTERM) == handler
+  prepared, _ = fit(config, tmp_path / "parts")
+  assert prepared.start == 4
+  # The means of steps 1 to 5 are formed across the stop.
+  assert readings(tmp_path / "whole") == readings(tmp_path / "parts")
+
+
+def test_loss_that_is_not_finite_ends_the_run(data, tmp_path):
+  config = tiny.config(data, steps=12)
+
+  def poison(prepared):
+    step = prepared.train_step
+
+    def poisoned(state, *args):
+      if int(state.step) == 6:
+        bad = jax.tree.map(lambda x: x * np.float32("nan"), state.params)
+        state = state.replace(params=bad)
+      return step(state, *args)
+
+    prepared.train_step = poisoned
+
+  with pytest.raises(train.NotFiniteError) as caught:
+    fit(config, tmp_path, hook=poison)
+  text = str(caught.value)
+  assert "step 7: not finite: grad_norm, loss, loss_all_ranks" in text
+  # Within one log interval of two steps.
+  assert "seen at step 8" in text and "step 6" in text
+  prepared, _ = run.prepare(config, tmp_path, data, jax.devices()[:1])
+  assert prepared.start == 6
+  assert all(line["step"] <= 6 for line in readings(tmp_path))
+
+
+def test_step_is_compiled_once_however_the_curriculum_moves(data, tmp_path):
+  # Nothing improves on a rule with no patience but by luck: the band moves.
+  config = tiny.config(data, steps=12, every__eval=1, curriculum__patience=0)
+  config.optimizer.learning_rate = 1e-12
+  prepared, _ = fit(config, tmp_path)
+  bands = {
+    line["band_low"] for line in readings(tmp_path) if "band_low" in line
+  }
+  assert len(bands) > 2
+  assert prepared.train_step._cache_size() == 1
+  assert prepared.eval_step._cache_size() == 1
+
+
+def test_checkpoints_kept_are_the_last_and_the_best(data, tmp_path):
+  config = tiny.config(data, steps=10, every__eval=1, keep=2)
+  prepared, _ = fit(config, tmp_path)
+  losses = {
+    line["step"]: line["loss"]
+    for line in readings(tmp_path)
+    if line["split"] == "validation"
+  }
+  best = min(losses, key=losses.get)
+  kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir()}
+  assert kept == {9, 10, best}
+  assert prepared.checkpoints.best() == best
+
+
+def test_second_stage_keeps_the_flow_decoder_and_the_window(data, tmp_path):
+  first = tiny.config(
+    data, every__eval=1, curriculum__patience=0, optimizer__learning_rate=1e-9
+  )
+  _, before = fit(first, tmp_path / "first")
+  second = tiny.config(data, init_from=str(tmp_path / "first"))
+  second.model.update(num_sources=2, use_mask=True, frozen=("flow_decoder",))
+  prepared, state = run.prepare(
+    second, tmp_path / "second", data, jax.devices()[:1]
+  )
+  assert prepared.progress.num_moves > 0
+  old = jax.device_get(state)
+  frozen = jax.device_get(prepared.frozen)
+  state = train.train(prepared, state)
+  assert set(state.params) == {"encoder", "mask_decoder"}
+  assert_same_arrays(frozen, {"flow_decoder": prepared.frozen["flow_decoder"]})
+  moved = lambda a, b: any(
+    jax.tree.leaves(jax.tree.map(lambda x, y: bool(np.any(x != y)), a, b))
+  )
+  assert moved(old.params["encoder"], state.params["encoder"])
+  assert moved(old.params["mask_decoder"], state.params["mask_decoder"])
+  # Its normalisation stays in training mode.
+  name = "flow_decoder"
+  assert moved(old.model_state[name], state.model_state[name])
+  # And it is there again when the run goes on.
+  again, _ = run.prepare(second, tmp_path / "second", data, jax.devices()[:1])
+  assert_same_arrays(frozen, again.frozen)
+
+
+def test_moving_average_against_its_definition(data, tmp_path):
+  config = tiny.config(data, steps=4, ema_decay=0.75)
+  seen = []
+
+  def record(prepared):
+    step = prepared.train_step
+
+    def recorded(state, *args):
+      seen.append(jax.device_get(state.params))
+      return step(state, *args)
+
+    prepared.train_step = recorded
+
+  _, state = fit(config, tmp_path, hook=record)
+  want = seen[0]
+  for params in [*seen[1:], jax.device_get(state.params)]:
+    want = jax.tree.map(lambda e, p: 0.75 * e + 0.25 * p, want, params)
+  # Four float32 roundings.
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+    state.ema,
+    want,
+  )
+
+
+def test_bfloat16_stays_close_and_keeps_float32_parameters(data, tmp_path):
+  lines = {}
+  for dtype in ("float32", "bfloat16"):
+    config = tiny.config(data, steps=2, every__log=1, dtype=dtype)
+    _, state = fit(config, tmp_path / dtype)
+    lines[dtype] = readings(tmp_path / dtype)[0]["loss"]
+    kinds = {x.dtype for x in jax.tree.leaves((state.params, state.opt_state))}
+    assert kinds <= {np.dtype("float32"), np.dtype("int32")}
+  # Eight bits of mantissa through five layers each way.
+  assert lines["bfloat16"] == pytest.approx(lines["float32"], rel=0.05)
+  assert lines["bfloat16"] != lines["float32"]
+
+
+def test_other_settings_or_tracks_are_refused(data, tmp_path):
+  config = tiny.config(data, steps=3)
+  fit(config, tmp_path / "run")
+  other = config.copy_and_resolve_references()
+  other.seed = 5
+  with pytest.raises(errors.InputError, match=r"seed \(there 0, here 5\)"):
+    run.prepare(other, tmp_path / "run", data)
+  folder = tmp_path / "other"
+  people = dict(tiny.PEOPLE)
+  try:
+    tiny.PEOPLE["train"] = range(1, 6)
+    changed = tiny.write_tracks(folder)
+  finally:
+    tiny.PEOPLE.update(people)
+  with pytest.raises(errors.InputError, match="not those with which this run"):
+    run.prepare(config, tmp_path / "run", changed, jax.devices()[:1])
+  # The place of the tracks may change.
+  moved = tiny.write_tracks(tmp_path / "moved")
+  prepared, _ = run.prepare(config, tmp_path / "run", moved, jax.devices()[:1])
+  assert prepared.start == 3
+
+
+def test_batch_that_does_not_divide_is_refused_first(data, tmp_path):
+  config = tiny.config(data, batch_size=12)
+  with pytest.raises(
+    errors.InputError, match="batch_size=12 does not divide among 8 devices"
+  ):
+    run.prepare(config, tmp_path / "run", data, jax.devices())
+  assert not (tmp_path / "run").exists()
+
+
+def test_pictures_are_written_at_evaluations(data, tmp_path):
+  fit(tiny.config(data), tmp_path)
+  names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
+  assert names == ["step_00000003.png", "step_00000006.png"]
+
+
+def test_meta_holds_what_a_resume_needs(data, tmp_path):
+  prepared, state = fit(tiny.config(data), tmp_path)
+  _, meta = prepared.checkpoints.restore(6, state, prepared.mesh)
+  assert meta["data_position"] == 6 * 8
+  assert meta["curriculum"] == dataclasses.asdict(prepared.progress)
+  assert meta["source"] == prepared.source.fingerprint()
+  assert configuration.load(tmp_path).steps == 6
