@@ -11,7 +11,15 @@ from facerep_jax import curriculum, errors
 from facerep_jax.data import tracks, transforms
 
 # What may change between the parts of a run that was interrupted.
-_FREE = ("steps", "every", "keep", "data.path", "data.num_threads", "preset")
+_FREE = (
+  "steps",
+  "every",
+  "keep",
+  "preset",
+  "data.path",
+  "data.num_threads",
+  "data.on_bad_record",
+)
 
 
 def base(system: str, preset: str) -> ml_collections.ConfigDict:

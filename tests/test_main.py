@@ -11,6 +11,8 @@ from facerep_jax import metrics
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Compiling is most of a process here: less of it, and the same only once.
+ONE_DEVICE = "--xla_backend_optimization_level=0"
 CONFIG = "--config=configs/fabnet.py:demo"
 
 
@@ -83,7 +85,10 @@ def readings(workdir):
 
 
 def test_killed_and_started_again_equals_not_killed(data, tmp_path):
-  one_device = {"XLA_FLAGS": ""}
+  one_device = {
+    "XLA_FLAGS": ONE_DEVICE,
+    "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+  }
   whole = start(*settings(data, tmp_path / "whole"), **one_device)
   killed = start(*settings(data, tmp_path / "killed"), **one_device)
   checkpoints = tmp_path / "killed" / "checkpoints"
@@ -139,10 +144,8 @@ def test_damaged_shards_are_named_or_skipped(tmp_path, damage):
   last = err.splitlines()[-1]
   assert code == 1 and "Traceback" not in err
   assert last.startswith("error: ") and shard.name in last and "record" in last
-  code, _, err = finish(start(*arguments, "--config.data.on_bad_record=skip"))
-  assert code != 0  # Another setting: another run.
-  arguments[1] = f"--workdir={tmp_path / 'other'}"
+  # The same run goes on when told to skip.
   code, _, err = finish(start(*arguments, "--config.data.on_bad_record=skip"))
   assert code == 0, err
-  trained = [x for x in metrics.read(tmp_path / "other") if "bad_records" in x]
+  trained = [x for x in metrics.read(tmp_path / "run") if "bad_records" in x]
   assert trained[-1]["bad_records"] == 1
