@@ -1,80 +1,15 @@
-"""FAb-Net in PyTorch, with the layer numbers of the published weights.
+"""What PyTorch makes of a small FAb-Net: `tests/golden/fabnet_small.npz`.
 
-It made `tests/golden/fabnet_small.npz` (run this file with the path to write)
-and serves as the speed baseline. Needs torch, which the tests do not.
+Run this file with the path to write. Needs torch, which most tests do not.
 """
 
 import sys
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
 
+from facerep_jax.benchmarks.torch_fabnet import Model, band_mean
 from tests.oracles import waves
-
-
-class Model(nn.Module):
-  """Encoder `encoder`, flow decoder `decoder`, mask decoder `mask`."""
-
-  def __init__(self, size, width, embed_dim):
-    super().__init__()
-    scales = [1, 2, 4] + [8] * (size.bit_length() - 5)
-    channels = [width * s for s in scales]
-    layers, inputs = [], 3
-    for i, outputs in enumerate(channels):
-      layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1))
-      layers += [nn.BatchNorm2d(outputs)] if i else []
-      layers.append(nn.LeakyReLU(0.2))
-      inputs = outputs
-    layers.append(nn.Conv2d(inputs, embed_dim, 4, 2, 1))
-    self.encoder = nn.Sequential(*layers)
-    self.decoder = self._decoder(2 * embed_dim, channels[::-1], 2)
-    self.mask = self._decoder(2 * embed_dim, channels[::-1], 1)
-
-  def _decoder(self, inputs, channels, outputs):
-    layers = []
-    for width in channels:
-      layers += [nn.ReLU(), nn.Upsample(scale_factor=2, mode="bilinear")]
-      layers += [nn.Conv2d(inputs, width, 3, 1, 1), nn.BatchNorm2d(width)]
-      inputs = width
-    layers += [nn.ReLU(), nn.Upsample(scale_factor=2, mode="bilinear")]
-    layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.Tanh()]
-    return nn.Sequential(*layers)
-
-  def forward(self, target, sources, align_corners=True):
-    """Takes NCHW images; returns a dict in NCHW, sources first."""
-    size = target.shape[-1]
-    line = torch.linspace(-1, 1, size, dtype=target.dtype)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    identity = torch.stack([x, y], -1)[None]
-    code = self.encoder(target)
-    codes = [self.encoder(source) for source in sources]
-    pairs = [torch.cat([c, code], 1) for c in codes]
-    flows = [self.decoder(pair) for pair in pairs]
-    logits = torch.stack([self.mask(pair) for pair in pairs])
-    warped = torch.stack(
-      [
-        functional.grid_sample(
-          source,
-          (identity + flow.permute(0, 2, 3, 1)).clamp(-1, 1),
-          align_corners=align_corners,
-        )
-        for source, flow in zip(sources, flows)
-      ]
-    )
-    return {
-      "embedding": torch.stack([code] + codes)[..., 0, 0],
-      "flow": torch.stack(flows),
-      "mask_logit": logits,
-      "warped": warped,
-      "image": (torch.softmax(logits, 0) * warped).sum(0),
-    }
-
-
-def band_mean(per_example, start, stop):
-  """Mean of the losses ranked [start, stop)."""
-  return per_example.sort().values[start:stop].mean()
 
 
 def write_golden(path, size=64, width=4, embed_dim=16, batch=4, step=4):

@@ -1,0 +1,132 @@
+"""Measures speed on this machine.
+
+python -m facerep_jax.benchmark [--only=data,fabnet] [--output=DIR]
+
+Run it from the project's folder, on a machine that does nothing else.
+"""
+
+import argparse
+import os
+import pathlib
+import runpy
+import sys
+
+from facerep_jax import cli, errors
+from facerep_jax.benchmarks import data, fabnet, report
+from facerep_jax.data import cache
+from facerep_jax.models import fabnet as model
+
+_CONFIG = "configs/fabnet.py"
+
+
+def main(arguments: list[str]) -> None:
+  """Runs the command.
+
+  Args:
+    arguments: What follows the command's name.
+
+  Raises:
+    InputError: The arguments cannot be used.
+  """
+  options = _parser().parse_args(arguments)
+  # Not by argparse, which would hide what is wrong with them.
+  options.only = _names(options.only)
+  options.sizes = _sizes(options.sizes)
+  folder = pathlib.Path(options.output)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.InputError(
+      f"--output={folder}: cannot be made a folder ({error.strerror})."
+    ) from error
+  where = report.machine() | {"load_before": os.getloadavg()[0]}
+  sections = []
+  for name in options.only:
+    sections += BENCHMARKS[name](options)
+  where["load_after"] = os.getloadavg()[0]
+  report.save(folder, where, sections)
+  print(report.markdown(where, sections))
+  print(f"{folder}: benchmark.md, benchmark.json")
+
+
+def _run_data(options):
+  config = _config("demo")
+  config.synthetic.num_people = 24
+  large = _config("paper")
+  large.data.sample_by = "chunk"
+  large.synthetic.update(num_people=8, tracks_per_person=1, size_px=256)
+  sets = [(c, cache.synthetic(**c.synthetic)) for c in (config, large)]
+  return [
+    data.rates(sets, limit_s=options.seconds),
+    data.waiting(*sets[0]),
+  ]
+
+
+def _config(preset):
+  if not pathlib.Path(_CONFIG).is_file():
+    raise errors.InputError(
+      f"{_CONFIG}: no such file. Run the benchmark from the project's folder."
+    )
+  return runpy.run_path(_CONFIG)["get_config"](preset)
+
+
+def _run_fabnet(options):
+  return [fabnet.measure(options.sizes, limit_s=options.seconds)]
+
+
+BENCHMARKS = {"data": _run_data, "fabnet": _run_fabnet}
+
+
+def _parser():
+  parser = cli.Parser(
+    "python -m facerep_jax.benchmark",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  add = parser.add_argument
+  add(
+    "--only",
+    default=",".join(BENCHMARKS),
+    help=f"which, with commas between: {', '.join(BENCHMARKS)} (default: all)",
+  )
+  add("--output", default="runs/benchmark", help="folder for the results")
+  add(
+    "--sizes",
+    default=",".join(f"{px}:{batch}" for px, batch in fabnet.SIZES.items()),
+    help="fabnet: pixels and batch sizes (default: %(default)s)",
+  )
+  add(
+    "--seconds",
+    type=float,
+    default=8.0,
+    help="time for each row, about (default: %(default)s)",
+  )
+  return parser
+
+
+def _names(text):
+  names = tuple(dict.fromkeys(name for name in text.split(",") if name))
+  unknown = [name for name in names if name not in BENCHMARKS]
+  if unknown or not names:
+    raise errors.InputError(
+      f"--only={text}: expected some of {', '.join(BENCHMARKS)}."
+    )
+  return names
+
+
+def _sizes(text):
+  try:
+    sizes = dict(map(int, pair.split(":")) for pair in text.split(","))
+  except ValueError as error:
+    raise errors.InputError(
+      f"--sizes={text}: expected pixels and batch sizes, such as 64:32,128:16."
+    ) from error
+  for size_px, batch_size in sizes.items():
+    model.channel_scales(size_px)
+    if batch_size < 1:
+      raise errors.InputError(f"--sizes={text}: expected batches of 1 or more.")
+  return sizes
+
+
+if __name__ == "__main__":
+  sys.exit(cli.run(main))

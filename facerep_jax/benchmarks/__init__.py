@@ -1,0 +1,1 @@
+"""What `python -m facerep_jax.benchmark` measures, one module per subject."""

@@ -1,0 +1,148 @@
+"""Results of benchmarks as Markdown and JSON, with the machine they ran on."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+
+import jax
+
+FORMAT = 1  # Of the JSON; it changes when a key changes its meaning.
+_PACKAGES = (
+  "jax",
+  "jaxlib",
+  "flax",
+  "numpy",
+  "grain",
+  "pillow",
+  "simplejpeg",
+  "torch",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """A column of a table.
+
+  Attributes:
+    key: Of the row's value.
+    title: What stands above.
+    spec: How the value is formatted, as in `format(value, spec)`.
+    missing: What stands where the value is None.
+  """
+
+  key: str
+  title: str
+  spec: str = ""
+  missing: str = "-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+  """One table of results.
+
+  Attributes:
+    name: Key in the JSON.
+    title: Heading in the Markdown.
+    columns: What the Markdown shows, in order.
+    rows: Values by key; may hold more keys than columns show.
+    notes: Lines below the table.
+  """
+
+  name: str
+  title: str
+  columns: tuple[Column, ...]
+  rows: list[dict[str, object]]
+  notes: tuple[str, ...] = ()
+
+
+def machine() -> dict[str, object]:
+  """Describes where a benchmark runs, without names or paths.
+
+  Returns:
+    `date` (UTC), `platform`, `backend`, `device_kind`, `num_devices`,
+    `num_cores`, `python`, and `versions` by package, None for one that is not
+    installed.
+  """
+  return {
+    "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    "platform": f"{platform.system()} {platform.machine()}",
+    "backend": jax.default_backend(),
+    "device_kind": jax.devices()[0].device_kind,
+    "num_devices": jax.device_count(),
+    "num_cores": os.cpu_count(),
+    "python": platform.python_version(),
+    "versions": {name: _version(name) for name in _PACKAGES},
+  }
+
+
+def _version(package):
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return None
+
+
+def table(section: Section) -> str:
+  """Renders the rows of a section as a Markdown table."""
+  lines = [[column.title for column in section.columns]]
+  for row in section.rows:
+    lines.append([_cell(row[column.key], column) for column in section.columns])
+  widths = [max(len(cell) for cell in cells) for cells in zip(*lines)]
+  lines.insert(1, ["-" * width for width in widths])
+  return "\n".join(
+    "| " + " | ".join(c.ljust(w) for c, w in zip(cells, widths)) + " |"
+    for cells in lines
+  )
+
+
+def _cell(value, column):
+  return column.missing if value is None else format(value, column.spec)
+
+
+def markdown(where: dict[str, object], sections: list[Section]) -> str:
+  """Renders a whole report.
+
+  Args:
+    where: What `machine` returned, with `load_before` and `load_after`, the
+      one-minute load averages of the system.
+    sections: The results.
+
+  Returns:
+    Markdown text.
+  """
+  versions = ", ".join(
+    f"{name} {version}"
+    for name, version in where["versions"].items()
+    if version is not None
+  )
+  parts = [
+    f"{where['date']}, {where['platform']}, {where['num_cores']} cores, "
+    f"{where['num_devices']} x {where['device_kind']} ({where['backend']}); "
+    f"load average {where['load_before']:.1f} before, "
+    f"{where['load_after']:.1f} after. Python {where['python']}, {versions}."
+  ]
+  for section in sections:
+    parts += [f"## {section.title}", table(section), *section.notes]
+  return "\n\n".join(parts) + "\n"
+
+
+def as_json(where: dict[str, object], sections: list[Section]) -> dict:
+  """Returns a whole report as plain values: format, machine, results."""
+  return {
+    "format": FORMAT,
+    "machine": where,
+    "results": {section.name: section.rows for section in sections},
+  }
+
+
+def save(
+  folder: pathlib.Path, where: dict[str, object], sections: list[Section]
+) -> None:
+  """Writes benchmark.md and benchmark.json into a folder."""
+  (folder / "benchmark.md").write_text(markdown(where, sections))
+  text = json.dumps(as_json(where, sections), indent=2, allow_nan=False)
+  (folder / "benchmark.json").write_text(text + "\n")

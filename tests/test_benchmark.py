@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from facerep_jax import benchmark, cli, errors
+from facerep_jax.benchmarks import report
+
+
+@pytest.fixture
+def asked(monkeypatch):
+  """Benchmarks that only note what they were asked."""
+  calls = []
+
+  def make(name):
+    def fake(options):
+      calls.append((name, options.sizes, options.seconds))
+      column = report.Column("value", "value")
+      return [report.Section(name, name, (column,), [{"value": 7}])]
+
+    return fake
+
+  fakes = {name: make(name) for name in benchmark.BENCHMARKS}
+  monkeypatch.setattr(benchmark, "BENCHMARKS", fakes)
+  return calls
+
+
+def command(monkeypatch, *arguments):
+  monkeypatch.setattr("sys.argv", ["benchmark", *arguments])
+  return cli.run(benchmark.main)
+
+
+def test_everything_by_default(asked, monkeypatch, tmp_path, capsys):
+  assert command(monkeypatch, f"--output={tmp_path / 'new' / 'out'}") == 0
+  assert [call[0] for call in asked] == ["data", "fabnet"]
+  assert asked[0][1:] == ({64: 32, 128: 16, 256: 8}, 8.0)
+  folder = tmp_path / "new" / "out"
+  saved = json.loads((folder / "benchmark.json").read_text())
+  assert saved["results"] == {
+    "data": [{"value": 7}],
+    "fabnet": [{"value": 7}],
+  }
+  assert {"load_before", "load_after", "versions"} <= set(saved["machine"])
+  printed = capsys.readouterr().out
+  assert (folder / "benchmark.md").read_text() in printed
+  assert "| value |" in printed
+
+
+def test_only_and_its_order(asked, monkeypatch, tmp_path):
+  options = ("--sizes=32:2,64:4", "--seconds=0.5", f"--output={tmp_path}")
+  assert command(monkeypatch, "--only=fabnet,data,fabnet", *options) == 0
+  sizes = {32: 2, 64: 4}
+  assert asked == [("fabnet", sizes, 0.5), ("data", sizes, 0.5)]
+
+
+@pytest.mark.parametrize(
+  "argument, text",
+  [
+    ("--only=data,speed", "--only=data,speed: expected some of data, fabnet"),
+    ("--only=", "expected some of data, fabnet"),
+    ("--sizes=64", "--sizes=64: expected pixels and batch sizes"),
+    ("--sizes=64:a", "such as 64:32,128:16"),
+    ("--sizes=48:2", "power of two"),
+    ("--sizes=64:0", "batches of 1 or more"),
+    ("--speed=1", "--help"),
+    ("--output={tmp}/file", "file: cannot be made a folder"),
+  ],
+)
+def test_what_cannot_be_measured_is_one_line(
+  asked, monkeypatch, tmp_path, capsys, argument, text
+):
+  (tmp_path / "file").write_text("")
+  monkeypatch.chdir(tmp_path)
+  assert command(monkeypatch, argument.format(tmp=tmp_path)) == 1
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith("error: ") and text in line
+  assert not asked and not (tmp_path / "runs").exists()
+
+
+def test_the_folder_must_hold_the_config(monkeypatch, tmp_path):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(errors.InputError, match="from the project's folder"):
+    benchmark.main(["--only=data", "--output=out"])
