@@ -1,0 +1,68 @@
+import json
+
+import pytest
+
+from configs import fabnet
+from facerep_jax import configuration, errors
+
+
+@pytest.mark.parametrize("preset", fabnet.PRESETS)
+def test_presets_pass_the_check(preset):
+  configuration.check(fabnet.get_config(preset))
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "text"),
+  [
+    ("steps", 0, "config.steps: expected at least 1, got 0"),
+    ("dtype", "float16", "float32 or bfloat16, got 'float16'"),
+    ("ema_decay", 1.0, "0 <= decay < 1, got 1.0"),
+    ("batch_size", 1, "too small for the curriculum window"),
+  ],
+)
+def test_values_out_of_range_are_named(name, value, text):
+  config = fabnet.get_config()
+  config[name] = value
+  with pytest.raises(errors.InputError, match=text):
+    configuration.check(config)
+  config = fabnet.get_config()
+  config.optimizer.learning_rate = -1.0
+  with pytest.raises(errors.InputError, match="learning_rate"):
+    configuration.check(config)
+
+
+def test_sampling_of_evaluation_is_fixed_and_free_of_augmentation():
+  config = fabnet.get_config()
+  config.seed = 7
+  config.data.update(use_mirror=True, colour=0.3)
+  train, held_out = configuration.sampling(config, num_frames=2, size_px=64)
+  assert (train.seed, train.use_mirror, train.colour) == (7, True, 0.3)
+  assert (held_out.seed, held_out.use_mirror, held_out.colour) == (0, False, 0)
+  assert train.is_shuffled and not held_out.is_shuffled
+  assert train.crop == held_out.crop and train.is_jittered
+
+
+def test_store_and_load(tmp_path):
+  config = fabnet.get_config("demo")
+  configuration.store(config, tmp_path)
+  assert configuration.load(tmp_path).to_dict() == json.loads(config.to_json())
+  longer = fabnet.get_config("demo")
+  longer.steps, longer.every.log, longer.data.path = 9999, 7, "elsewhere"
+  configuration.store(longer, tmp_path)
+  assert configuration.load(tmp_path).steps == 9999
+  longer.model.width = 8
+  longer.optimizer.momentum = 0.5
+  with pytest.raises(
+    errors.InputError,
+    match=r"model.width \(there 16, here 8\), optimizer.momentum",
+  ):
+    configuration.store(longer, tmp_path)
+  assert configuration.load(tmp_path).model.width == 16
+
+
+def test_flatten():
+  assert configuration.flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {
+    "a.b": 1,
+    "a.c.d": 2,
+    "e": 3,
+  }

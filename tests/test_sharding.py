@@ -1,0 +1,44 @@
+import jax
+import numpy as np
+import pytest
+
+from facerep_jax import errors, sharding
+
+
+def test_rows_lie_on_their_devices_and_the_rest_on_all():
+  mesh = sharding.make_mesh()
+  assert mesh.devices.size == 8
+  batch = sharding.put_batch({"x": np.arange(16.0).reshape(16, 1)}, mesh)
+  shards = batch["x"].addressable_shards
+  for i, shard in enumerate(shards):
+    np.testing.assert_array_equal(shard.data[:, 0], [2 * i, 2 * i + 1])
+  whole = sharding.put_whole({"y": np.arange(3.0)}, mesh)["y"]
+  assert all(s.data.shape == (3,) for s in whole.addressable_shards)
+
+
+def test_steps_take_and_give_what_they_say():
+  mesh = sharding.make_mesh(jax.devices()[:4])
+
+  def step(state, frozen, batch, control):
+    total = batch["x"].sum() * control["scale"] + frozen["bias"]
+    return {"n": state["n"] + 1}, {"total": total}
+
+  state = sharding.put_whole({"n": np.zeros(1000, np.float32)}, mesh)
+  batch = sharding.put_batch({"x": np.ones((8, 2), np.float32)}, mesh)
+  fn = sharding.jit_train_step(step, mesh)
+  control = {"scale": np.float32(2)}
+  new, metrics = fn(state, {"bias": np.float32(1)}, batch, control)
+  assert metrics["total"] == 33 and metrics["total"].is_fully_replicated
+  assert new["n"].is_fully_replicated and state["n"].is_deleted()
+  on_batch = sharding.jit_on_batch(lambda v, b: v["n"][0] + b["x"].sum(), mesh)
+  assert on_batch(new, batch) == 17
+
+
+@pytest.mark.parametrize("batch_size", [0, 12, 20, -8])
+def test_batches_that_do_not_divide(batch_size):
+  mesh = sharding.make_mesh()
+  with pytest.raises(
+    errors.InputError, match=f"batch_size={batch_size} does not divide among 8"
+  ):
+    sharding.check_batch_size(batch_size, mesh)
+  sharding.check_batch_size(24, mesh)

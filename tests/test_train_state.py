@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from facerep_jax import train_state
+from facerep_jax.systems import base
+
+
+def make_system():
+  """Loss (w - batch mean)^2; the noise shows which key came in."""
+
+  def loss_fn(params, frozen, model_state, batch, control, key):
+    noise = jax.random.uniform(key)
+    loss = jnp.square(params["w"] - batch["x"].mean()) + frozen["c"]
+    return loss, ({"n": model_state["n"] + 1.0}, {"loss": loss, "noise": noise})
+
+  init = lambda key: base.Variables(
+    {"w": jax.random.normal(key)}, {"n": jnp.zeros(())}, {"c": jnp.zeros(())}
+  )
+  unused = lambda *args: {}
+  return base.System(init, loss_fn, unused, unused, unused, (), 1, 1)
+
+
+def run(values, log_every, lr_scale=1.0):
+  system, optimizer = make_system(), optax.sgd(0.25)
+  state, frozen = train_state.create(
+    system, optimizer, ("loss", "noise"), 0.0, jax.random.key(0)
+  )
+  step = jax.jit(
+    train_state.make_train_step(
+      system, optimizer, log_every=log_every, ema_decay=0.0
+    )
+  )
+  states, windows = [state], []
+  for value in values:
+    batch = {"x": jnp.full(4, value)}
+    state, window = step(
+      state, frozen, batch, {"lr_scale": np.float32(lr_scale)}
+    )
+    states.append(state)
+    windows.append(jax.device_get(window))
+  return states, windows
+
+
+def test_updates_by_hand():
+  states, windows = run([1.0, 2.0], log_every=10, lr_scale=0.5)
+  w = float(states[0].params["w"])
+  for state, value in zip(states[1:], [1.0, 2.0]):
+    w -= 0.5 * 0.25 * 2 * (w - value)
+    np.testing.assert_allclose(state.params["w"], w, rtol=1e-6)
+  assert states[-1].step == 2 and states[-1].model_state["n"] == 2
+  w = float(states[0].params["w"])
+  np.testing.assert_allclose(
+    windows[0]["means"]["grad_norm"], abs(2 * (w - 1.0)), rtol=1e-6
+  )
+
+
+def test_windows_are_means_since_the_last_multiple():
+  states, windows = run([0.0] * 7, log_every=3)
+  losses = [float(s.params["w"]) ** 2 for s in states]
+  for i, window in enumerate(windows):
+    first = i - i % 3
+    np.testing.assert_allclose(
+      window["means"]["loss"], np.mean(losses[first : i + 1]), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_first_step_that_is_not_finite_is_remembered_in_its_window(bad):
+  _, windows = run([0.0, 0.0, 0.0, bad, 0.0, 0.0], log_every=2)
+  # The fourth step spoils the parameters, and so all later windows.
+  assert [int(w["first_bad"]) for w in windows] == [-1, -1, -1, 4, 5, 5]
+
+
+def test_every_step_has_its_own_key():
+  _, windows = run([0.0] * 5, log_every=1)
+  noises = [float(w["means"]["noise"]) for w in windows]
+  assert len(set(noises)) == 5
+  _, again = run([0.0] * 5, log_every=1)
+  assert noises == [float(w["means"]["noise"]) for w in again]
+
+
+def test_evaluation_uses_the_moving_average_when_there_is_one():
+  states, _ = run([0.0], log_every=1)
+  state = states[1]
+  plain = train_state.inference_variables(state, {})
+  assert plain.params["w"] == state.params["w"]
+  averaged = state.replace(ema={"w": jnp.float32(3)})
+  assert train_state.inference_variables(averaged, {}).params["w"] == 3
