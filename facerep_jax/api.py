@@ -7,7 +7,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from facerep_jax import checkpoint, configuration, errors, sharding
+from facerep_jax import (
+  checkpoint,
+  configuration,
+  errors,
+  sharding,
+  train_state,
+)
 from facerep_jax.data import transforms
 from facerep_jax.systems import base
 
@@ -149,20 +155,18 @@ def load(
   return Representation(config, system, variables, step, devices)
 
 
-def untrained(
-  config: ml_collections.ConfigDict, seed: int = 0
-) -> Representation:
-  """Builds the same network with random weights: a floor to compare with.
+def untrained(config: ml_collections.ConfigDict) -> Representation:
+  """Builds the network with its random weights: a floor to compare with.
 
   Args:
     config: Of a run.
-    seed: Of the weights.
 
   Returns:
-    The representation.
+    The representation with the weights from which the run began (without
+    `init_from`).
   """
   system = base.build(config)
   devices = jax.local_devices()
   init = sharding.jit_init(system.init, sharding.make_mesh(devices))
-  variables = init(jax.random.key(seed))
+  variables = init(train_state.init_key(jax.random.key(config.seed)))
   return Representation(config, system, variables, 0, devices)

@@ -110,28 +110,11 @@ def prepare(
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   configuration.store(config, workdir)
-
-  optimizer = optim.make(**config.optimizer)
-  abstract = jax.eval_shape(system.init, jax.random.key(0))
-  names = metric_names(system, abstract, config.batch_size)
-
-  def create(key):
-    return train_state.create(system, optimizer, names, config.ema_decay, key)
-
-  key = jax.random.key(config.seed)
-  state, frozen = sharding.jit_init(create, mesh)(key)
   checkpoints = checkpoint.Checkpoints(workdir, config.keep)
-  rule = curriculum.Rule(**config.curriculum)
-  state, frozen, progress = _restore(
-    config, checkpoints, state, frozen, mesh, samples, source
+  step, state, frozen, progress = _make_state(
+    config, system, checkpoints, source, mesh
   )
   checkpoints.save_frozen(frozen)
-  step = train_state.make_train_step(
-    system,
-    optimizer,
-    log_every=config.every.log,
-    ema_decay=config.ema_decay,
-  )
   start = int(state.step)
   run = Run(
     config=config,
@@ -144,7 +127,7 @@ def prepare(
     eval_samples=eval_samples,
     num_eval_samples=config.eval_samples or eval_samples.epoch_size,
     eval_every=config.every.eval or -(-samples.epoch_size // config.batch_size),
-    rule=rule,
+    rule=curriculum.Rule(**config.curriculum),
     progress=progress,
     checkpoints=checkpoints,
     writer=metrics.Writer(workdir, start),
@@ -154,6 +137,28 @@ def prepare(
     start=start,
   )
   return run, state
+
+
+def _make_state(config, system, checkpoints, source, mesh):
+  """Builds the step, and initialises or restores what it works on."""
+  optimizer = optim.make(**config.optimizer)
+  abstract = jax.eval_shape(system.init, jax.random.key(0))
+  names = metric_names(system, abstract, config.batch_size)
+
+  def create(key):
+    return train_state.create(system, optimizer, names, config.ema_decay, key)
+
+  state, frozen = sharding.jit_init(create, mesh)(jax.random.key(config.seed))
+  state, frozen, progress = _restore(
+    config, checkpoints, state, frozen, mesh, source
+  )
+  step = train_state.make_train_step(
+    system,
+    optimizer,
+    log_every=config.every.log,
+    ema_decay=config.ema_decay,
+  )
+  return step, state, frozen, progress
 
 
 def _open_data(config, system, data_path):
@@ -174,7 +179,7 @@ def _open_data(config, system, data_path):
   return source, samples, tracks.Samples(held_out, eval_rule)
 
 
-def _restore(config, checkpoints, state, frozen, mesh, samples, source):
+def _restore(config, checkpoints, state, frozen, mesh, source):
   """Goes on from the last checkpoint, or starts from other weights."""
   latest = checkpoints.latest()
   if latest is None:
@@ -182,9 +187,7 @@ def _restore(config, checkpoints, state, frozen, mesh, samples, source):
       return _init_from(config, state, frozen, mesh)
     return state, frozen, curriculum.State()
   state, meta = checkpoints.restore(latest, state, mesh)
-  if frozen:
-    variables = base.Variables(state.params, state.model_state, frozen)
-    frozen = checkpoints.restore_frozen(variables.frozen, mesh)
+  frozen = checkpoints.restore_frozen(frozen, mesh)
   if meta["source"] != source.fingerprint():
     raise errors.InputError(
       "the training tracks are not those with which this run began (other "
@@ -226,5 +229,6 @@ def _init_from(config, state, frozen, mesh):
     # Buffers of its own: the step gives its argument's memory away.
     ema=jax.tree.map(lambda x: x.copy(), params) if state.ema else {},
   )
-  window = {name: meta["curriculum"][name] for name in ("num_moves",)}
-  return state, frozen, curriculum.State(**window)
+  # The window goes on where it was; what was best so far does not compare.
+  num_moves = meta["curriculum"]["num_moves"]
+  return state, frozen, curriculum.State(num_moves=num_moves)

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import itertools
 import logging
 import signal
 import time
@@ -28,6 +27,7 @@ _log = logging.getLogger(__name__)
 _NUM_PICTURE_ROWS = 8
 # Steps that the host may be ahead of the devices.
 _MAX_AHEAD = 2
+_LONG_HOURS = 1
 
 
 class NotFiniteError(errors.InputError):
@@ -61,11 +61,10 @@ def _loop(run, state, is_told_to_stop):
   config, step = run.config, run.start
   batches = device_batches(run, step)
   control = setup.control_scalars(run.rule, run.progress, config.batch_size)
-  pending, ahead = None, collections.deque()
-  clock = _Clock()
+  ahead, clock = collections.deque(), _Clock()
   num_evals = step // run.eval_every
-  bar = cli.Progress(config.steps, "steps", "tracks", start=step)
-  with bar:
+  with cli.Progress(config.steps, "steps", "tracks", start=step) as bar:
+    log = _Log(run, bar)
     while step < config.steps and not is_told_to_stop():
       with clock.step():
         with clock.wait():
@@ -75,17 +74,15 @@ def _loop(run, state, is_told_to_stop):
         ahead.append(window)
         if len(ahead) > _MAX_AHEAD:
           jax.block_until_ready(ahead.popleft())
-      # Read one step late, so that the devices have work meanwhile.
-      if pending:
-        bar.note(_log_window(run, *pending))
-        pending = None
+      if step == run.start + 1:
+        clock.restart()  # The first step compiles.
+      # What was added one step ago: the devices have work meanwhile.
+      log.flush()
       if step % config.every.log == 0:
-        pending = (step, window, clock.take(config.batch_size))
+        log.add(step, window, clock.take(config.batch_size))
       bar.advance(1, config.batch_size)
       if step % run.eval_every == 0 or step == config.steps:
-        if pending:
-          bar.note(_log_window(run, *pending))
-          pending = None
+        log.flush()
         _check_finite(run, step, window)
         num_evals += 1
         loss = _evaluate(run, state, step, num_evals)
@@ -95,9 +92,8 @@ def _loop(run, state, is_told_to_stop):
         )
         if num_evals % config.every.save == 0 or step == config.steps:
           _save(run, step, state, loss)
+    log.flush()
   if step < config.steps:
-    if pending:
-      _log_window(run, *pending)
     if step > run.start:
       _check_finite(run, step, window)
       _save(run, step, state, None)
@@ -112,38 +108,66 @@ def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:
     run: What `prepare` returned.
     step: Updates applied so far; the batches are those that come after.
 
-  Yields:
-    `frames` [B, T, H, W, 3] uint8, split over the devices.
+  Returns:
+    Iterator over `frames` [B, T, H, W, 3] uint8, split over the devices.
   """
-  batches = tracks.train_batches(
+  return tracks.train_batches(
     run.samples,
     batch_size=run.config.batch_size,
     start=step * run.config.batch_size,
     host=jax.process_index(),
     num_hosts=jax.process_count(),
     num_threads=run.config.data.num_threads,
+    finish=lambda batch: sharding.put_batch(
+      {"frames": batch["frames"]}, run.mesh
+    ),
   )
-  sent = (
-    sharding.put_batch({"frames": batch["frames"]}, run.mesh)
-    for batch in batches
-  )
-  queue = collections.deque(itertools.islice(sent, _MAX_AHEAD))
-  while True:
-    yield queue.popleft()
-    queue.append(next(sent))
 
 
-def _log_window(run, step, window, timings):
-  values = _check_finite(run, step, window)
-  low, high = curriculum.window(run.rule, run.progress)
-  values |= {
-    "band_low": low,
-    "band_high": high,
-    "lr_scale": curriculum.lr_scale(run.rule, run.progress),
-    "bad_records": run.source.num_bad,
-  }
-  run.writer.write(step, "train", values | timings)
-  return f"loss {values['loss']:.4f}"
+class _Log:
+  """Writes the training lines of metrics.jsonl, each when it is flushed."""
+
+  def __init__(self, run, bar):
+    self._run, self._bar = run, bar
+    self._pending, self._is_first = None, True
+
+  def add(self, step, window, timings):
+    """Takes a window whose arrays may still be in the making."""
+    self._pending = (step, window, timings)
+
+  def flush(self):
+    """Fetches and writes what was added last, if anything."""
+    if self._pending is None:
+      return
+    run, (step, window, timings) = self._run, self._pending
+    self._pending = None
+    values = _check_finite(run, step, window)
+    low, high = curriculum.window(run.rule, run.progress)
+    values |= {
+      "band_low": low,
+      "band_high": high,
+      "lr_scale": curriculum.lr_scale(run.rule, run.progress),
+      "bad_records": run.source.num_bad,
+    }
+    run.writer.write(step, "train", values | timings)
+    self._bar.note(f"loss {values['loss']:.4f}")
+    rate = timings.get("steps_per_second")  # None for the first step alone.
+    if self._is_first and rate:
+      self._is_first = False
+      _say_how_long(run.config, step, rate)
+
+
+def _say_how_long(config, step, rate):
+  hours = (config.steps - step) / rate / 3600
+  if hours > _LONG_HOURS:
+    _log.info(
+      "at %.2f steps/s the %d steps take about %.0f hours. A small run takes "
+      "minutes: --config=configs/%s.py:demo",
+      rate,
+      config.steps,
+      hours,
+      config.system,
+    )
 
 
 def _check_finite(run, step, window):
@@ -237,6 +261,9 @@ class _Clock:
 
   def __init__(self):
     self._begin = time.perf_counter()
+    self.restart()
+
+  def restart(self):
     self._steps, self._step_s, self._wait_s = 0, 0.0, 0.0
 
   @contextlib.contextmanager
@@ -253,12 +280,13 @@ class _Clock:
     self._wait_s += time.perf_counter() - start
 
   def take(self, batch_size):
-    rate = self._steps / self._step_s
-    share = self._wait_s / self._step_s
-    self._steps, self._step_s, self._wait_s = 0, 0.0, 0.0
-    return {
-      "steps_per_second": rate,
-      "tracks_per_second": rate * batch_size,
-      "data_wait_share": share,
-      "seconds": time.perf_counter() - self._begin,
-    }
+    timings = {"seconds": time.perf_counter() - self._begin}
+    if self._steps:
+      rate = self._steps / self._step_s
+      timings |= {
+        "steps_per_second": rate,
+        "tracks_per_second": rate * batch_size,
+        "data_wait_share": self._wait_s / self._step_s,
+      }
+    self.restart()
+    return timings

@@ -36,6 +36,11 @@ class TrainState:
   key_data: jax.Array
 
 
+def init_key(key: jax.Array) -> jax.Array:
+  """Derives the key of the initial weights from a run's root key."""
+  return jax.random.fold_in(key, 0)
+
+
 def create(
   system: base.System,
   optimizer: optax.GradientTransformation,
@@ -55,7 +60,7 @@ def create(
   Returns:
     The state, and the frozen parameters.
   """
-  variables = system.init(jax.random.fold_in(key, 0))
+  variables = system.init(init_key(key))
   names = (*metric_names, "grad_norm")
   state = TrainState(
     step=jnp.zeros((), jnp.int32),

@@ -100,6 +100,17 @@ def test_random_weights_have_the_same_shape_and_other_values(model):
   assert a.shape == b.shape and not np.allclose(a, b)
 
 
+def test_untrained_weights_are_those_from_which_the_run_began(model, tmp_path):
+  config = model.config.copy_and_resolve_references()
+  config.data.path = tiny.write_tracks(tmp_path / "tracks")
+  _, state = run.prepare(config, tmp_path / "run", config.data.path)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    state.params,
+    api.untrained(config).variables.params,
+  )
+
+
 def test_folders_without_a_run_are_refused(tmp_path, workdir):
   with pytest.raises(errors.InputError, match="has no config.json"):
     facerep_jax.load(tmp_path)

@@ -272,3 +272,23 @@ def test_meta_holds_what_a_resume_needs(data, tmp_path):
   assert meta["curriculum"] == dataclasses.asdict(prepared.progress)
   assert meta["source"] == prepared.source.fingerprint()
   assert configuration.load(tmp_path).steps == 6
+
+
+def test_a_run_of_hours_says_so_and_names_the_demo(data, tmp_path, caplog):
+  config = tiny.config(data, steps=10**8, every__eval=10**7)
+
+  def stop_after_five(prepared):
+    step = prepared.train_step
+
+    def counted(state, *args):
+      if int(state.step) == 4:
+        os.kill(os.getpid(), signal.SIGTERM)
+      return step(state, *args)
+
+    prepared.train_step = counted
+
+  with caplog.at_level("INFO", "facerep_jax"):
+    fit(config, tmp_path, hook=stop_after_five)
+  said = [r.getMessage() for r in caplog.records if "hours" in r.getMessage()]
+  assert len(said) == 1
+  assert "100000000 steps" in said[0] and "configs/fabnet.py:demo" in said[0]

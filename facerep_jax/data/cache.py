@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 # Of a frame, and of each pixel of its side; measured from 32 to 256 px.
 _FRAME_BYTES, _SIDE_BYTES = 900, 32
 
+# Names, to worker processes, the set that their parent is making.
+_IN_WORK = "FACEREP_CACHE_IN_WORK"
+
 
 def root() -> pathlib.Path:
   """Returns the folder of caches: FACEREP_CACHE, or the user's cache folder."""
@@ -67,6 +70,12 @@ def synthetic(
   text = json.dumps(what, sort_keys=True)
   name = f"synthetic-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
   folder = root() / name
+  if os.environ.get(_IN_WORK) == str(folder):
+    # A worker that runs the caller's script anew would wait for ever.
+    raise errors.InputError(
+      'a script that makes synthetic tracks needs if __name__ == "__main__": '
+      "around what it does, because its worker processes import it."
+    )
   try:
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115
@@ -78,7 +87,11 @@ def synthetic(
   with lock:
     _wait(lock, folder)
     if not (folder / build.MANIFEST).exists():
-      _make(folder, settings)
+      os.environ[_IN_WORK] = str(folder)
+      try:
+        _make(folder, settings)
+      finally:
+        del os.environ[_IN_WORK]
   _log.info("synthetic tracks: %s", folder)
   return str(folder)
 

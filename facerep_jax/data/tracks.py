@@ -12,7 +12,8 @@ import logging
 import os
 import pathlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import grain
 import numpy as np
@@ -345,6 +346,7 @@ def train_batches(
   num_threads: int = 2,
   prefetch: int = 2,
   num_batches: int | None = None,
+  finish: Callable[[dict[str, np.ndarray]], Any] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Reads this host's rows of the global batches.
 
@@ -357,10 +359,13 @@ def train_batches(
     num_threads: Threads that read and decode.
     prefetch: Batches that are read ahead.
     num_batches: How many to read; None for no end.
+    finish: Applied to each batch by the threads that read, such as what sends
+      it to the devices.
 
   Returns:
-    Iterator over batches `frames` [batch_size / num_hosts, T, H, W, 3] uint8
-    and `record` [batch_size / num_hosts] int64.
+    Iterator over batches, or what `finish` makes of them: `frames`
+    [batch_size / num_hosts, T, H, W, 3] uint8 and `record`
+    [batch_size / num_hosts] int64.
 
   Raises:
     InputError: `num_hosts` does not divide `batch_size`.
@@ -376,12 +381,15 @@ def train_batches(
     batch, row = divmod(local, rows)
     return samples[start + batch * batch_size + host * rows + row]
 
-  read = grain.ReadOptions(
-    num_threads=num_threads, prefetch_buffer_size=prefetch * rows
-  )
   total = len(samples) if num_batches is None else num_batches * rows
-  dataset = grain.MapDataset.range(total).map(global_sample)
-  return iter(dataset.to_iter_dataset(read).batch(rows))
+  # All is done by the threads that read: the consumer only takes what is ready.
+  dataset = grain.MapDataset.range(total).map(global_sample).batch(rows)
+  if finish is not None:
+    dataset = dataset.map(finish)
+  read = grain.ReadOptions(
+    num_threads=num_threads, prefetch_buffer_size=prefetch
+  )
+  return iter(dataset.to_iter_dataset(read))
 
 
 def eval_batches(

@@ -11,6 +11,8 @@ from facerep_jax import errors
 from facerep_jax.data import build, cache, tracks
 from facerep_jax.data.synthetic import generator
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
 TINY = {
   "seed": 0,
   "num_people": 3,
@@ -180,3 +182,26 @@ def test_two_processes_make_it_once(tmp_path):
   assert sum(text.count("making 12 frames") for text in texts) == 1
   for text in texts:
     assert f"synthetic tracks: {tmp_path}" in text
+
+
+def test_script_without_a_guard_ends_instead_of_waiting(tmp_path):
+  script = tmp_path / "script.py"
+  script.write_text(
+    "from facerep_jax.data import cache\n"
+    "cache.synthetic(seed=0, num_people=9, tracks_per_person=1, num_frames=2,"
+    " size_px=32)\n"
+  )
+  done = subprocess.run(
+    [sys.executable, str(script)],
+    env=os.environ
+    | {"FACEREP_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)},
+    capture_output=True,
+    text=True,
+    timeout=120,
+    check=False,
+  )
+  # Where there is one core only, no worker is needed and nothing is wrong.
+  if (os.cpu_count() or 1) > 1:
+    assert done.returncode != 0 and '__name__ == "__main__"' in done.stderr
+  else:
+    assert done.returncode == 0
