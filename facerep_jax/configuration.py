@@ -8,7 +8,7 @@ import pathlib
 import ml_collections
 
 from facerep_jax import curriculum, errors
-from facerep_jax.data import tracks, transforms
+from facerep_jax.data import samples, transforms
 
 # What may change between the parts of a run that was interrupted.
 _FREE = (
@@ -79,7 +79,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
 
 def sampling(
   config: ml_collections.ConfigDict, *, num_frames: int, size_px: int
-) -> tuple[tracks.Sampling, tracks.Sampling]:
+) -> tuple[samples.Sampling, samples.Sampling]:
   """Builds the sampling rules of a config.
 
   Args:
@@ -100,13 +100,13 @@ def sampling(
     "crop": transforms.Crop(**data.crop),
     "is_jittered": data.use_jitter,
   }
-  train = tracks.Sampling(
+  train = samples.Sampling(
     **common,
     seed=config.seed,
     use_mirror=data.use_mirror,
     colour=data.colour,
   )
-  evaluate = tracks.Sampling(**common, seed=0, is_shuffled=False)
+  evaluate = samples.Sampling(**common, seed=0, is_shuffled=False)
   return train, evaluate
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from facerep_jax import api, cli, errors
-from facerep_jax.data import crop, detect, images
+from facerep_jax.data import crop, decode, detect, images
 
 _log = logging.getLogger(__name__)
 # Side of the square that is cut around a face before the run's own crop: that
@@ -191,7 +191,7 @@ def embed_files(
 
 def _read(folder, path, cut):
   file = os.path.join(folder, path)
-  return cut(images.decode(images.read_file(file), file).pixels)
+  return cut(decode.decode(images.read_file(file), file))
 
 
 def save(path: str, arrays: dict[str, np.ndarray]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from facerep_jax import api, configuration, sharding
-from facerep_jax.data import images, tfrecord, tracks
+from facerep_jax.data import batches, decode, images, samples, tfrecord, tracks
 from facerep_jax.evaluators import probe
 
 # Enough for a first look; it should not take long beside the training.
@@ -66,21 +66,21 @@ def held_out(model: api.Representation, data_path: str) -> dict[str, float]:
   source = tracks.TrackSource(
     data_path, "test", on_bad_record=config.data.on_bad_record
   )
-  samples = tracks.Samples(source, rule)
+  drawn = samples.Samples(source, rule)
   step = sharding.jit_on_batch(system.eval_fn, model.mesh)
   count = model.mesh.devices.size
   totals = {}
-  for batch in tracks.eval_batches(
-    samples,
+  for batch in batches.eval_batches(
+    drawn,
     batch_size=-(-api.BATCH_SIZE // count) * count,
-    num_samples=samples.epoch_size,
+    num_samples=drawn.epoch_size,
   ):
     batch.pop("record")
     sums = step(model.variables, sharding.put_batch(batch, model.mesh))
     for name, pair in jax.device_get(sums).items():
       totals[name] = totals.get(name, 0) + np.array(pair)
   values = {name: float(a / b) for name, (a, b) in totals.items()}
-  return values | {"num_samples": samples.epoch_size}
+  return values | {"num_samples": drawn.epoch_size}
 
 
 def labelled_frames(
@@ -123,7 +123,7 @@ def _labelled_rows(track):
   picks = np.linspace(0, count - 1, min(_FRAMES_PER_CHUNK, count))
   for t in np.unique(picks.astype(int)):
     name = f"{track.person}-{track.video}-{track.track}-{t:03d}"
-    pixels = images.decode(track.frames[t], name).pixels
+    pixels = decode.decode(track.frames[t], name)
     rows.append((pixels, float(yaw[t]), track.person, name))
   return rows
 

@@ -22,7 +22,7 @@ from facerep_jax import (
   sharding,
   train_state,
 )
-from facerep_jax.data import tracks
+from facerep_jax.data import samples, tracks
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ class Run:
   system: base.System
   frozen: Any
   source: tracks.TrackSource
-  samples: tracks.Samples
-  eval_samples: tracks.Samples
+  samples: samples.Samples
+  eval_samples: samples.Samples
   num_eval_samples: int
   eval_every: int
   rule: curriculum.Rule
@@ -106,7 +106,7 @@ def prepare(
   mesh = sharding.make_mesh(devices)
   sharding.check_batch_size(config.batch_size, mesh)
   system = base.build(config)
-  source, samples, eval_samples = _open_data(config, system, data_path)
+  source, drawn, eval_drawn = _open_data(config, system, data_path)
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   configuration.store(config, workdir)
@@ -123,10 +123,10 @@ def prepare(
     system=system,
     frozen=frozen,
     source=source,
-    samples=samples,
-    eval_samples=eval_samples,
-    num_eval_samples=config.eval_samples or eval_samples.epoch_size,
-    eval_every=config.every.eval or -(-samples.epoch_size // config.batch_size),
+    samples=drawn,
+    eval_samples=eval_drawn,
+    num_eval_samples=config.eval_samples or eval_drawn.epoch_size,
+    eval_every=config.every.eval or -(-drawn.epoch_size // config.batch_size),
     rule=curriculum.Rule(**config.curriculum),
     progress=progress,
     checkpoints=checkpoints,
@@ -168,15 +168,15 @@ def _open_data(config, system, data_path):
   on_bad = config.data.on_bad_record
   source = tracks.TrackSource(data_path, "train", on_bad_record=on_bad)
   held_out = tracks.TrackSource(data_path, "validation", on_bad_record=on_bad)
-  samples = tracks.Samples(source, train_rule)
+  drawn = samples.Samples(source, train_rule)
   _log.info(
     "data: %s: %d train and %d validation chunks; an epoch is %d samples.",
     data_path,
     len(source),
     len(held_out),
-    samples.epoch_size,
+    drawn.epoch_size,
   )
-  return source, samples, tracks.Samples(held_out, eval_rule)
+  return source, drawn, samples.Samples(held_out, eval_rule)
 
 
 def _restore(config, checkpoints, state, frozen, mesh, source):

@@ -21,7 +21,7 @@ from facerep_jax import (
   train_state,
 )
 from facerep_jax import run as setup
-from facerep_jax.data import tracks
+from facerep_jax.data import batches
 
 _log = logging.getLogger(__name__)
 _NUM_PICTURE_ROWS = 8
@@ -59,7 +59,7 @@ def train(
 
 def _loop(run, state, is_told_to_stop):
   config, step = run.config, run.start
-  batches = device_batches(run, step)
+  stream = device_batches(run, step)
   control = setup.control_scalars(run.rule, run.progress, config.batch_size)
   ahead, clock = collections.deque(), _Clock()
   num_evals = step // run.eval_every
@@ -68,7 +68,7 @@ def _loop(run, state, is_told_to_stop):
     while step < config.steps and not is_told_to_stop():
       with clock.step():
         with clock.wait():
-          batch = next(batches)
+          batch = next(stream)
         state, window = run.train_step(state, run.frozen, batch, control)
         step += 1
         ahead.append(window)
@@ -111,7 +111,7 @@ def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:
   Returns:
     Iterator over `frames` [B, T, H, W, 3] uint8, split over the devices.
   """
-  return tracks.train_batches(
+  return batches.train_batches(
     run.samples,
     batch_size=run.config.batch_size,
     start=step * run.config.batch_size,
@@ -190,7 +190,7 @@ def _check_finite(run, step, window):
 def _evaluate(run, state, step, num_evals):
   variables = train_state.inference_variables(state, run.frozen)
   totals, first = None, None
-  for batch in tracks.eval_batches(
+  for batch in batches.eval_batches(
     run.eval_samples,
     batch_size=run.config.batch_size,
     num_samples=run.num_eval_samples,

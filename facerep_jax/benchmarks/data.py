@@ -17,7 +17,8 @@ from PIL import Image
 from facerep_jax import configuration, metrics, train
 from facerep_jax import run as setup
 from facerep_jax.benchmarks import report, timing
-from facerep_jax.data import tracks
+from facerep_jax.data import batches, decode, tracks
+from facerep_jax.data import samples as sampling
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
@@ -104,7 +105,10 @@ def _rate(config, path, num_threads, turn_px, limit_s):
   times = timing.by_turns(
     {
       "pipeline": pipeline_turn(
-        tracks.Samples(source, rule), config.batch_size, num_threads, num_frames
+        sampling.Samples(source, rule),
+        config.batch_size,
+        num_threads,
+        num_frames,
       ),
       "decode": decode_turn(files, num_threads, num_frames),
     },
@@ -114,7 +118,7 @@ def _rate(config, path, num_threads, turn_px, limit_s):
   return {
     "stored_px": stored_px,
     "size_px": system.size_px,
-    "decoder": "pillow" if tracks.simplejpeg is None else "simplejpeg",
+    "decoder": "pillow" if decode.simplejpeg is None else "simplejpeg",
     "num_threads": num_threads,
     "pipeline_frames_per_s": 1 / pipeline.median_s,
     "decode_frames_per_s": 1 / decode.median_s,
@@ -126,7 +130,7 @@ def _rate(config, path, num_threads, turn_px, limit_s):
 
 
 def pipeline_turn(
-  samples: tracks.Samples, batch_size: int, num_threads: int, num_frames: int
+  samples: sampling.Samples, batch_size: int, num_threads: int, num_frames: int
 ) -> Callable[[], float]:
   """Makes turns of reading batches as training does.
 
@@ -143,16 +147,16 @@ def pipeline_turn(
   num_batches = math.ceil(num_frames / frames_per_batch)
 
   def do_turn():
-    batches = tracks.train_batches(
+    stream = batches.train_batches(
       samples,
       batch_size=batch_size,
       num_threads=num_threads,
       num_batches=_NUM_UNTIMED_BATCHES + num_batches,
     )
     for _ in range(_NUM_UNTIMED_BATCHES):
-      next(batches)
+      next(stream)
     start = time.perf_counter()
-    for _ in batches:
+    for _ in stream:
       pass
     elapsed_s = time.perf_counter() - start
     return elapsed_s / (num_batches * frames_per_batch)
@@ -187,10 +191,10 @@ def decode_turn(
 
 def _decode(files):
   for file in files:
-    if tracks.simplejpeg is None:
+    if decode.simplejpeg is None:
       np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
     else:
-      tracks.simplejpeg.decode_jpeg(file)
+      decode.simplejpeg.decode_jpeg(file)
   return len(files)
 
 

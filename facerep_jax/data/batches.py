@@ -1,0 +1,107 @@
+"""Batches of samples, read ahead by threads: the input pipeline.
+
+Hosts take their rows of each global batch, so that the same batches come
+whatever the number of hosts.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grain
+import numpy as np
+
+from facerep_jax import errors
+from facerep_jax.data.samples import Samples
+
+
+def train_batches(
+  samples: Samples,
+  *,
+  batch_size: int,
+  start: int = 0,
+  host: int = 0,
+  num_hosts: int = 1,
+  num_threads: int = 2,
+  prefetch: int = 2,
+  num_batches: int | None = None,
+  finish: Callable[[dict[str, np.ndarray]], Any] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Reads this host's rows of the global batches.
+
+  Args:
+    samples: What to read.
+    batch_size: Rows of a global batch.
+    start: Sample with which to begin: those consumed before.
+    host: Number of this host.
+    num_hosts: Number of hosts; divides `batch_size`.
+    num_threads: Threads that read and decode.
+    prefetch: Batches that are read ahead.
+    num_batches: How many to read; None for no end.
+    finish: Applied to each batch by the threads that read, such as what sends
+      it to the devices.
+
+  Returns:
+    Iterator over batches, or what `finish` makes of them: `frames`
+    [batch_size / num_hosts, T, H, W, 3] uint8 and `record`
+    [batch_size / num_hosts] int64.
+
+  Raises:
+    InputError: `num_hosts` does not divide `batch_size`.
+  """
+  if batch_size % num_hosts:
+    raise errors.InputError(
+      f"config.batch_size={batch_size} does not divide among {num_hosts} "
+      "hosts. Choose a multiple."
+    )
+  rows = batch_size // num_hosts
+
+  def global_sample(local):
+    batch, row = divmod(local, rows)
+    return samples[start + batch * batch_size + host * rows + row]
+
+  total = len(samples) if num_batches is None else num_batches * rows
+  # All is done by the threads that read: the consumer only takes what is ready.
+  dataset = grain.MapDataset.range(total).map(global_sample).batch(rows)
+  if finish is not None:
+    dataset = dataset.map(finish)
+  read = grain.ReadOptions(
+    num_threads=num_threads, prefetch_buffer_size=prefetch
+  )
+  return iter(dataset.to_iter_dataset(read))
+
+
+def eval_batches(
+  samples: Samples,
+  *,
+  batch_size: int,
+  num_samples: int,
+  host: int = 0,
+  num_hosts: int = 1,
+  num_threads: int = 2,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Reads samples 0 to `num_samples` once; the last batch is padded.
+
+  Args:
+    samples: What to read.
+    batch_size: Rows of a global batch.
+    num_samples: How many samples count.
+    host: Number of this host.
+    num_hosts: Number of hosts; divides `batch_size`.
+    num_threads: Threads that read and decode.
+
+  Yields:
+    Batches as `train_batches`, with `weight` [rows] float32: 1, and 0 in rows
+    that only fill the last batch.
+  """
+  batches = train_batches(
+    samples,
+    batch_size=batch_size,
+    host=host,
+    num_hosts=num_hosts,
+    num_threads=num_threads,
+    num_batches=-(-num_samples // batch_size),
+  )
+  rows = batch_size // num_hosts
+  for number, batch in enumerate(batches):
+    place = number * batch_size + host * rows + np.arange(rows)
+    yield batch | {"weight": (place < num_samples).astype(np.float32)}

@@ -1,0 +1,178 @@
+"""Samples of a run: which track, which frames, which crop.
+
+Sample i is a pure function of (seed, i), so that a run continues from any i,
+and hosts share the work in any way.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from facerep_jax import errors
+from facerep_jax.data import decode, images, tfrecord, tracks, transforms
+
+# One fixed id per use of randomness; they never change.
+_ORDER, _DRAW, _SIDE = 0, 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+  """How samples are drawn from the tracks of a split.
+
+  Attributes:
+    num_frames: T, frames of a sample.
+    size_px: Side of the frames in pixels.
+    sample_by: "person" (an epoch is one draw per person: a random video, a
+      random chunk of it) or "chunk" (each chunk once).
+    seed: Of all randomness.
+    is_shuffled: Whether each epoch has a new order.
+    is_jittered: Whether crops are drawn at random, or are the middle ones.
+    use_mirror: Whether half of the samples are mirrored.
+    colour: Strength of the colour jitter, 0 (none) to 1.
+    on_bad_record: "error", or "skip" to take the next sample instead.
+    crop: What the network sees of a frame.
+  """
+
+  num_frames: int
+  size_px: int
+  sample_by: str = "person"
+  seed: int = 0
+  is_shuffled: bool = True
+  is_jittered: bool = True
+  use_mirror: bool = False
+  colour: float = 0.0
+  on_bad_record: str = "error"
+  crop: transforms.Crop = dataclasses.field(default_factory=transforms.Crop)
+
+  def __post_init__(self):
+    for name, allowed in (
+      ("sample_by", ("person", "chunk")),
+      ("on_bad_record", ("error", "skip")),
+    ):
+      if getattr(self, name) not in allowed:
+        raise errors.InputError(
+          f"config.data.{name}: expected one of {allowed}, got "
+          f"{getattr(self, name)!r}."
+        )
+    if not 0 <= self.colour <= 1:
+      raise errors.InputError(
+        f"config.data.colour: expected 0 to 1, got {self.colour}."
+      )
+
+
+class Samples:
+  """Sample i, for i from 0 without end: the random-access view of a run.
+
+  A grain data source.
+
+  Attributes:
+    epoch_size: Samples of one epoch.
+  """
+
+  def __init__(self, source: tracks.TrackSource, sampling: Sampling):
+    self._source, self._sampling = source, sampling
+    keep = np.flatnonzero(
+      source.index.num_frames >= min(2, sampling.num_frames)
+    )
+    if not len(keep):
+      raise errors.InputError(
+        f"{source.paths[0]}: every track has a single frame, but a sample "
+        f"needs {sampling.num_frames} of one track. Use videos or folders of "
+        "frames as the source."
+      )
+    self._groups = _group(source.index, keep, sampling.sample_by)
+    self.epoch_size = len(self._groups)
+
+  def __len__(self):
+    return np.iinfo(np.int64).max // 2
+
+  def __getitem__(self, sample: int) -> dict[str, np.ndarray]:
+    """Reads a sample.
+
+    Args:
+      sample: Number of the sample, from 0.
+
+    Returns:
+      `frames` [T, H, W, 3] uint8 and `record` int64, the record it came from.
+
+    Raises:
+      BadRecordError: Its record cannot be used (with "skip": no record can).
+    """
+    first = None
+    for attempt in range(max(100, 2 * self.epoch_size)):
+      record, rng, epoch = self._draw(sample + attempt)
+      try:
+        return self._load(record, rng, epoch)
+      except tfrecord.BadRecordError as error:
+        if self._sampling.on_bad_record == "error":
+          raise
+        self._source.note_bad(record, error)
+        first = first or error
+    raise tfrecord.BadRecordError(f"no usable record is left. First: {first}")
+
+  def _draw(self, sample):
+    seed = self._sampling.seed
+    epoch, place = divmod(sample, self.epoch_size)
+    if self._sampling.is_shuffled:
+      place = _order(seed, epoch, self.epoch_size)[place]
+    rng = np.random.default_rng((seed, _DRAW, sample))
+    videos = self._groups[place]
+    records = videos[rng.integers(len(videos))]
+    return int(records[rng.integers(len(records))]), rng, epoch
+
+  def _load(self, record, rng, epoch):
+    sampling = self._sampling
+    track = self._source.read(record, labels=())
+    count = len(track.frames)
+    picks = rng.choice(
+      count, sampling.num_frames, replace=count < sampling.num_frames
+    )
+    crop, frames = sampling.crop, []
+    side = _epoch_side(sampling.seed, epoch, crop)
+    for pick in picks:
+      name = f"{self._source.name(record)}: frame {pick}"
+      try:
+        image = decode.decode(track.frames[pick], name)
+      except images.ImageError as error:
+        raise tfrecord.BadRecordError(str(error)) from error
+      if sampling.is_jittered:
+        square = crop.jittered(side, rng)
+      else:
+        square = crop.middle()
+      frames.append(
+        transforms.crop_and_resize(
+          image, square, crop.frame_px, sampling.size_px
+        )
+      )
+    frames = np.stack(frames)
+    if sampling.use_mirror and rng.random() < 0.5:
+      frames = transforms.mirror(frames)
+    if sampling.colour:
+      frames = transforms.jitter_colour(frames, sampling.colour, rng)
+    return {"frames": frames, "record": np.int64(record)}
+
+
+def _group(rows, keep, sample_by):
+  """Groups records as [draw][video][chunk]."""
+  if sample_by == "chunk":
+    return [[[record]] for record in keep]
+  people = {}
+  for record in keep:
+    videos = people.setdefault(rows.person[record], {})
+    videos.setdefault(rows.video[record], []).append(record)
+  return [
+    [np.array(videos[name]) for name in sorted(videos)]
+    for _, videos in sorted(people.items())
+  ]
+
+
+@functools.lru_cache(maxsize=4)
+def _order(seed, epoch, size):
+  return np.random.default_rng((seed, _ORDER, epoch)).permutation(size)
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch_side(seed, epoch, crop):
+  rng = np.random.default_rng((seed, _SIDE, epoch))
+  return int(rng.integers(crop.min_side_px, crop.max_side_px + 1))
