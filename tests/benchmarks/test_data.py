@@ -57,7 +57,7 @@ def test_pipeline_rate_leaves_out_the_first_batches(monkeypatch):
       yield {"frames": np.zeros((4, 2, 8, 8, 3), np.uint8)}
 
   monkeypatch.setattr(data, "time", clock)
-  monkeypatch.setattr(data.tracks, "train_batches", train_batches)
+  monkeypatch.setattr(data.batches, "train_batches", train_batches)
   samples = [{"frames": np.zeros((2, 8, 8, 3), np.uint8)}]
   # 35 frames are 5 batches of 4 samples of 2 frames.
   assert data.pipeline_turn(samples, 4, 2, 35)() == pytest.approx(0.5 / 8)
@@ -90,7 +90,7 @@ def test_decoding_uses_the_library_of_the_pipeline(monkeypatch, is_installed):
       read.append(data)
 
   library = Library if is_installed else None
-  monkeypatch.setattr(data.tracks, "simplejpeg", library)
+  monkeypatch.setattr(data.decode, "simplejpeg", library)
   opened = []
   real = Image.open
   monkeypatch.setattr(

@@ -6,7 +6,10 @@ import os
 import numpy as np
 from PIL import Image
 
-from facerep_jax.data import schema, tfrecord
+from facerep_jax.data import samples as sampling
+from facerep_jax.data import schema, tfrecord, tracks
+
+SIZE = 16
 
 
 def frame(red, green=0, blue=0, size=32):
@@ -61,3 +64,32 @@ def flip(path, position):
     byte = file.read(1)[0]
     file.seek(position)
     file.write(bytes([byte ^ 4]))
+
+
+def source_of(folder, split="train", **options):
+  """Opens the tracks that `write_dataset` wrote."""
+  return tracks.TrackSource(folder, split, **options)
+
+
+def samples_of(source, num_frames=2, **options):
+  """Samples of small frames; `options` are those of `Sampling`."""
+  on_bad = options.pop("on_bad_record", "error")
+  return sampling.Samples(
+    source,
+    sampling.Sampling(num_frames, SIZE, on_bad_record=on_bad, **options),
+  )
+
+
+def assert_same(got, want):
+  """Compares two samples or batches, name by name."""
+  assert got.keys() == want.keys()
+  for name, value in got.items():
+    np.testing.assert_array_equal(value, want[name], strict=True)
+
+
+def damage(folder, number, split="train"):
+  """Damages the data of a record of the only shard."""
+  [path] = tracks.shard_paths(folder, split)
+  offset, length = list(tfrecord.scan(path))[number]
+  flip(path, offset + length // 2)
+  return path
