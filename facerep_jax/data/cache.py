@@ -58,18 +58,7 @@ def synthetic(
     tracks_per_person=tracks_per_person,
     num_frames=num_frames,
   )
-  what = {
-    "generator": generator.VERSION,
-    "format": build.FORMAT,
-    "seed": seed,
-    "num_people": num_people,
-    "tracks_per_person": tracks_per_person,
-    "num_frames": num_frames,
-    "size_px": size_px,
-  }
-  text = json.dumps(what, sort_keys=True)
-  name = f"synthetic-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-  folder = root() / name
+  folder = root() / _name(settings)
   if os.environ.get(_IN_WORK) == str(folder):
     # A worker that runs the caller's script anew would wait for ever.
     raise errors.InputError(
@@ -94,6 +83,21 @@ def synthetic(
         del os.environ[_IN_WORK]
   _log.info("synthetic tracks: %s", folder)
   return str(folder)
+
+
+def _name(settings):
+  """Names a set by all that its bytes depend on."""
+  what = {
+    "generator": generator.VERSION,
+    "format": build.FORMAT,
+    "seed": settings.seed,
+    "num_people": settings.num_people,
+    "tracks_per_person": settings.tracks_per_person,
+    "num_frames": settings.num_frames,
+    "size_px": settings.size_px,
+  }
+  text = json.dumps(what, sort_keys=True)
+  return f"synthetic-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _wait(lock, folder):

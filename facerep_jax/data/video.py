@@ -144,7 +144,10 @@ def _check_size(path, width, height):
 def _read_av(path, skipped):
   av = errors.require("av", "video", "reading video")
   try:
-    container = av.open(path, metadata_errors="replace")
+    # PyAV from 19 replaces what it cannot decode in metadata by itself.
+    is_old = int(av.__version__.split(".")[0]) < 19
+    options = {"metadata_errors": "replace"} if is_old else {}
+    container = av.open(path, **options)
   except (av.error.FFmpegError, OSError, ValueError) as error:
     raise _unreadable(path, _text(error)) from error
   with container:

@@ -4,6 +4,8 @@ Source: Wiles, Koepke, Zisserman, BMVC 2018 (arXiv 1808.06882), and the authors'
 published code.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -58,16 +60,7 @@ def make(
     upsample_align_corners=upsample_align_corners,
     dtype=jnp.dtype(dtype),
   )
-
-  def warp(variables, frames, **kwargs):
-    return net.apply(
-      _collections(variables),
-      frames[:, 0],
-      frames[:, 1:],
-      use_mask=use_mask,
-      **kwargs,
-    )
-
+  warp = functools.partial(_warp, net, use_mask)
   return base.System(
     init=lambda key: _init(net, num_sources, frozen, key),
     loss_fn=lambda *args: _loss(warp, *args),
@@ -78,6 +71,13 @@ def make(
     num_frames=num_sources + 1,
     size_px=size_px,
   )
+
+
+def _warp(net, use_mask, variables, frames, **kwargs):
+  """Rebuilds the first frame of each sample from the others."""
+  target, sources = frames[:, 0], frames[:, 1:]
+  collections = _collections(variables)
+  return net.apply(collections, target, sources, use_mask=use_mask, **kwargs)
 
 
 def _init(net, num_sources, frozen, key):
