@@ -38,6 +38,22 @@ def fit(config, workdir, num_devices=1, hook=None):
   return prepared, train.train(prepared, state)
 
 
+def stop_after(count):
+  """Returns a hook that sends SIGTERM during the step of that number."""
+
+  def hook(prepared):
+    step = prepared.train_step
+
+    def counted(state, *args):
+      if int(state.step) == count - 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+      return step(state, *args)
+
+    prepared.train_step = counted
+
+  return hook
+
+
 def readings(workdir):
   """The metrics without those of the host's clock."""
   return [
@@ -88,18 +104,8 @@ def test_sigterm_saves_between_log_lines_and_goes_on_exactly(data, tmp_path):
   config = tiny.config(data, every__log=5, steps=10, every__eval=5)
   fit(config, tmp_path / "whole")
 
-  def stop_after_four(prepared):
-    step = prepared.train_step
-
-    def counted(state, *args):
-      if int(state.step) == 3:
-        os.kill(os.getpid(), signal.SIGTERM)
-      return step(state, *args)
-
-    prepared.train_step = counted
-
   handler = signal.getsignal(signal.SIGTERM)
-  prepared, state = fit(config, tmp_path / "parts", hook=stop_after_four)
+  prepared, state = fit(config, tmp_path / "parts", hook=stop_after(4))
   assert int(state.step) == 4 and prepared.checkpoints.latest() == 4
   assert signal.getsignal(signal.SIGTERM) == handler
   prepared, _ = fit(config, tmp_path / "parts")
@@ -277,18 +283,8 @@ def test_meta_holds_what_a_resume_needs(data, tmp_path):
 def test_a_run_of_hours_says_so_and_names_the_demo(data, tmp_path, caplog):
   config = tiny.config(data, steps=10**8, every__eval=10**7)
 
-  def stop_after_five(prepared):
-    step = prepared.train_step
-
-    def counted(state, *args):
-      if int(state.step) == 4:
-        os.kill(os.getpid(), signal.SIGTERM)
-      return step(state, *args)
-
-    prepared.train_step = counted
-
   with caplog.at_level("INFO", "facerep_jax"):
-    fit(config, tmp_path, hook=stop_after_five)
+    fit(config, tmp_path, hook=stop_after(5))
   said = [r.getMessage() for r in caplog.records if "hours" in r.getMessage()]
   assert len(said) == 1
   assert "100000000 steps" in said[0] and "configs/fabnet.py:demo" in said[0]
