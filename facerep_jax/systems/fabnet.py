@@ -67,7 +67,7 @@ def make(
     eval_fn=lambda *args: _evaluate(warp, *args),
     represent=lambda *args: _represent(net, *args),
     pictures=lambda *args: _pictures(warp, *args),
-    captions=_captions(num_sources),
+    captions=_captions(num_sources, use_mask),
     num_frames=num_sources + 1,
     size_px=size_px,
   )
@@ -147,14 +147,14 @@ def _represent(net, variables, images01, key):
   return {"embedding": code.astype(jnp.float32)}
 
 
-def _captions(num_sources):
+def _captions(num_sources, use_mask):
   each = range(1, num_sources + 1)
   return (
     *(f"source {s}" for s in each),
     "target",
     "warped",
     *(f"flow {s}" for s in each),
-    *(f"mask {s}" for s in each),
+    *(f"mask {s}" for s in each if use_mask),
     "error x 3",
   )
 
