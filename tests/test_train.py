@@ -74,7 +74,10 @@ def test_losses_do_not_depend_on_device_count(data, tmp_path):
   assert len(one) == len(eight) == 4
   for a, b in zip(one, eight):
     assert a.keys() == b.keys()
-    for name in a.keys() - {"split", "share_better_than_copy"}:
+    # Left out: what jumps when a sampling point, which the first flows leave
+    # all but on a pixel, comes to lie on its other side; gradients at given
+    # weights are compared in tests/models.
+    for name in a.keys() - {"split", "share_better_than_copy", "grad_norm"}:
       # Sums over the batch are taken in another order.
       np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
 
