@@ -25,7 +25,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
   data_path = config.data.path or cache.synthetic(**config.synthetic)
   prepared, state = setup.prepare(config, workdir, data_path)
   step = int(train.train(prepared, state).step)
-  if step == config.steps:
+  if step >= config.steps:  # More, where it was trained for longer before.
     for line in first_look.report(first_look.measure(workdir, data_path)):
       print(line)
     print(f"{workdir}: trained")

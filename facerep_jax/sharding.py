@@ -70,15 +70,6 @@ def put_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
   }
 
 
-def put_whole(tree: PyTree, mesh: Mesh) -> PyTree:
-  """Copies host arrays, the same in every process, to every device."""
-  placement = replicated(mesh)
-  return jax.tree.map(
-    lambda x: jax.make_array_from_process_local_data(placement, np.asarray(x)),
-    tree,
-  )
-
-
 def jit_init(init: Callable[..., PyTree], mesh: Mesh) -> Callable[..., PyTree]:
   """Compiles a function of a key whose result every device holds."""
   return jax.jit(init, out_shardings=replicated(mesh))

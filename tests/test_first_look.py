@@ -20,6 +20,18 @@ def trained(tmp_path_factory):
   return folder / "run", data
 
 
+def test_fewer_steps_than_were_trained_give_the_result_that_is_there(
+  trained, capsys
+):
+  workdir, data = trained
+  before = (workdir / "summary.json").read_text()
+  with jax.numpy_dtype_promotion("standard"):
+    shorter = tiny.config(data, steps=2, batch_size=8)
+    assert experiment.run(shorter, workdir) == 0
+  assert "linear read-out of yaw, trained" in capsys.readouterr().out
+  assert (workdir / "summary.json").read_text() == before
+
+
 def test_summary_holds_test_split_and_readouts(trained, capsys):
   workdir, data = trained
   summary = json.loads((workdir / "summary.json").read_text())

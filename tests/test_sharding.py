@@ -12,7 +12,7 @@ def test_rows_lie_on_their_devices_and_the_rest_on_all():
   shards = batch["x"].addressable_shards
   for i, shard in enumerate(shards):
     np.testing.assert_array_equal(shard.data[:, 0], [2 * i, 2 * i + 1])
-  whole = sharding.put_whole({"y": np.arange(3.0)}, mesh)["y"]
+  whole = jax.device_put(np.arange(3.0), sharding.replicated(mesh))
   assert all(s.data.shape == (3,) for s in whole.addressable_shards)
 
 
@@ -23,7 +23,8 @@ def test_steps_take_and_give_what_they_say():
     total = batch["x"].sum() * control["scale"] + frozen["bias"]
     return {"n": state["n"] + 1}, {"total": total}
 
-  state = sharding.put_whole({"n": np.zeros(1000, np.float32)}, mesh)
+  whole = sharding.replicated(mesh)
+  state = jax.device_put({"n": np.zeros(1000, np.float32)}, whole)
   batch = sharding.put_batch({"x": np.ones((8, 2), np.float32)}, mesh)
   fn = sharding.jit_train_step(step, mesh)
   control = {"scale": np.float32(2)}
