@@ -41,11 +41,6 @@ def make_detector(model: str | None = None) -> Detector:
   return _Haar(cv2) if model is None else _Model(cv2, model)
 
 
-def describe(model: str | None) -> str:
-  """Names the detector that `make_detector` makes, for reports."""
-  return "haar" if model is None else os.path.basename(model)
-
-
 def suppress(faces: np.ndarray) -> np.ndarray:
   """Drops faces that mostly cover a better one.
 

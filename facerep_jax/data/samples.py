@@ -64,7 +64,7 @@ class Sampling:
 class Samples:
   """Sample i, for i from 0 without end: the random-access view of a run.
 
-  A grain data source.
+  A random-access source, as grain takes them.
 
   Attributes:
     epoch_size: Samples of one epoch.
