@@ -1,0 +1,1 @@
+"""Sets of labelled face images, each read from files that are there."""
