@@ -117,11 +117,31 @@ def draw(
   if settings.supersample == 2:
     image = photo.halve(image)
   rng = np.random.default_rng([*recording.noise_seed, frame])
-  marks = landmarks.locate(model.chart, skin, actions.lid_edges(units))
-  xy, z = sight.project(sight.pose(marks))
+  xy, z = project_landmarks(sight, recording, skin, frame)
   stored = (xy + 0.5) / settings.supersample - 0.5
   seen = _visible(raster, xy, z, side)
   return photo.expose(image, recording.sensor, rng), stored, seen
+
+
+def project_landmarks(
+  sight: View, recording: Recording, skin: np.ndarray, frame: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Finds the landmarks of one frame; needs no picture.
+
+  Args:
+    sight: How the frame sees the head.
+    recording: The track.
+    skin: [V, 3] float, this frame's skin.
+    frame: [0, T).
+
+  Returns:
+    [68, 2] float64, px of the supersampled frame, and depths [68].
+  """
+  paths = recording.motion
+  units = np.stack([paths.right[frame], paths.left[frame]])
+  edges = actions.lid_edges(units)
+  marks = landmarks.locate(recording.model.chart, skin, edges)
+  return sight.project(sight.pose(marks))
 
 
 def _backdrop(recording, side, frame):

@@ -245,6 +245,17 @@ def test_size_leaves_the_labels_alone():
       np.testing.assert_array_equal(first[name], second[name])
 
 
+def test_labels_without_pictures_are_those_of_the_pictures():
+  for supersample in (1, 2):
+    settings = dataclasses.replace(SETTINGS, supersample=supersample)
+    quick = generator.draw_labels(settings, 9, 1)
+    drawn = generator.draw_track(settings, 9, 1).labels
+    assert set(quick) == set(drawn) - {"landmarks_visible"}
+    for name, value in quick.items():
+      # Stored as float32: 4e-6 of 64 px.
+      np.testing.assert_allclose(drawn[name], value, atol=1e-5, err_msg=name)
+
+
 def test_pictures_are_well_exposed_and_people_differ(tracks):
   means = np.array([t.frames.mean() for t in tracks])
   assert (means > 25).all() and (means < 235).all()
