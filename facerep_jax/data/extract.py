@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from facerep_jax.data import (
+  chunks,
   crop,
   detect,
   follow,
@@ -152,36 +152,8 @@ def check_tools(units: list[sources.Unit], settings: Settings) -> None:
     _detector(settings.detector)
 
 
-def chunk_bounds(count: int, chunk: int) -> list[tuple[int, int]]:
-  """Cuts a track into records of nearly the same length.
-
-  Args:
-    count: Frames of the track.
-    chunk: Most frames a record.
-
-  Returns:
-    Start and end of each record; lengths differ by one at most, so that no
-    record is left with a single frame to compare to nothing.
-  """
-  parts = math.ceil(count / chunk)
-  edges = [count * i // parts for i in range(parts + 1)]
-  return list(itertools.pairwise(edges))
-
-
-def split_track(track: schema.Track, chunk: int) -> Iterator[schema.Track]:
-  """Yields the chunks of a whole track; see `chunk_bounds`."""
-  bounds = chunk_bounds(len(track.frames), chunk)
-  for number, (start, stop) in enumerate(bounds):
-    yield dataclasses.replace(
-      track,
-      chunk=number,
-      frames=track.frames[start:stop],
-      frame_index=track.frame_index[start:stop],
-      labels={k: v[start:stop] for k, v in track.labels.items()},
-    )
-
-
 def _synthetic(entry, settings, report):
+  """Yields the chunks of a track that is drawn."""
   track = generator.make_track(
     generator.Settings(
       seed=settings.seed,
@@ -198,7 +170,7 @@ def _synthetic(entry, settings, report):
   report.num_kept += count
   report.num_stored += count
   report.num_tracks += 1
-  yield from split_track(track, settings.chunk)
+  yield from chunks.split_track(track, settings.chunk)
 
 
 @functools.lru_cache(maxsize=1)
@@ -252,7 +224,7 @@ def _pictures(kind, entry, settings, report):
     np.array(index, np.int64),
     labels,
   )
-  yield from split_track(track, settings.chunk)
+  yield from chunks.split_track(track, settings.chunk)
 
 
 def _main_face(pixels, settings):
@@ -392,7 +364,9 @@ def _cut_tracks(entry, tracks, settings, report):
       places.setdefault(frame, []).append((number, position))
   ends = [
     {b: (i, a) for i, (a, b) in enumerate(bounds)}
-    for bounds in (chunk_bounds(len(t.index), settings.chunk) for t in tracks)
+    for bounds in (
+      chunks.chunk_bounds(len(t.index), settings.chunk) for t in tracks
+    )
   ]
   waiting = [[] for _ in tracks]
   for frame in video.Video(entry.path):

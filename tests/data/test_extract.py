@@ -23,15 +23,6 @@ def run(path, layout="auto", **settings):
   return chunks, reports
 
 
-@pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 100])
-def test_chunks_cover_a_track_evenly(count):
-  bounds = extract.chunk_bounds(count, 16)
-  lengths = [stop - start for start, stop in bounds]
-  assert [i for a, b in bounds for i in range(a, b)] == list(range(count))
-  assert max(lengths) <= 16
-  assert max(lengths) - min(lengths) <= 1
-
-
 def test_frames_that_fit_keep_their_bytes(tmp_path):
   paths = [save(tmp_path / f"p/v/t/f{i}.jpg", 64, 64) for i in range(12)]
   chunks, (report,) = run(tmp_path, size_px=64, chunk=5)
