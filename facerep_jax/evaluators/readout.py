@@ -1,0 +1,412 @@
+"""Linear read-outs of a frozen representation: fit, apply, save, load.
+
+Differs: the papers train BatchNorm and a linear layer by Adam. Here the same
+family, features standardised on the training part and then a linear map, is
+fitted to its optimum; the L2 strength is chosen on people of the training part
+that the choice holds out, and there is an intercept. Test data takes part in
+nothing.
+"""
+
+import dataclasses
+import json
+import os
+import warnings
+import zipfile
+
+import numpy as np
+
+from facerep_jax import errors
+from facerep_jax.evaluators import base, folds
+
+# Per row: the penalty is strength / 2 * |weights|^2 beside the mean loss.
+_RIDGE_STRENGTHS = tuple(10.0**k for k in range(-5, 5))
+_LOGISTIC_STRENGTHS = tuple(10.0**k for k in range(1, -6, -1))
+_ARRAYS = {"mean": "D", "scale": "D", "weights": "D K", "offset": "K"}
+_FORMAT = "facerep_jax read-outs, version 1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Readout:
+  """A linear map of standardised features.
+
+  Attributes:
+    mean: [D] float64, of the training features.
+    scale: [D] float64, their standard deviation; 1 where they are constant.
+    weights: [D, K] float64.
+    offset: [K] float64; -inf or inf for a class that training had never or
+      always.
+    strength: L2 strength per row that was chosen.
+    kind: "linear", the one kind there is.
+  """
+
+  mean: np.ndarray
+  scale: np.ndarray
+  weights: np.ndarray
+  offset: np.ndarray
+  strength: float
+  kind: str = "linear"
+
+  def outputs(self, x: np.ndarray) -> np.ndarray:
+    """Reads features out.
+
+    Args:
+      x: [N, D] float.
+
+    Returns:
+      [N, K] float64: values (ridge) or logits (logistic, multilabel).
+
+    Raises:
+      InputError: The features have another width.
+    """
+    x = np.asarray(x)
+    errors.check_shape(
+      "features",
+      x,
+      f"N {len(self.mean)}",
+      "Use the representation that the read-out was fitted to.",
+    )
+    return (x - self.mean) / self.scale @ self.weights + self.offset
+
+
+def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Readout:
+  """Fits a linear regression with an L2 penalty.
+
+  The strength, one for all columns, has the least squared error on a fifth of
+  the people, held out; the read-out is then fitted to all of them.
+
+  Args:
+    x: [N, D] float, features.
+    y: [N, K] float, what is read out.
+    group: [N], the person of each row.
+
+  Returns:
+    The read-out; its outputs are predictions of `y`.
+
+  Raises:
+    InputError: Shapes do not fit, a value is not finite, or there are fewer
+      than two people.
+  """
+  x, group, held_out = _prepare(x, group)
+  y = np.asarray(y, np.float64)
+  errors.check_shape("targets", y, f"{len(x)} K", "One row per image.")
+  _check_finite("targets", y)
+  path = _RidgePath(x[~held_out], y[~held_out])
+  losses = path.losses(x[held_out], y[held_out], _RIDGE_STRENGTHS)
+  strength = _RIDGE_STRENGTHS[int(np.argmin(losses))]
+  return _RidgePath(x, y).readout(strength)
+
+
+class _RidgePath:
+  """Ridge regressions of all strengths, from one eigendecomposition.
+
+  With fewer rows than features the matrix is that of the rows (dual form):
+  weights = z' (z z' / N + s)^-1 y / N, else (z' z / N + s)^-1 z' y / N.
+  """
+
+  def __init__(self, x, y):
+    self.mean, self.scale = _standard(x)
+    self.z = (x - self.mean) / self.scale
+    self.offset = y.mean(axis=0)
+    rows, width = self.z.shape
+    self.is_dual = rows < width
+    target = (y - self.offset) / rows
+    gram = self.z @ self.z.T if self.is_dual else self.z.T @ self.z
+    self.values, self.vectors = np.linalg.eigh(gram / rows)
+    right = target if self.is_dual else self.z.T @ target
+    self.right = self.vectors.T @ right
+
+  def losses(self, x, y, strengths):
+    """Returns the mean squared error on other rows, for each strength."""
+    z = (x - self.mean) / self.scale
+    left = (z @ self.z.T if self.is_dual else z) @ self.vectors
+    found = []
+    for strength in strengths:
+      predicted = left @ self._solve(strength) + self.offset
+      found.append(np.mean((predicted - y) ** 2))
+    return found
+
+  def readout(self, strength):
+    """Returns the read-out of one strength."""
+    weights = self.vectors @ self._solve(strength)
+    if self.is_dual:
+      weights = self.z.T @ weights
+    return Readout(self.mean, self.scale, weights, self.offset, strength)
+
+  def _solve(self, strength):
+    return self.right / (self.values + strength)[:, None]
+
+
+def logistic(
+  x: np.ndarray, labels: np.ndarray, group: np.ndarray, num_classes: int
+) -> Readout:
+  """Fits a multinomial logistic regression with an L2 penalty.
+
+  Strengths are tried from strong to weak on four fifths of the people, until
+  the log loss on the other fifth rises; the best is then fitted to all.
+
+  Args:
+    x: [N, D] float, features.
+    labels: [N] int, class numbers.
+    group: [N], the person of each row.
+    num_classes: K. A class that training lacks has weights 0 and offset -inf:
+      it is never predicted.
+
+  Returns:
+    The read-out; its outputs are logits, softmax makes them probabilities.
+
+  Raises:
+    InputError: Shapes do not fit, a feature is not finite, a class is out of
+      range, or there are fewer than two people or classes.
+  """
+  x, group, held_out = _prepare(x, group)
+  labels = np.asarray(labels)
+  errors.check_shape("classes", labels, str(len(x)), "One per image.")
+  if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+    raise errors.InputError(
+      f"classes: expected 0 to {num_classes - 1}, got {labels.min()} to "
+      f"{labels.max()}. Drop rows without a class."
+    )
+  path = _LogisticPath(x[~held_out], [labels[~held_out]])
+  # What the fitted part never saw, no strength predicts.
+  seen = np.unique(labels[~held_out])
+  known = held_out & np.isin(labels, seen)
+  column = np.searchsorted(seen, labels[known])
+
+  def loss(strength):
+    logits = _one_per_class(path.fit(strength)).outputs(x[known])
+    logits = logits - logits.max(axis=1, keepdims=True)
+    chosen = logits[np.arange(len(logits)), column]
+    return np.mean(np.log(np.exp(logits).sum(axis=1)) - chosen)
+
+  strength = _descend(loss)
+  found = _one_per_class(_LogisticPath(x, [labels]).fit(strength))
+  return _spread(found, np.unique(labels), np.full(num_classes, -np.inf))
+
+
+def multilabel(x: np.ndarray, y01: np.ndarray, group: np.ndarray) -> Readout:
+  """Fits a logistic regression to each column, with one strength for all.
+
+  The strength is chosen as in `logistic`, by the log loss over all columns.
+
+  Args:
+    x: [N, D] float, features.
+    y01: [N, K] of 0 and 1. A column that is 0 (or 1) throughout has weights 0
+      and offset -inf (or inf).
+    group: [N], the person of each row.
+
+  Returns:
+    The read-out; its outputs are logits, a sigmoid makes them probabilities.
+
+  Raises:
+    InputError: Shapes do not fit, a feature is not finite, a label is not 0 or
+      1, no column varies, or there are fewer than two people.
+  """
+  x, group, held_out = _prepare(x, group)
+  y = np.asarray(y01)
+  errors.check_shape("labels", y, f"{len(x)} K", "One row per image.")
+  if not np.isin(y, (0, 1)).all():
+    raise errors.InputError("labels: expected 0 and 1 alone. Threshold them.")
+  y = y.astype(np.int64)
+  seen = np.flatnonzero(np.ptp(y[~held_out], axis=0))
+  path = _LogisticPath(x[~held_out], list(y[~held_out][:, seen].T))
+  sign = 1 - 2 * y[held_out][:, seen]
+
+  def loss(strength):
+    logits = path.fit(strength).outputs(x[held_out])
+    return np.mean(np.logaddexp(0, sign * logits))
+
+  strength = _descend(loss)
+  varying = np.flatnonzero(np.ptp(y, axis=0))
+  found = _LogisticPath(x, list(y[:, varying].T)).fit(strength)
+  return _spread(found, varying, np.where(y[0] > 0, np.inf, -np.inf))
+
+
+class _LogisticPath:
+  """Logistic regressions of falling strengths, each started at the last.
+
+  L-BFGS in float32, until no entry of the gradient of the mean loss is over
+  1e-5, or for 300 steps.
+  """
+
+  def __init__(self, x, targets):
+    self.mean, self.scale = _standard(x)
+    self.z = ((x - self.mean) / self.scale).astype(np.float32)
+    self.targets = targets
+    for target in targets or [np.zeros(1)]:
+      if len(np.unique(target)) < 2:
+        raise errors.InputError(
+          "a classifier needs two classes or more in the people it is fitted "
+          "to (and in four fifths of them). Give more images."
+        )
+    linear = base.sklearn("linear_model")
+    self.models = [
+      linear.LogisticRegression(tol=1e-5, max_iter=300, warm_start=True)
+      for _ in targets
+    ]
+
+  def fit(self, strength):
+    """Returns the read-out of one strength; one column for two classes."""
+    exceptions = base.sklearn("exceptions")
+    for model, target in zip(self.models, self.targets):
+      model.C = 1 / (strength * len(self.z))
+      with warnings.catch_warnings():
+        # Separable classes under weak penalties end by the number of steps.
+        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
+        model.fit(self.z, target)
+    weights = np.concatenate([m.coef_ for m in self.models]).T
+    offset = np.concatenate([m.intercept_ for m in self.models])
+    return Readout(
+      self.mean,
+      self.scale,
+      weights.astype(np.float64),
+      offset.astype(np.float64),
+      strength,
+    )
+
+
+def _one_per_class(found):
+  """Makes two logits of the one that two classes need."""
+  if found.weights.shape[1] > 1:
+    return found
+  half = np.array([-0.5, 0.5])
+  return dataclasses.replace(
+    found, weights=found.weights * half, offset=found.offset * half
+  )
+
+
+def _spread(found, columns, offset):
+  """Puts the columns of a read-out among constant ones."""
+  weights = np.zeros((len(found.mean), len(offset)))
+  weights[:, columns] = found.weights
+  offset[columns] = found.offset
+  return dataclasses.replace(found, weights=weights, offset=offset)
+
+
+def _descend(loss):
+  """Weakens the strength until the loss rises; returns the best."""
+  best, least = None, np.inf
+  for strength in _LOGISTIC_STRENGTHS:
+    value = loss(strength)
+    if best is not None and value >= least:
+      break
+    best, least = strength, value
+  return best
+
+
+def _prepare(x, group):
+  """Checks features and people; returns them and the rows to hold out."""
+  x, group = np.asarray(x, np.float64), np.asarray(group)
+  errors.check_shape("features", x, "N D", "One row per image.")
+  errors.check_shape("group", group, str(len(x)), "One person per image.")
+  _check_finite("features", x)
+  people = len(np.unique(group))
+  if people < 2:
+    raise errors.InputError(
+      f"a read-out needs two people or more for training, got {people}."
+    )
+  return x, group, folds.by_group(group, min(5, people)) == 0
+
+
+def _check_finite(name, x):
+  if not np.isfinite(x).all():
+    row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
+    raise errors.InputError(f"{name}: row {row} is not finite. Drop it.")
+
+
+def _standard(x):
+  """Returns mean and standard deviation, 1 where there is none."""
+  scale = x.std(axis=0)
+  # A constant column has the rounding of its mean for a deviation.
+  is_constant = np.ptp(x, axis=0) == 0
+  return x.mean(axis=0), np.where(is_constant, 1.0, scale)
+
+
+def save(
+  path: str | os.PathLike, readouts: dict[str, Readout], meta: dict
+) -> None:
+  """Writes read-outs to one .npz file, whole or not at all.
+
+  Args:
+    path: Of the file.
+    readouts: By name.
+    meta: What they belong to; can be written as JSON.
+  """
+  head = {
+    "format": _FORMAT,
+    "meta": meta,
+    "readouts": [
+      {"name": name, "kind": one.kind, "strength": one.strength}
+      for name, one in readouts.items()
+    ],
+  }
+  arrays = {"head": np.array(json.dumps(head))}
+  for i, one in enumerate(readouts.values()):
+    for name in _ARRAYS:
+      arrays[f"{i}.{name}"] = getattr(one, name)
+  temporary = os.fspath(path) + ".tmp"
+  with open(temporary, "wb") as file:
+    np.savez(file, **arrays)
+  os.replace(temporary, path)
+
+
+def load(path: str | os.PathLike) -> tuple[dict[str, Readout], dict]:
+  """Reads what `save` wrote.
+
+  Args:
+    path: Of the file.
+
+  Returns:
+    The read-outs by name, and `meta`.
+
+  Raises:
+    InputError: The file is missing, is no such file, or its arrays do not fit
+      each other.
+  """
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      head = json.loads(str(file["head"]))
+      if head["format"] != _FORMAT:
+        raise errors.InputError(
+          f"{path}: expected {_FORMAT!r}, got {head['format']!r}. Fit anew."
+        )
+      found = {
+        entry["name"]: _unpack(
+          path, entry, {name: file[f"{i}.{name}"] for name in _ARRAYS}
+        )
+        for i, entry in enumerate(head["readouts"])
+      }
+      return found, head["meta"]
+  except errors.InputError:
+    raise
+  except FileNotFoundError as error:
+    raise errors.InputError(f"{path}: no such file.") from error
+  except (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    zipfile.BadZipFile,
+  ) as error:
+    raise errors.InputError(
+      f"{path}: not a file of read-outs ({error}). Write it with readout.save."
+    ) from error
+
+
+def _unpack(path, entry, arrays):
+  """Makes a read-out after checking that its parts fit."""
+  sizes = {"D": arrays["mean"].size, "K": arrays["offset"].size}
+  for name, spec in _ARRAYS.items():
+    want = " ".join(str(sizes[letter]) for letter in spec.split())
+    errors.check_shape(f"{path}: {entry['name']}: {name}", arrays[name], want)
+    if arrays[name].dtype != np.float64:
+      raise errors.InputError(
+        f"{path}: {entry['name']}: {name} is {arrays[name].dtype}, expected "
+        "float64. Write it with readout.save."
+      )
+  if entry["kind"] != "linear":
+    raise errors.InputError(
+      f"{path}: {entry['name']}: expected kind 'linear', got "
+      f"{entry['kind']!r}. Fit anew."
+    )
+  return Readout(**arrays, strength=float(entry["strength"]))

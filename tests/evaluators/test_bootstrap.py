@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from facerep_jax import errors
+from facerep_jax.evaluators import bootstrap
+
+
+def test_intervals_of_a_mean_hold_it_as_often_as_they_say():
+  rng = np.random.default_rng(0)
+  hits = 0
+  for seed in range(200):
+    values = rng.normal(3, 2, 80)
+    found = bootstrap.interval(values, None, num=400, seed=seed)
+    hits += found.low <= 3 <= found.high
+  # 95 % of 200 with a deviation of 1.5 %; percentiles run a little short.
+  assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_the_width_is_that_of_the_standard_error():
+  values = np.random.default_rng(0).normal(0, 1, 400)
+  value, low, high = bootstrap.interval(values, None)
+  assert value == values.mean() and low < value < high
+  # 1.96 standard errors each way; 1000 draws place a quantile to about 5 %.
+  want = 2 * 1.96 * values.std() / 20
+  np.testing.assert_allclose(high - low, want, rtol=0.1)
+  narrow = bootstrap.interval(values, None, level=0.5)
+  np.testing.assert_allclose(narrow.high - narrow.low, want * 0.344, rtol=0.1)
+
+
+def test_people_widen_the_interval():
+  rng = np.random.default_rng(0)
+  group = np.repeat(np.arange(40), 10)
+  values = rng.normal(size=40)[group] + 0.1 * rng.normal(size=400)
+  alone = bootstrap.interval(values, None)
+  people = bootstrap.interval(values, group)
+  ratio = (people.high - people.low) / (alone.high - alone.low)
+  # Ten rows that say the same thing: a tenth of the evidence.
+  np.testing.assert_allclose(ratio, np.sqrt(10), rtol=0.2)
+
+
+def test_a_function_of_weights_gives_what_values_give():
+  rng = np.random.default_rng(0)
+  values, group = rng.normal(size=60), rng.integers(0, 15, 60).astype(str)
+  mean = lambda w: np.sum(w * values) / np.sum(w)
+  np.testing.assert_allclose(
+    bootstrap.interval(mean, group), bootstrap.interval(values, group)
+  )
+  alone = bootstrap.interval(mean, None, num_rows=60)
+  np.testing.assert_allclose(alone, bootstrap.interval(values, None))
+
+
+def test_draws_without_a_value_are_left_out():
+  group = np.arange(3)
+  # Undefined unless the first row is drawn: else 5.
+  found = bootstrap.interval(lambda w: 5.0 if w[0] else np.nan, group)
+  assert found == (5, 5, 5)
+  assert np.isnan(bootstrap.interval(lambda w: np.nan, group)).all()
+
+
+def test_a_single_person_has_no_interval():
+  value, low, high = bootstrap.interval(np.array([1.0, 3.0]), np.zeros(2))
+  assert value == 2 and np.isnan(low) and np.isnan(high)
+
+
+def test_a_paired_difference_sees_what_intervals_alone_do_not():
+  rng = np.random.default_rng(0)
+  hard = rng.normal(0, 5, 100)
+  first, second = hard + rng.normal(0.5, 0.5, 100), hard
+  a, b = (bootstrap.interval(v, None) for v in (first, second))
+  assert a.low < b.high
+  both = bootstrap.paired_difference(first, second, None)
+  assert both.low > 0.3 and both.high < 0.7
+  functions = [
+    lambda w, v=v: np.sum(w * v) / np.sum(w) for v in (first, second)
+  ]
+  again = bootstrap.paired_difference(*functions, None, num_rows=100)
+  np.testing.assert_allclose(again, both)
+  with pytest.raises(errors.InputError, match="two functions or two arrays"):
+    bootstrap.paired_difference(first, functions[1], None)
+
+
+def test_scores_carry_their_unit_and_refuse_nothing_to_measure():
+  found = bootstrap.score(np.ones(5), np.arange(5), "%", True)
+  assert found == (1, 1, 1, "%", True)
+  with pytest.raises(errors.InputError, match="no rows"):
+    bootstrap.interval(np.ones(0), None)
+  with pytest.raises(errors.InputError, match="values: expected"):
+    bootstrap.interval(np.ones(3), np.arange(4))
