@@ -1,0 +1,438 @@
+"""The report of an evaluation: results.json, and one page to look at.
+
+The page is a single file that runs no script and asks for nothing over the
+network; it is drawn from what results.json holds, and from pictures.
+"""
+
+import base64
+import html
+import io
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from facerep_jax import errors
+from facerep_jax.evaluators import plots, results
+
+_ENLARGE = 3
+_MAX_SIDE_PX = 520  # Larger pictures are enlarged less, so that pages load.
+_TRUE, _PREDICTED = "#00c000", "#ff2020"
+_BASELINES = ("pixels", "hog", "random", "supervised")
+_KIND_NAMES = {
+  "pixels": "pixels (PCA)",
+  "hog": "HOG",
+  "random": "random weights",
+  "supervised": "supervised",
+}
+
+
+class Picture(NamedTuple):
+  """A test image and what the run's own read-out made of it.
+
+  Attributes:
+    image: uint8 [H, W, 3], RGB.
+    caption: Text below it.
+    true_points: [L, 2] float, x and y in px of the image, the centre of its
+      top left pixel at (0, 0); None where there are no landmarks.
+    predicted_points: The same.
+  """
+
+  image: np.ndarray
+  caption: str
+  true_points: np.ndarray | None = None
+  predicted_points: np.ndarray | None = None
+
+
+def write(
+  folder: str | os.PathLike,
+  measured: dict[str, Any],
+  pictures: Mapping[int, Mapping[str, Sequence[Picture]]],
+) -> None:
+  """Writes results.json and report.html; each whole or not at all.
+
+  Args:
+    folder: Where to; made if it is not there.
+    measured: The results, as docs/evaluation.md describes. NumPy values and
+      `base.Score` are taken too; numbers that are not finite become null.
+    pictures: Number of a task to its "best" and "worst" pictures.
+
+  Raises:
+    InputError: The results lack a key, hold an unknown one or a wrong value, or
+      pictures name a task that is not there. Nothing is written then.
+  """
+  text = results.dumps(results.complete(measured))
+  page_text = page(json.loads(text), pictures)
+  folder = pathlib.Path(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, content in (("results.json", text), ("report.html", page_text)):
+    temporary = folder / f".{name}.tmp"
+    temporary.write_text(content, encoding="utf-8")
+    os.replace(temporary, folder / name)
+
+
+def page(
+  complete: dict[str, Any],
+  pictures: Mapping[int, Mapping[str, Sequence[Picture]]],
+) -> str:
+  """Renders the report.
+
+  Args:
+    complete: What `results.complete` or `results.read` returned.
+    pictures: As in `write`.
+
+  Returns:
+    HTML.
+
+  Raises:
+    InputError: Pictures name a task that is not there, or another group of
+      pictures than "best" and "worst".
+  """
+  tasks = complete["tasks"]
+  for i, groups in pictures.items():
+    if i not in range(len(tasks)) or not groups.keys() <= {"best", "worst"}:
+      raise errors.InputError(
+        f"pictures[{i!r}]: holds {sorted(groups)}; expected the number of one "
+        f'of {len(tasks)} tasks, with "best" and "worst".'
+      )
+  title = html.escape(f"Evaluation of {complete['run']}")
+  parts = [f"<h1>{title}</h1>", _facts(complete)]
+  if tasks:
+    parts.append(_summary(tasks))
+  for i, task in enumerate(tasks):
+    parts.append(_task(i, task, pictures.get(i, {})))
+  if complete["leakage"] is not None:
+    parts.append(_leakage(complete["leakage"]))
+  body = "\n".join(parts)
+  return _PAGE.format(title=title, style=_STYLE, body=body)
+
+
+def enlarge(picture: Picture) -> Image.Image:
+  """Enlarges a picture and draws its points.
+
+  Args:
+    picture: The picture.
+
+  Returns:
+    An image three times as large, or less where that would be over 520 px;
+    true points are green dots, predicted ones red crosses.
+  """
+  height, width = picture.image.shape[:2]
+  scale = max(1, min(_ENLARGE, _MAX_SIDE_PX // max(height, width)))
+  image = Image.fromarray(picture.image).resize(
+    (width * scale, height * scale), Image.Resampling.NEAREST
+  )
+  draw = ImageDraw.Draw(image)
+  r = max(1.5, min(image.size) / 120)
+  for x, y in _places(picture.true_points, scale):
+    draw.ellipse((x - r, y - r, x + r, y + r), fill=_TRUE)
+  for x, y in _places(picture.predicted_points, scale):
+    draw.line((x - r, y - r, x + r, y + r), fill=_PREDICTED)
+    draw.line((x - r, y + r, x + r, y - r), fill=_PREDICTED)
+  return image
+
+
+def _places(points, scale):
+  """Returns where points lie in the enlarged picture, but for unknown ones."""
+  if points is None:
+    return []
+  points = np.asarray(points, float)
+  return (points[np.isfinite(points).all(axis=1)] + 0.5) * scale - 0.5
+
+
+def _facts(complete):
+  config = complete["config"]
+  facts = {
+    "run": f"{complete['run']}, step {complete['step']:,}",
+    "configuration": f"{config['system']}, {config['preset']}",
+    "compared with": ", ".join(complete["compare"]) or "no other run",
+    "measured": f"{complete['date']}, on {complete['device']}",
+  }
+  rows = "".join(
+    f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>"
+    for name, value in facts.items()
+  )
+  return f"<dl>{rows}</dl>\n{_HONESTY}"
+
+
+def _summary(tasks):
+  """Renders one line per task: the run beside its baselines."""
+  rows = []
+  for i, task in enumerate(tasks):
+    metric = task["metrics"][0]
+    own = results.own(task)
+    digits = _digits(task, metric)
+    cells = [
+      f'<th scope="row"><a href="#task-{i}">{_text(results.heading(task))}</a>'
+      f"</th><td>{_text(_column(task, metric))}</td>",
+      f"<td>{_score(own['scores'][metric], digits)}</td>",
+    ]
+    for kind in _BASELINES:
+      found = [e for e in task["entries"] if e["kind"] == kind]
+      if found and metric in found[0]["scores"]:
+        score = found[0]["scores"][metric]
+        mark = _mark(score, own["scores"][metric])
+        cells.append(f"<td>{_score(score, digits)}{mark}</td>")
+      else:
+        cells.append("<td>-</td>")
+    rows.append(f"<tr>{''.join(cells)}</tr>")
+  names = ["task", "score", "this run", *(_KIND_NAMES[k] for k in _BASELINES)]
+  return f"<h2>Summary</h2>\n{_table(names, rows)}"
+
+
+def _task(i, task, pictures):
+  people = (
+    f"of {task['num_people']:,} people"
+    if task["num_people"] is not None
+    else "(people unknown: each image counts as a person)"
+  )
+  trained = (
+    f"Read-out trained on {task['num_train']:,} examples"
+    if task["num_train"]
+    else "No read-out"
+  )
+  parts = [
+    f'<section id="task-{i}">',
+    f"<h2>{_text(results.heading(task))}</h2>",
+    f"<p>{_text(task['protocol'])}</p>",
+    f"<p>Split: {_text(task['split'])}. {trained}; measured on "
+    f"{task['num_test']:,} {people}. Crop: {_text(task['crop'])}.</p>",
+    _scores(task),
+    *_plots(task),
+    _folds(task),
+  ]
+  for group in ("best", "worst"):
+    if pictures.get(group):
+      parts.append(_gallery(f"{group} test images", pictures[group]))
+  return "\n".join([part for part in parts if part] + ["</section>"])
+
+
+def _scores(task):
+  """Renders all scores of all features of a task."""
+  own = results.own(task)
+  names = [_column(task, metric) for metric in task["metrics"]]
+  rows = []
+  for entry in task["entries"]:
+    head = "<tr class=own>" if entry is own else "<tr>"
+    cells = [f'<th scope="row">{_text(entry["feature"])}</th>']
+    cells.append(f"<td>{entry['dim']}</td>")
+    for metric in task["metrics"]:
+      score = entry["scores"].get(metric)
+      if score is None:
+        cells.append("<td>-</td>")
+        continue
+      shown = _score(score, _digits(task, metric))
+      if score["value"] is not None and score["value"] == _best(task, metric):
+        shown = f"<b>{shown}</b>"
+      cells.append(f"<td>{shown}{_mark(score, own['scores'].get(metric))}</td>")
+    rows.append(f"{head}{''.join(cells)}</tr>")
+  return _table(["feature", "width", *names], rows)
+
+
+def _plots(task):
+  """Yields the plots that the details of a task allow."""
+  details = results.own(task)["details"]
+  yield _figure("main score by feature", plots.intervals(task))
+  if task["task"] == "pose":
+    yield _figure("error by angle", plots.grouped(task))
+  if details.get("per_point"):
+    yield _figure("error of each landmark", plots.points(task))
+  if details.get("confusion"):
+    yield _figure("confusion matrix of this run", plots.confusion(task))
+  elif details.get("per_class"):
+    yield _figure("score by class", plots.classes(task))
+  if any(e["details"].get("roc") for e in task["entries"]):
+    yield _figure("receiver operating characteristic", plots.roc(task))
+
+
+def _folds(task):
+  """Renders the folds of the run's own entry."""
+  values = results.own(task)["details"].get("per_fold")
+  if not values:
+    return ""
+  digits = results.decimals(values)
+  shown = ", ".join(_number(value, digits) for value in values)
+  return f"<p>This run, fold by fold: {shown}.</p>"
+
+
+def _leakage(table):
+  features, factors, values = (
+    table[k] for k in ("features", "factors", "values")
+  )
+  digits = results.decimals(
+    [cell[k] for row in values.values() for cell in row.values() for k in _ENDS]
+  )
+  rows = []
+  for feature in features:
+    cells = [
+      f"<td>{_score(values[feature][factor] | {'unit': ''}, digits)}</td>"
+      for factor in factors
+    ]
+    head = f'<th scope="row">{_text(feature)}</th>'
+    rows.append(f"<tr>{head}{''.join(cells)}</tr>")
+  names = ["feature", *(results.words(factor) for factor in factors)]
+  return f"""<section id="leakage">
+<h2>What each feature tells: {_text(table["dataset"])}, \
+{_text(table["split"])}</h2>
+<p>Each factor is read out of each feature. Read-outs trained on \
+{table["num_train"]:,}, measured on {table["num_test"]:,} examples. In the \
+plot, 0 is what {_text(table["floor"])} reaches (floor), 1 what \
+{_text(table["ceiling"])} reaches (ceiling); the table holds the scores \
+themselves.</p>
+{_table(names, rows)}
+{_figure("read-outs of each factor", plots.leakage(table))}
+</section>"""
+
+
+def _gallery(title, pictures):
+  cells = []
+  legend = ""
+  for picture in pictures:
+    out = io.BytesIO()
+    enlarge(picture).save(out, format="PNG")
+    cells.append(_figure(picture.caption, out.getvalue(), is_captioned=True))
+    if picture.true_points is not None or picture.predicted_points is not None:
+      legend = " (true points: green dots; predicted: red crosses)"
+  return (
+    f"<h3>{_text(title)}{legend}</h3>\n"
+    f'<div class="gallery">{"".join(cells)}</div>'
+  )
+
+
+def _figure(caption, png, is_captioned=False):
+  data = base64.b64encode(png).decode()
+  image = f'<img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
+  if is_captioned:
+    image += f"<figcaption>{_text(caption)}</figcaption>"
+  return f"<figure>{image}</figure>"
+
+
+def _table(names, rows):
+  head = "".join(f'<th scope="col">{_text(name)}</th>' for name in names)
+  return (
+    f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>'
+    + "\n".join(rows)
+    + "</tbody></table></div>"
+  )
+
+
+_ENDS = ("value", "low", "high")
+
+
+def _digits(task, metric):
+  scores = [e["scores"].get(metric, {}) for e in task["entries"]]
+  return results.decimals([s.get(end) for s in scores for end in _ENDS])
+
+
+def _score(score, digits):
+  """Renders "value [low, high] unit"."""
+  value, low, high = (_number(score[end], digits) for end in _ENDS)
+  unit = f" {_text(score['unit'])}" if score["unit"] else ""
+  return f"{value} <small>[{low}, {high}]{unit}</small>"
+
+
+def _number(value, digits):
+  return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _mark(score, own):
+  """Says whether a score is apart from the run's own, by their intervals."""
+  if own is None or None in [s[end] for s in (score, own) for end in _ENDS[1:]]:
+    return ""
+  if score["low"] > own["high"]:
+    is_better = score["is_higher_better"]
+  elif score["high"] < own["low"]:
+    is_better = not score["is_higher_better"]
+  else:
+    return ""
+  if is_better:
+    return ' <span class="better">▲ better</span>'
+  return ' <span class="worse">▼ worse</span>'
+
+
+def _best(task, metric):
+  scores = [
+    e["scores"][metric] for e in task["entries"] if metric in e["scores"]
+  ]
+  values = [s["value"] for s in scores if s["value"] is not None]
+  choose = max if scores[0]["is_higher_better"] else min
+  return choose(values, default=None)
+
+
+def _column(task, metric):
+  score = next(
+    e["scores"][metric] for e in task["entries"] if metric in e["scores"]
+  )
+  return f"{results.words(metric)} {'↑' if score['is_higher_better'] else '↓'}"
+
+
+def _text(value):
+  return html.escape(str(value))
+
+
+_HONESTY = """<p class="note">Features are frozen; only a read-out is trained \
+on them. "Supervised" is the same network trained with the labels: an upper \
+bound, no peer. All features of a task, baselines included, had the same \
+images, crops and folds. Nothing was chosen on test data. Brackets hold 95 % \
+intervals by bootstrap over people (over images where people are unknown), \
+1000 resamples; they hold the chance of the test set, not that of training \
+anew. <b>Bold</b>: best of its column. \
+<span class="better">▲ better</span>, <span class="worse">▼ worse</span> than \
+this run: the two intervals do not overlap; without a mark they do, and no \
+difference is claimed. ↑ higher is better, ↓ lower is better. Numbers of other \
+protocols do not compare.</p>"""
+
+_STYLE = """
+:root { color-scheme: light dark; --text: #1a1a1a; --back: #fff;
+  --line: #ccc; --soft: #f2f6fa; --better: #00609b; --worse: #a34700; }
+@media (prefers-color-scheme: dark) { :root { --text: #e6e6e6;
+  --back: #16181b; --line: #444; --soft: #22272d; --better: #7cc4f5;
+  --worse: #f5a86b; } }
+body { color: var(--text); background: var(--back); margin: 0 auto;
+  padding: 1rem; max-width: 60rem; font: 16px/1.5 system-ui, sans-serif;
+  overflow-wrap: break-word; }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
+a { color: var(--better); }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; }
+dd { margin: 0; }
+.note { background: var(--soft); padding: .75rem; border-radius: .4rem;
+  font-size: .9rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem;
+  font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem;
+  border-bottom: 1px solid var(--line); min-width: 5rem; }
+thead th { border-bottom-width: 2px; }
+tr.own { background: var(--soft); }
+small { white-space: nowrap; opacity: .85; }
+.better { color: var(--better); white-space: nowrap; font-size: .8rem; }
+.worse { color: var(--worse); white-space: nowrap; font-size: .8rem; }
+figure { margin: 1rem 0; }
+figure img { max-width: 100%; height: auto; background: #fff;
+  border-radius: .3rem; }
+.gallery { display: grid; gap: .75rem;
+  grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
+.gallery figure { margin: 0; }
+.gallery img { width: 100%; }
+figcaption { font-size: .8rem; }
+"""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
