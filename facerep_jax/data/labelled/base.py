@@ -26,7 +26,7 @@ class Labelled:
     labels: Arrays [N, ...]; named as in `schema.LABELS` where they exist there,
       else freely. `expression` is the int number of a class; landmarks are in
       pixels of the image as `read` returns it, the centre of the top left
-      pixel is (0, 0). A float label that an image lacks is NaN.
+      pixel is (0, 0).
     group: [N] str, person of each image; None where people are unknown.
     classes: Names of the classes of an integer label, or of the columns of one
       with two axes.

@@ -12,7 +12,7 @@ _OPTION = re.compile(r"[a-z_]+=")
 
 # Of each kind: its module, and the options of the module's `load`.
 _KINDS = {
-  "aflw2000": ("aflw2000", {"angles": str}),
+  "aflw2000": ("aflw2000", {"angles": str, "crop": str}),
   "csv": ("table", {"name": str}),
   "fer2013": ("fer2013", {}),
   "landmarks": ("landmarks68", {"crop": str}),

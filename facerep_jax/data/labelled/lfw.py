@@ -38,7 +38,8 @@ def load(path: str, *, cut: str = "track") -> base.Pairs:
     InputError: The folder, the list or an image of it is missing, or the list
       is not in a known format.
   """
-  folder, _, name = path.partition(":")
+  has_list = ":" in path and not os.path.isdir(path)
+  folder, name = path.rsplit(":", 1) if has_list else (path, "")
   files.require_folder(folder, "NAME/NAME_0001.jpg and pairs.txt")
   name = name or "pairs.txt"
   list_path = os.path.join(folder, name)

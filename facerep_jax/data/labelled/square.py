@@ -8,6 +8,10 @@ from PIL import Image
 from facerep_jax import errors
 from facerep_jax.data import crop
 
+# What an image of a set with landmarks can be cut to, and what cut that is:
+# the square that `make_tracks` cuts; the box of the 300-W protocol; nothing.
+CROPS = {"square": "track", "box": "face", "none": "photo"}
+
 # The box of a face detector from the box around 68 landmarks, which ends at
 # the brows. Medians over 45 faces of OpenCV's Haar cascades: side 1.13, middle
 # 0.16 further up, in longer sides of the landmarks' box.
@@ -41,6 +45,31 @@ def _bounds(landmarks_px):
       f"landmarks from {low.tolist()} to {high.tolist()} px span no box."
     )
   return low, high
+
+
+def plan(
+  crop_name: str, landmarks_px: np.ndarray
+) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+  """Plans one of `CROPS`.
+
+  Args:
+    crop_name: Which.
+    landmarks_px: [68, 2] float.
+
+  Returns:
+    A function that cuts the image, and the landmarks in the cut.
+
+  Raises:
+    InputError: There is no such crop, or the landmarks span no box.
+  """
+  if crop_name not in CROPS:
+    raise errors.InputError(
+      f"crop is {crop_name!r}, expected one of {', '.join(CROPS)}."
+    )
+  if crop_name == "none":
+    return lambda image: image, np.asarray(landmarks_px, np.float64)
+  planner = plan_square if crop_name == "square" else plan_box
+  return planner(landmarks_px)
 
 
 def plan_square(
