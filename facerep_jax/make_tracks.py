@@ -9,9 +9,10 @@ import sys
 from typing import Any
 
 from facerep_jax import cli, errors
-from facerep_jax.data import build, extract, sheet, sources
+from facerep_jax.data import benchmark_set, build, extract, sheet, sources
 
 _UNITS = "units"
+_NEEDED = ["--source=", "--output="]
 
 
 def main(arguments: list[str]) -> None:
@@ -24,9 +25,13 @@ def main(arguments: list[str]) -> None:
     InputError: The arguments or what they lead to cannot be used.
   """
   options = _parser().parse_args(arguments)
-  settings, plan = _settings(options), _plan(options)
+  settings, plan, found = _settings(options), _plan(options), _sources(options)
+  if any(x.path == sources.BENCHMARK for x in found):
+    _check_alone(options, found)
+    settings, plan = benchmark_set.settings(options.depth), benchmark_set.PLAN
+    benchmark_set.check()
   units = sources.collect(
-    _sources(options), options.num_people, options.tracks_per_person
+    found, settings.num_people, settings.tracks_per_person
   )
   if options.workers < 1:
     raise errors.InputError(f"--workers={options.workers}: expected 1 or more.")
@@ -94,8 +99,9 @@ def _parser():
     "--source",
     action="append",
     required=True,
-    help="video, folder of videos or of frames, image folder, or 'synthetic'; "
-    "may be given several times, or separated by commas",
+    help="video, folder of videos or of frames, image folder, 'synthetic', "
+    "'synthetic:benchmark' or 'synthetic:ict=PATH'; may be given several "
+    "times, or separated by commas",
   )
   add("--output", required=True, help="folder of the dataset")
   add(
@@ -126,6 +132,11 @@ def _parser():
   add("--num-people", type=int, default=default.num_people, help="synthetic")
   add("--tracks-per-person", type=int, default=default.tracks_per_person)
   add("--num-frames", type=int, default=default.num_frames, help="a track")
+  add(
+    "--depth",
+    action="store_true",
+    help="store depth and mask of synthetic tracks, too",
+  )
   add("--workers", type=int, default=os.cpu_count() or 1, help="processes")
   add(
     "--overwrite",
@@ -162,7 +173,24 @@ def _settings(options):
     num_people=options.num_people,
     tracks_per_person=options.tracks_per_person,
     num_frames=options.num_frames,
+    maps=options.depth,
   )
+
+
+def _check_alone(options, found):
+  """Refuses what would make another set of the benchmark."""
+  if len(found) > 1:
+    raise errors.InputError(
+      f"--source={sources.BENCHMARK}: must be the only source; make one "
+      "dataset of each."
+    )
+  free = ("source", "output", "depth", "workers", "overwrite", "sheet")
+  for name, value in vars(_parser().parse_args(_NEEDED)).items():
+    if name not in free and getattr(options, name) != value:
+      raise errors.InputError(
+        f"--{name.replace('_', '-')}: {sources.BENCHMARK} is one fixed set; "
+        "leave this option out."
+      )
 
 
 def _plan(options):

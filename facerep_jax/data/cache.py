@@ -9,8 +9,8 @@ import pathlib
 import shutil
 
 from facerep_jax import cli, errors
-from facerep_jax.data import build, extract, sources
-from facerep_jax.data.synthetic import generator
+from facerep_jax.data import benchmark_set, build, extract, sources
+from facerep_jax.data.synthetic import generator, ict_read
 
 _log = logging.getLogger(__name__)
 # Of a frame, and of each pixel of its side; measured from 32 to 256 px.
@@ -35,6 +35,7 @@ def synthetic(
   tracks_per_person: int,
   num_frames: int,
   size_px: int,
+  heads: str = "",
 ) -> str:
   """Makes a set of synthetic tracks, unless it was made before.
 
@@ -44,12 +45,14 @@ def synthetic(
     tracks_per_person: Of each.
     num_frames: Of each track.
     size_px: Side of the frames.
+    heads: Path of ICT-FaceKit's data; "" for the built-in head.
 
   Returns:
     Folder of the tracks.
 
   Raises:
-    InputError: There is no room for it, or it cannot be written.
+    InputError: There is no room for it, it cannot be written, or there are no
+      heads at that path.
   """
   settings = extract.Settings(
     size_px=size_px,
@@ -58,7 +61,31 @@ def synthetic(
     tracks_per_person=tracks_per_person,
     num_frames=num_frames,
   )
-  folder = root() / _name(settings)
+  source = sources.Source(sources.ICT + heads if heads else sources.SYNTHETIC)
+  return _kept(_name(settings, heads), source, settings, build.Plan())
+
+
+def benchmark() -> str:
+  """Makes the synthetic benchmark, unless it was made before.
+
+  Returns:
+    Folder of the tracks; `benchmark_set` says what they are.
+
+  Raises:
+    InputError: As for `synthetic`, or this machine draws another set.
+  """
+  return _kept(
+    benchmark_set.NAME,
+    sources.Source(sources.BENCHMARK),
+    benchmark_set.settings(),
+    benchmark_set.PLAN,
+    check=benchmark_set.check,
+  )
+
+
+def _kept(name, source, settings, plan, check=lambda: None):
+  """Returns the folder of a set, which is made by one process once."""
+  folder = root() / name
   if os.environ.get(_IN_WORK) == str(folder):
     # A worker that runs the caller's script anew would wait for ever.
     raise errors.InputError(
@@ -78,14 +105,15 @@ def synthetic(
     if not (folder / build.MANIFEST).exists():
       os.environ[_IN_WORK] = str(folder)
       try:
-        _make(folder, settings)
+        check()
+        _make(folder, source, settings, plan)
       finally:
         del os.environ[_IN_WORK]
   _log.info("synthetic tracks: %s", folder)
   return str(folder)
 
 
-def _name(settings):
+def _name(settings, heads):
   """Names a set by all that its bytes depend on."""
   what = {
     "generator": generator.VERSION,
@@ -96,6 +124,8 @@ def _name(settings):
     "num_frames": settings.num_frames,
     "size_px": settings.size_px,
   }
+  if heads:
+    what["heads"] = ict_read.fingerprint(heads)
   text = json.dumps(what, sort_keys=True)
   return f"synthetic-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -109,7 +139,7 @@ def _wait(lock, folder):
     fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def _make(folder, settings):
+def _make(folder, source, settings, plan):
   frames = (
     settings.num_people * settings.tracks_per_person * settings.num_frames
   )
@@ -129,16 +159,14 @@ def _make(folder, settings):
     folder,
   )
   units = sources.collect(
-    [sources.Source(sources.SYNTHETIC)],
-    settings.num_people,
-    settings.tracks_per_person,
+    [source], settings.num_people, settings.tracks_per_person
   )
   with cli.Progress(len(units), "units", "frames") as progress:
     build.build(
       units,
       str(folder),
       settings,
-      build.Plan(),
+      plan,
       workers=os.cpu_count() or 1,
       on_unit=lambda report, is_new: (
         progress.advance(1, report.num_stored) if is_new else progress.drop(1)

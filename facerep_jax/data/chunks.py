@@ -34,4 +34,5 @@ def split_track(track: schema.Track, chunk: int) -> Iterator[schema.Track]:
       frames=track.frames[start:stop],
       frame_index=track.frame_index[start:stop],
       labels={k: v[start:stop] for k, v in track.labels.items()},
+      maps={k: v[start:stop] for k, v in track.maps.items()},
     )

@@ -21,7 +21,7 @@ def features(size_px: int, labels: Iterable[str]) -> tfds.features.FeaturesDict:
 
   Args:
     size_px: Side of the stored frames.
-    labels: Names, of `schema.LABELS`, that every record has.
+    labels: Names, of `schema.LABELS` and `schema.MAPS`, that every record has.
 
   Returns:
     The features; `deserialize_example_np` of a record gives the frames decoded.
@@ -32,6 +32,14 @@ def features(size_px: int, labels: Iterable[str]) -> tfds.features.FeaturesDict:
   out["frames"] = kinds.Sequence(kinds.Image(shape=(size_px, size_px, 3)))
   out["frame_index"] = kinds.Sequence(kinds.Scalar(np.int64))
   for name in sorted(labels):
+    if name in schema.MAPS:
+      picture = kinds.Image(
+        shape=(size_px, size_px, 1),
+        dtype=schema.MAPS[name],
+        encoding_format="png",
+      )
+      out[name] = kinds.Sequence(picture)
+      continue
     dtype, shape = schema.LABELS[name]
     out[name] = kinds.Sequence(kinds.Tensor(shape=shape, dtype=dtype))
   return kinds.FeaturesDict(out)
@@ -49,7 +57,7 @@ def write(
   Args:
     directory: Folder that holds the shards.
     size_px: Side of the stored frames.
-    labels: Labels that every record has.
+    labels: Labels and maps that every record has.
     shards: By split, the number of records and of their bytes of each shard.
     description: What the dataset is.
   """

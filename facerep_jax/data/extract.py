@@ -41,6 +41,7 @@ class Settings:
     num_people: Of a synthetic source.
     tracks_per_person: Of a synthetic source.
     num_frames: Of a synthetic track.
+    maps: Store depth and mask of synthetic tracks, too.
   """
 
   size_px: int = 256
@@ -53,6 +54,7 @@ class Settings:
   num_people: int = 16
   tracks_per_person: int = 4
   num_frames: int = 16
+  maps: bool = False
 
 
 @dataclasses.dataclass
@@ -161,6 +163,8 @@ def _synthetic(entry, settings, report):
       tracks_per_person=settings.tracks_per_person,
       num_frames=settings.num_frames,
       size_px=settings.size_px,
+      heads=entry.path,
+      maps=settings.maps,
     ),
     *entry.numbers,
   )

@@ -21,7 +21,7 @@ class Part:
   Attributes:
     path: TFRecord file of its chunks.
     records: One (person, video, track, frames, bytes) a record, in order.
-    labels: How many records have each label.
+    labels: How many records have each label or map.
     report: Fields of `extract.Report`.
     is_new: It was made now, not by an earlier run.
   """
@@ -71,7 +71,7 @@ def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
       for track in extract.extract(unit, settings, report):
         data = schema.serialize(track)
         writer.write(data)
-        labels.update(track.labels.keys())
+        labels.update([*track.labels, *track.maps])
         names = track.person, track.video, track.track
         records.append((*names, len(track.frames), len(data)))
     # Written last: it marks the part as finished.

@@ -26,6 +26,10 @@ LABELS = {
   "light": (np.float32, (4,)),  # Direction x, y, z; ambient share.
 }
 
+# Pictures that a frame may have besides itself: one channel of this
+# dtype, PNG; `synthetic.depth` says what they hold.
+MAPS = {"depth_png": np.uint16, "mask_png": np.uint8}
+
 
 @dataclasses.dataclass
 class Track:
@@ -39,6 +43,7 @@ class Track:
     frames: T encoded images (JPEG or PNG), RGB, all of one size.
     frame_index: [T] int64, number of each frame in its video.
     labels: Arrays [T, ...] for names in `LABELS`.
+    maps: T encoded images each for names in `MAPS`.
   """
 
   person: str
@@ -48,6 +53,7 @@ class Track:
   frames: list[bytes]
   frame_index: np.ndarray
   labels: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  maps: dict[str, list[bytes]] = dataclasses.field(default_factory=dict)
 
 
 def serialize(track: Track) -> bytes:
@@ -61,7 +67,7 @@ def serialize(track: Track) -> bytes:
 
   Raises:
     InputError: The track has no frames, a name that is not Unicode, or a label
-      that does not fit it.
+      or map that does not fit it.
   """
   where = f"track {track.person}/{track.video}/{track.track}"
   count = len(track.frames)
@@ -85,6 +91,19 @@ def serialize(track: Track) -> bytes:
       f"{where}: frame_index has shape {index.shape}, expected ({count},)."
     )
   feature["frame_index"].int64_list.value.extend(index.tolist())
+  _add_labels(feature, track, where)
+  for name, value in track.maps.items():
+    if name not in MAPS or len(value) != count:
+      raise errors.InputError(
+        f"{where}: {len(value)} maps {name!r}, expected {count} each of "
+        f"{', '.join(MAPS)}."
+      )
+    feature[name].bytes_list.value.extend(value)
+  return example.SerializeToString(deterministic=True)
+
+
+def _add_labels(feature, track, where):
+  count = len(track.frames)
   for name, value in track.labels.items():
     if name not in LABELS:
       raise errors.InputError(
@@ -101,19 +120,23 @@ def serialize(track: Track) -> bytes:
       feature[name].int64_list.value.extend(value.ravel().tolist())
     else:
       feature[name].float_list.value.extend(value.ravel().tolist())
-  return example.SerializeToString(deterministic=True)
 
 
-def parse(record: bytes, labels: Iterable[str] = tuple(LABELS)) -> Track:
+def parse(
+  record: bytes,
+  labels: Iterable[str] = tuple(LABELS),
+  maps: Iterable[str] = (),
+) -> Track:
   """Decodes what `serialize` wrote; images stay encoded.
 
   Args:
     record: Bytes of one record.
     labels: Names of `LABELS` that are wanted; decoding all of them takes four
       times as long as the rest.
+    maps: Names of `MAPS` that are wanted.
 
   Returns:
-    The track; of the wanted labels, those that the record holds.
+    The track; of the wanted labels and maps, those that the record holds.
 
   Raises:
     InputError: The record is no such Example, or its parts do not agree.
@@ -146,7 +169,21 @@ def parse(record: bytes, labels: Iterable[str] = tuple(LABELS)) -> Track:
     for name in labels
     if name in feature
   }
-  return Track(*names, chunk, frames, index, found)
+  pictures = {
+    name: _parse_map(name, feature[name], len(frames))
+    for name in maps
+    if name in feature
+  }
+  return Track(*names, chunk, frames, index, found, pictures)
+
+
+def _parse_map(name, feature, count):
+  pictures = list(feature.bytes_list.value)
+  if len(pictures) != count:
+    raise errors.InputError(
+      f"map {name} has {len(pictures)} pictures for {count} frames."
+    )
+  return pictures
 
 
 def _parse_label(name, feature, count):

@@ -8,9 +8,11 @@ import re
 
 from facerep_jax import errors
 from facerep_jax.data import images, video
-from facerep_jax.data.synthetic import generator
+from facerep_jax.data.synthetic import generator, ict_read
 
 SYNTHETIC = "synthetic"
+BENCHMARK = "synthetic:benchmark"
+ICT = "synthetic:ict="  # Followed by the path of the heads.
 LAYOUTS = ("auto", "videos", "frames", "flat", SYNTHETIC)
 _FLAT_BLOCK = 256  # Single images a unit.
 _SYNTHETIC_BLOCK = 8  # Tracks a unit.
@@ -25,7 +27,8 @@ class Entry:
     video: Name of the video, unique within the person.
     track: Name of the track, unique within the video; "" for a video, whose
       tracks are yet to be found.
-    path: File or folder; "" for synthetic tracks.
+    path: File or folder; that of the heads for a synthetic track, "" for the
+      built-in one.
     numbers: (person, track) of a synthetic track.
     mark: Changes when the files change: hash of their names and sizes.
   """
@@ -62,7 +65,8 @@ class Source:
   """A path and how to read it.
 
   Attributes:
-    path: File or folder, or "synthetic".
+    path: File or folder, or "synthetic", "synthetic:benchmark" (the tracks
+      alone; `benchmark_set` fixes the rest) or "synthetic:ict=PATH".
     layout: One of `LAYOUTS`; "auto" looks at the files.
     person: Regular expression whose group 1, searched in the path relative to
       the source, names the person; None for the layout's own rule.
@@ -92,8 +96,10 @@ def collect(
   """
   per_source = []
   for source in sources:
-    if SYNTHETIC in (source.path, source.layout):
-      kind, entries = SYNTHETIC, _synthetic(num_people, tracks_per_person)
+    heads = _heads(source)
+    if heads is not None:
+      kind = SYNTHETIC
+      entries = _synthetic(num_people, tracks_per_person, heads)
     else:
       kind, entries = _read_source(source)
     per_source.append((kind, source, entries))
@@ -124,19 +130,37 @@ def _has_extension(name, module):
   )
 
 
-def _synthetic(num_people, tracks_per_person):
+def _heads(source):
+  """Returns the path of a synthetic source's heads; None: not synthetic."""
+  text = source.path
+  if text.startswith(ICT) and len(text) > len(ICT):
+    return text.removeprefix(ICT)
+  if text in (SYNTHETIC, BENCHMARK):
+    return ""
+  if text.startswith(SYNTHETIC + ":"):
+    raise errors.InputError(
+      f"{text}: no such synthetic source; expected {SYNTHETIC}, {BENCHMARK} or "
+      f"{ICT}PATH."
+    )
+  return "" if source.layout == SYNTHETIC else None
+
+
+def _synthetic(num_people, tracks_per_person, heads):
   if num_people < 1 or tracks_per_person < 1:
     raise errors.InputError(
       f"synthetic source: expected at least one person and one track each, got "
       f"{num_people} and {tracks_per_person}."
     )
-  # The generator names the tracks itself.
   mark = f"generator {generator.VERSION}"
+  if heads:
+    mark += f", {ict_read.fingerprint(heads)}"
+  # The generator names the tracks itself.
   return [
     Entry(
-      f"synthetic {person}",
+      f"{'ict' if heads else 'synthetic'} {person}",
       "",
       str(track),
+      heads,
       numbers=(person, track),
       mark=mark,
     )

@@ -88,7 +88,7 @@ def test_tracks_are_drawn_once(place, drawn):
 def test_other_settings_are_another_set(place, monkeypatch, name):
   made = []
 
-  def make(folder, settings):
+  def make(folder, source, settings, plan):
     made.append((folder, settings))
     folder.mkdir()
     (folder / build.MANIFEST).write_text("{}")
@@ -104,7 +104,7 @@ def test_other_settings_are_another_set(place, monkeypatch, name):
 
 def test_another_generator_is_another_set(place, monkeypatch):
   monkeypatch.setattr(
-    cache, "_make", lambda folder, settings: folder.mkdir(exist_ok=True)
+    cache, "_make", lambda folder, *rest: folder.mkdir(exist_ok=True)
   )
   first = cache.synthetic(**TINY)
   monkeypatch.setattr(generator, "VERSION", generator.VERSION + 1)

@@ -25,8 +25,8 @@ import dataclasses
 import numpy as np
 
 from facerep_jax.data import schema
+from facerep_jax.data.synthetic import depth, head, photo, recording
 from facerep_jax.data.synthetic import frame as frames
-from facerep_jax.data.synthetic import head, photo, recording
 from facerep_jax.data.synthetic.recording import Settings
 
 __all__ = [
@@ -50,11 +50,16 @@ class Images:
     frames: [T, H, W, 3] uint8.
     labels: Arrays [T, ...] as in `schema.LABELS`.
     quality: JPEG quality of this recording.
+    depth: [T, H, W] float32, as `depth.draw` returns it; None unless asked
+      for.
+    mask: [T, H, W] uint8, likewise.
   """
 
   frames: np.ndarray
   labels: dict[str, np.ndarray]
   quality: int
+  depth: np.ndarray | None = None
+  mask: np.ndarray | None = None
 
 
 def make_track(settings: Settings, person: int, track: int) -> schema.Track:
@@ -73,14 +78,21 @@ def make_track(settings: Settings, person: int, track: int) -> schema.Track:
     InputError: There is no such person or track.
   """
   images = draw_track(settings, person, track)
+  maps = {}
+  if settings.maps:
+    maps = {
+      "depth_png": [depth.encode_depth(x) for x in images.depth],
+      "mask_png": [depth.encode_mask(x) for x in images.mask],
+    }
   return schema.Track(
-    person=f"synthetic{person:05d}",
+    person=f"{'ict' if settings.heads else 'synthetic'}{person:05d}",
     video="v0",
     track=f"{track:05d}",
     chunk=0,
     frames=[photo.encode_jpeg(x, images.quality) for x in images.frames],
     frame_index=np.arange(len(images.frames), dtype=np.int64),
     labels=images.labels,
+    maps=maps,
   )
 
 
@@ -110,7 +122,12 @@ def draw_track(settings: Settings, person: int, track: int) -> Images:
     name: np.asarray(value, schema.LABELS[name][0])
     for name, value in labels.items()
   }
-  return Images(pictures, labels, made.sensor.quality)
+  images = Images(pictures, labels, made.sensor.quality)
+  if not settings.maps:
+    return images
+  maps = [depth.draw(settings, made, x, i) for i, x in enumerate(skins)]
+  depths, masks = (np.stack(x) for x in zip(*maps))
+  return dataclasses.replace(images, depth=depths, mask=masks)
 
 
 def draw_labels(

@@ -38,6 +38,9 @@ class Settings:
     max_quality: Highest JPEG quality.
     max_blur: Largest weight of a neighbouring pixel in the lens's blur.
     max_noise: Largest deviation of the noise, share of the range.
+    heads: Path of ICT-FaceKit's data, as for `ict.model`; "" for the built-in
+      head.
+    maps: Make depth and mask, too.
   """
 
   seed: int = 0
@@ -54,6 +57,8 @@ class Settings:
   max_quality: int = 95
   max_blur: float = 0.18
   max_noise: float = 0.02
+  heads: str = ""
+  maps: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
