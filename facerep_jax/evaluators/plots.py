@@ -139,7 +139,8 @@ def points(task: dict[str, Any]) -> bytes:
 
   def draw(figure):
     all_axes = figure.subplots(1, len(entries), squeeze=False)[0]
-    largest = max(0.0, *[v for e in entries for v in _per_point(e) if v == v])
+    known = [v for e in entries for v in e["details"]["per_point"] if v]
+    largest = max(known, default=1.0)
     for axes, entry in zip(all_axes, entries):
       axes.set_title(_names([entry])[0], loc="left")
       shown = _draw_points(axes, _per_point(entry), layout, largest, unit)
@@ -336,7 +337,7 @@ def _draw_points(axes, values, layout, largest, unit):
   if layout is None:
     axes.set_xlabel("number of the point")
     axes.set_ylabel(f"error, {unit}")
-    axes.set_ylim(0, largest or 1)
+    axes.set_ylim(0, largest)
     return axes.bar(range(len(values)), values, color=_STYLES["run"][0])
   axes.set_aspect("equal")
   axes.invert_yaxis()
@@ -345,7 +346,7 @@ def _draw_points(axes, values, layout, largest, unit):
     *layout.T,
     c=values,
     vmin=0,
-    vmax=largest or 1,
+    vmax=largest,
     cmap="viridis_r",
     s=22 if len(layout) > 5 else 150,
     edgecolors="#555555",

@@ -193,7 +193,7 @@ def _task(i, task, pictures):
   trained = (
     f"Read-out trained on {task['num_train']:,} examples"
     if task["num_train"]
-    else "No read-out"
+    else "No read-out was trained here"
   )
   parts = [
     f'<section id="task-{i}">',
@@ -374,13 +374,14 @@ def _text(value):
   return html.escape(str(value))
 
 
-_HONESTY = """<p class="note">Features are frozen; only a read-out is trained \
-on them. "Supervised" is the same network trained with the labels: an upper \
-bound, no peer. All features of a task, baselines included, had the same \
-images, crops and folds. Nothing was chosen on test data. Brackets hold 95 % \
-intervals by bootstrap over people (over images where people are unknown), \
-1000 resamples; they hold the chance of the test set, not that of training \
-anew. <b>Bold</b>: best of its column. \
+_HONESTY = """<p class="note">Features are frozen; only a linear read-out is \
+trained on them. All features of a task, baselines included, had the same \
+images, crops and folds; another run that is compared sees the same images in \
+the crop of its own training. "Supervised" is the same network trained with \
+the labels of the training part: an upper bound, no peer. Nothing was chosen \
+on test data. Brackets hold 95 % intervals by bootstrap over people (over \
+images where people are unknown), 1000 resamples; they hold the chance of the \
+test set, not that of training anew. <b>Bold</b>: best of its column. \
 <span class="better">▲ better</span>, <span class="worse">▼ worse</span> than \
 this run: the two intervals do not overlap; without a mark they do, and no \
 difference is claimed. ↑ higher is better, ↓ lower is better. Numbers of other \

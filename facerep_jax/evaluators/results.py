@@ -84,10 +84,11 @@ def complete(results: dict[str, Any]) -> dict[str, Any]:
     for j, entry in enumerate(task["entries"]):
       _check_entry(f"{where}.entries[{j}]", entry)
     task.setdefault("metrics", _metrics(where, task))
-    if task["metrics"] != _metrics(where, task):
+    names = _metrics(where, task)
+    if task["metrics"] != names or names[0] not in own(task)["scores"]:
       raise errors.InputError(
-        f"{where}.metrics: expected {_metrics(where, task)}, the names of the "
-        f"scores in order, got {task['metrics']}."
+        f"{where}.metrics: expected the names of the scores, first one of the "
+        f"run's own {', '.join(own(task)['scores'])}; got {task['metrics']}."
       )
   if results["leakage"] is not None:
     _check_leakage("results.leakage", results["leakage"])
