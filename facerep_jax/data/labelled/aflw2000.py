@@ -12,7 +12,6 @@ import os
 import zlib
 
 import numpy as np
-import scipy.io
 
 from facerep_jax import errors
 from facerep_jax.data.labelled import base, files, landmarks68, square
@@ -152,8 +151,9 @@ def _stems(path):
 
 def _read_mat(path):
   """Returns [3] pitch, yaw, roll, and [68, 2] points that count from 0."""
+  matlab = errors.require("scipy.io", "evaluation", "reading .mat files").matlab
   try:
-    held = scipy.io.loadmat(path, variable_names=("Pose_Para", "pt3d_68"))
+    held = matlab.loadmat(path, variable_names=("Pose_Para", "pt3d_68"))
   except (
     OSError,
     ValueError,
@@ -161,7 +161,7 @@ def _read_mat(path):
     IndexError,
     NotImplementedError,
     zlib.error,
-    scipy.io.matlab.MatReadError,
+    matlab.MatReadError,
   ) as error:
     raise errors.InputError(
       f"{path}: is no MATLAB file of version 5 ({error})."

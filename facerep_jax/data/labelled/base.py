@@ -13,6 +13,7 @@ from facerep_jax import errors
 #   face: tight to the face already; no crop follows.
 #   photo: any picture; the face must still be found.
 CUTS = ("track", "face", "photo")
+_ORDER = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +184,26 @@ def subset(labelled: Labelled, indices: Sequence[int] | np.ndarray) -> Labelled:
     group=None if labelled.group is None else labelled.group[chosen],
     read=lambda i: read(int(chosen[i])),
   )
+
+
+def divide(labelled: Labelled, splits: Sequence[str]) -> dict[str, Labelled]:
+  """Divides a set into its splits.
+
+  Args:
+    labelled: The set.
+    splits: Name of the split of each image.
+
+  Returns:
+    The parts: "train", "validation" and "test" first, as far as there are such.
+  """
+  names = np.asarray(splits)
+  order = [*(x for x in _ORDER if x in names), *sorted(set(splits) - {*_ORDER})]
+  return {
+    name: dataclasses.replace(
+      subset(labelled, np.flatnonzero(names == name)), split=name
+    )
+    for name in order
+  }
 
 
 def concatenate(parts: Sequence[Labelled]) -> Labelled:

@@ -64,32 +64,20 @@ def load(
       f"{', '.join(square.CROPS)}."
     )
   default = square.CROPS[crop_name] if crop or is_folder else "track"
-  parts = {}
-  for row in rows:
-    parts.setdefault(row.split, []).append(row)
-  order = ("train", "validation", "test", "all")
   name = os.path.splitext(os.path.basename(os.path.normpath(path)))[0]
-  return {
-    split: _part(name, split, parts[split], crop_name, cut or default)
-    for split in order
-    if split in parts
-  }
-
-
-def _part(name, split, rows, crop_name, cut):
   planned = [plan(row.where, crop_name, row.points) for row in rows]
-  return base.Labelled(
+  points = np.array([points for _, points in planned], np.float32)
+  whole = base.Labelled(
     name=name,
-    split=split,
+    split="all",
     names=tuple(os.path.basename(row.image) for row in rows),
-    labels={
-      "landmarks_px": np.array([points for _, points in planned], np.float32)
-    },
+    labels={"landmarks_px": points},
     group=None,
     classes={},
-    cut=cut,
+    cut=cut or default,
     read=lambda i: cut_image(rows[i].image, planned[i][0]),
   )
+  return base.divide(whole, [row.split for row in rows])
 
 
 def plan(
