@@ -10,11 +10,11 @@ from facerep_jax.data.synthetic import (
   albedo,
   background,
   head,
+  ict,
   landmarks,
   motion,
   photo,
   shading,
-  shape_modes,
 )
 
 
@@ -107,9 +107,9 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
       )
   who = np.random.default_rng([settings.seed, person])
   what = np.random.default_rng([settings.seed, person, 1 + track])
-  shape = motion.bounded_normal(who, len(shape_modes.NAMES))
+  model = ict.model(settings.heads) if settings.heads else head.built_in()
+  shape = motion.bounded_normal(who, len(model.shape_basis))
   look = albedo.look(motion.bounded_normal(who, len(albedo.NAMES)))
-  model = head.built_in()
   bare = head.neutral(model, shape)
   paths = motion.draw(what, settings.num_frames)
   light = shading.draw(what, settings.num_frames)
