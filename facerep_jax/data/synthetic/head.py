@@ -181,9 +181,14 @@ def _features(s, t):
   )
   out -= 0.05 * bump(s, t, 0, 0.875, 0.2, 0.05)  # Below the lips.
   out += 0.055 * bump(s, t, 0, 1.02, 0.2, 0.09)  # Chin.
+  return out + ears(s, t)
+
+
+def ears(s: np.ndarray, t: np.ndarray) -> np.ndarray:
+  """Returns what the ears add to the head's radius."""
   rim = np.exp(-(((np.abs(s) - 1.72) / 0.10) ** 4))
   rim = rim * np.exp(-(((t - 0.16) / 0.33) ** 4))
-  return out + rim * (0.13 + 0.09 * ((np.abs(s) - 1.72) / 0.1))  # Ears.
+  return rim * (0.13 + 0.09 * ((np.abs(s) - 1.72) / 0.1))
 
 
 def _cavity(s, t):

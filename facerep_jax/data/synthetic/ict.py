@@ -7,8 +7,8 @@ triangle, and all of ICT's shapes carry over to the grid. So colours, lids,
 lips and labels, which are functions of the chart, fit both heads alike.
 
 Differs: the lids' motion is the chart's, as on the built-in head (ICT's lid
-shapes only move the skin about them a little); eyeballs' and teeth's meshes
-are the built-in ones; below the neck it is the built-in trunk.
+shapes only move the skin about them a little); eyeballs, teeth and
+ears are the built-in ones; below the neck it is the built-in trunk.
 
 Source: ICT-FaceKit (MIT), https://github.com/ICT-VGL/ICT-FaceKit.
 """
@@ -44,6 +44,7 @@ _LANDMARKS = (
 # behind them as in the built-in head.
 _ORIGIN = np.array([0.0, 3.44, 1.69])
 _AXES = np.array([0.1, -0.1, -0.1])  # To 100 mm, y down, z away.
+_EVENINGS = 6  # Passes over the ears.
 # ICT's shapes, both sides, for each action unit, and how strongly. Lids (5, 7,
 # 45) move by the chart, so that their shapes are weak here.
 UNITS = {
@@ -95,11 +96,19 @@ def model(path: str) -> head.Head:
   def carry(field):
     """Takes a field over ICT's vertices [V, 3] to the grid's."""
     out = (field[corners] * weights[..., None]).sum(axis=1) * _AXES
-    return _fill(out.reshape(*base.chart.shape, 3), weights)
+    out = _fill(out.reshape(*base.chart.shape, 3), weights)
+    return _soften(out, soft).reshape(-1, 3)
+
+  # Seen from the head's axis an ear hides most of itself, and what is left is
+  # torn: it is evened out, and the built-in ear put there.
+  soft = chart.bump(base.s, base.t, 1.75, 0.16, 0.13, 0.24) > 0.1
+  soft = soft.reshape(base.chart.shape)
 
   # ICT's bust ends soon below the neck.
   keep = 1 - chart.ramp(base.t, 1.35, 1.7)[:, None]
   template = carry(data.neutral - _ORIGIN)
+  outward = np.stack([np.sin(base.s), 0 * base.s, -np.cos(base.s)], axis=-1)
+  template += head.ears(base.s, base.t)[:, None] * outward
   return dataclasses.replace(
     base,
     template=base.template + keep * (template - base.template),
@@ -221,7 +230,7 @@ def _fill(field, weights):
     weights: [R * C, 3] float, zero where there is nothing.
 
   Returns:
-    [R * C, 3] float64.
+    [R, C, 3] float64.
   """
   covered = weights.any(axis=1).reshape(field.shape[:2])
   rows = np.flatnonzero(covered.any(axis=1))
@@ -235,4 +244,16 @@ def _fill(field, weights):
   for row in range(rows[0]):  # The crown.
     out[row] = out[rows[0]].mean(axis=0)
   out[rows[-1] + 1 :] = out[rows[-1]]  # Of the trunk, which is replaced.
-  return out.reshape(-1, 3)
+  return out
+
+
+def _soften(field, where):
+  """Evens a field [R, C, 3] out where [R, C] says; the same shape."""
+  out = field.copy()
+  for _ in range(_EVENINGS):
+    mean = out.copy()
+    mean[1:-1, 1:-1] = (
+      out[:-2, 1:-1] + out[2:, 1:-1] + out[1:-1, :-2] + out[1:-1, 2:]
+    ) / 4
+    out[where] = mean[where]
+  return out
