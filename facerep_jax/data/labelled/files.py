@@ -10,9 +10,6 @@ import numpy as np
 from facerep_jax import errors
 from facerep_jax.data import decode, images
 
-# Of one field; a row of FER-2013 holds some 9,000 characters.
-csv.field_size_limit(2**20)
-
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
   """Reads an image file.
@@ -81,7 +78,7 @@ def _rows(path):
   opener = gzip.open if os.fspath(path).endswith(".gz") else open
   try:
     with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-      reader = csv.reader(file)
+      reader = csv.reader(file, skipinitialspace=True)
       for fields in reader:
         if fields:
           yield reader.line_num, [field.strip() for field in fields]

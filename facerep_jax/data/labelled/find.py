@@ -38,22 +38,34 @@ def open_data(text: str) -> dict[str, base.Labelled] | base.Pairs:
   Raises:
     InputError: The text is not understood, or the set is missing or damaged.
   """
+  kind, path, values = _understand(text)
+  module = importlib.import_module(f"{_PACKAGE}.{_KINDS[kind][0]}")
+  return module.load(path, **values)
+
+
+def folder(text: str) -> str | None:
+  """Returns the folder of tracks that a text names; None for other kinds."""
+  kind, path, _ = _understand(text)
+  return path if kind == "tracks" else None
+
+
+def _understand(text):
+  """Returns kind, path and options, all checked."""
+  if text.partition(":")[0] == "synthetic":
+    text = _synthetic_tracks(text)
   kind, _, rest = text.partition(":")
-  if kind == "synthetic":
-    return _open_synthetic(text)
   if kind not in _KINDS or not rest:
     raise errors.InputError(
       f"labelled data {text!r}: expected synthetic or KIND:PATH, with KIND one "
       f"of {', '.join(_KINDS)}."
     )
-  module, options = _KINDS[kind]
-  path, values = _split_options(text, rest, _COMMON | options)
+  path, values = _split_options(text, rest, _COMMON | _KINDS[kind][1])
   if values.get("cut", base.CUTS[0]) not in base.CUTS:
     raise errors.InputError(
       f"labelled data {text!r}: cut is {values['cut']!r}, expected one of "
       f"{', '.join(base.CUTS)}."
     )
-  return importlib.import_module(f"{_PACKAGE}.{module}").load(path, **values)
+  return kind, path, values
 
 
 def _split_options(text, rest, known):
@@ -85,15 +97,16 @@ def _convert(text, option, value, kind):
     ) from None
 
 
-def _open_synthetic(text):
+def _synthetic_tracks(text):
+  """Returns the text for the tracks of the benchmark, drawn where needed."""
   parts = text.split(":")
   plain = ":".join(x for x in parts if not _OPTION.match(x))
   if plain not in _SYNTHETIC:
     raise errors.InputError(
       f"labelled data {text!r}: expected {' or '.join(_SYNTHETIC)}."
     )
-  # Late: it may draw the set, and the other kinds do not need it.
+  # Late: the other kinds do not need what draws it.
   from facerep_jax.data import cache
 
   options = [x for x in parts if _OPTION.match(x)]
-  return open_data(":".join(["tracks", cache.benchmark(), *options]))
+  return ":".join(["tracks", cache.benchmark(), *options])

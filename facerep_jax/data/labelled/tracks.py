@@ -12,10 +12,7 @@ from facerep_jax.data.labelled import base
 from facerep_jax.data.synthetic import actions
 
 _log = logging.getLogger(__name__)
-_CLASSES = {
-  "expression": tuple(actions.EXPRESSIONS),
-  "action_units": tuple(f"AU{number}" for number in actions.UNITS),
-}
+_CLASSES = {"expression": tuple(actions.EXPRESSIONS)}
 
 
 def load(
