@@ -73,7 +73,9 @@ def interval(
   found = found[~np.isnan(found)]
   if len(people) < 2 or not len(found):
     return Interval(value, np.nan, np.nan)
-  low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+  low, high = np.quantile(
+    found, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf"
+  )
   return Interval(value, float(low), float(high))
 
 

@@ -90,9 +90,20 @@ def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Readout:
   y = np.asarray(y, np.float64)
   errors.check_shape("targets", y, f"{len(x)} K", "One row per image.")
   _check_finite("targets", y)
+  return ridge_at(x, y, ridge_strength(x, y, held_out))
+
+
+def ridge_strength(x: np.ndarray, y: np.ndarray, held_out: np.ndarray) -> float:
+  """Chooses a strength by the squared error on the rows [N] bool held out."""
+  x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
   path = _RidgePath(x[~held_out], y[~held_out])
   losses = path.losses(x[held_out], y[held_out], _RIDGE_STRENGTHS)
-  strength = _RIDGE_STRENGTHS[int(np.argmin(losses))]
+  return _RIDGE_STRENGTHS[int(np.argmin(losses))]
+
+
+def ridge_at(x: np.ndarray, y: np.ndarray, strength: float) -> Readout:
+  """Fits `ridge` with a strength that was chosen elsewhere."""
+  x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
   return _RidgePath(x, y).readout(strength)
 
 

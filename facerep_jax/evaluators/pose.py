@@ -1,0 +1,73 @@
+"""Head pose from a linear read-out.
+
+Source: the protocol of FaceCycle (ICCV 2021): linear regression of the angles,
+  mean absolute error in degrees.
+Differs: see `readout`.
+"""
+
+import numpy as np
+
+from facerep_jax import errors
+from facerep_jax.evaluators import base, bootstrap, readout, weighted
+
+ANGLES = ("yaw", "pitch", "roll")
+
+
+def fit(train: base.Part) -> readout.Readout:
+  """Fits a ridge regression to the three angles.
+
+  Args:
+    train: With the labels `yaw_rad`, `pitch_rad` and `roll_rad` [N] float.
+
+  Returns:
+    The read-out; its outputs are yaw, pitch and roll, in radians.
+
+  Raises:
+    InputError: A label is missing or does not fit.
+  """
+  return readout.ridge(
+    train.features, _angles(train.labels, train.features), train.group
+  )
+
+
+def _angles(labels, rows):
+  return np.stack(
+    [base.label(labels, f"{name}_rad", "N", rows) for name in ANGLES], axis=1
+  ).astype(np.float64)
+
+
+def measure(
+  outputs: np.ndarray,
+  labels: dict[str, np.ndarray],
+  group: np.ndarray,
+  seed: int = 0,
+) -> base.Measured:
+  """Measures predicted angles.
+
+  Args:
+    outputs: [M, 3] float, yaw, pitch and roll in radians.
+    labels: With `yaw_rad`, `pitch_rad` and `roll_rad` [M].
+    group: [M], the person of each row.
+    seed: Of the bootstrap.
+
+  Returns:
+    Scores: mean absolute errors `mae_mean`, `mae_yaw`, `mae_pitch`, `mae_roll`
+    in degrees; `r2_yaw`, the share of the variance of yaw that is explained.
+    Quality: the error, mean of the three angles, negative. Details:
+    `mae_of_mean`, the errors of a constant, the mean of the measured angles.
+
+  Raises:
+    InputError: Labels or outputs do not fit.
+  """
+  true, predicted = _angles(labels, outputs), np.asarray(outputs, np.float64)
+  errors.check_shape("outputs", predicted, "N 3", "Give yaw, pitch, roll.")
+  error = np.degrees(np.abs(predicted - true))
+  score = lambda value: bootstrap.score(value, group, "deg", False, seed)
+  scores = {"mae_mean": score(error.mean(axis=1))}
+  for k, name in enumerate(ANGLES):
+    scores[f"mae_{name}"] = score(error[:, k])
+  yaw = weighted.r2(predicted[:, :1], true[:, :1])
+  scores["r2_yaw"] = bootstrap.score(yaw, group, "", True, seed)
+  spread = np.degrees(np.abs(true - true.mean(axis=0))).mean(axis=0)
+  details = {"mae_of_mean": dict(zip(ANGLES, spread.tolist()))}
+  return base.Measured(scores, -error.mean(axis=1), details)

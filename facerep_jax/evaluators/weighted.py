@@ -1,0 +1,143 @@
+"""Statistics as functions of how often each row counts, for the bootstrap.
+
+Each function here prepares what does not change and returns a function of
+weights [N] float64, that gives NaN where the statistic is undefined.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Statistic = Callable[[np.ndarray], float]
+
+
+def median(values: np.ndarray) -> Statistic:
+  """Prepares the lower median of values [N]."""
+  order = np.argsort(values, kind="stable")
+  ordered = np.asarray(values, np.float64)[order]
+
+  def statistic(weights):
+    sums = np.cumsum(weights[order])
+    return float(ordered[np.searchsorted(sums, sums[-1] / 2)])
+
+  return statistic
+
+
+def r2(predicted: np.ndarray, true: np.ndarray) -> Statistic:
+  """Prepares the share of variance explained, over all columns together.
+
+  Args:
+    predicted: [N, K] float.
+    true: [N, K] float.
+
+  Returns:
+    1 for a perfect prediction, 0 for the mean of `true`, less for worse; NaN
+    where `true` does not vary.
+  """
+  true = np.asarray(true, np.float64)
+  residual = np.sum((true - predicted) ** 2, axis=1)
+  # About the mean of all rows first: sums of squares then lose no digits.
+  centred = true - true.mean(axis=0)
+  squares = np.sum(centred**2, axis=1)
+
+  def statistic(weights):
+    mean = weights @ centred / weights.sum()
+    total = weights @ squares - weights.sum() * np.sum(mean**2)
+    if total <= 1e-12 * squares.sum():
+      return np.nan
+    return float(1 - weights @ residual / total)
+
+  return statistic
+
+
+def auc(scores: np.ndarray, is_positive: np.ndarray) -> Statistic:
+  """Prepares the area under the ROC curve; ties count half.
+
+  Args:
+    scores: [N] float, higher for positives.
+    is_positive: [N] bool.
+
+  Returns:
+    The area, in [0, 1]; NaN without positives or without negatives.
+  """
+  _, level = np.unique(scores, return_inverse=True)
+  is_positive = np.asarray(is_positive, bool)
+  on, off = level[is_positive], level[~is_positive]
+
+  def statistic(weights):
+    size = int(level.max()) + 1
+    positives = np.bincount(on, weights[is_positive], size)
+    negatives = np.bincount(off, weights[~is_positive], size)
+    pairs = positives.sum() * negatives.sum()
+    if not pairs:
+      return np.nan
+    below = np.cumsum(negatives) - negatives / 2
+    return float(positives @ below / pairs)
+
+  return statistic
+
+
+def mean_auc(scores: np.ndarray, is_positive: np.ndarray) -> Statistic:
+  """Prepares the mean of `auc` over columns [N, K], without undefined ones."""
+  columns = [auc(s, y) for s, y in zip(scores.T, is_positive.T)]
+
+  def statistic(weights):
+    found = np.array([column(weights) for column in columns])
+    found = found[~np.isnan(found)]
+    return float(found.mean()) if len(found) else np.nan
+
+  return statistic
+
+
+def accepted(
+  scores: np.ndarray, same: np.ndarray, false_rate: float
+) -> Statistic:
+  """Prepares the share of true pairs accepted at a rate of false ones (TAR).
+
+  Args:
+    scores: [N] float, higher for pairs of one person.
+    same: [N] bool.
+    false_rate: Most of the false pairs that may be accepted (FAR).
+
+  Returns:
+    The largest share over all thresholds that keep the rate; NaN without true
+    or without false pairs.
+  """
+  # Levels from the highest score down.
+  _, level = np.unique(-np.asarray(scores), return_inverse=True)
+  same = np.asarray(same, bool)
+
+  def statistic(weights):
+    size = int(level.max()) + 1
+    true = np.cumsum(np.bincount(level[same], weights[same], size))
+    false = np.cumsum(np.bincount(level[~same], weights[~same], size))
+    if not true[-1] or not false[-1]:
+      return np.nan
+    allowed = true[false <= false_rate * false[-1]]
+    return float(allowed[-1] / true[-1]) if len(allowed) else 0.0
+
+  return statistic
+
+
+def confusion(
+  true: np.ndarray, chosen: np.ndarray, num_classes: int
+) -> Callable[[np.ndarray], np.ndarray]:
+  """Prepares the confusion matrix [K, K]: true class by row."""
+  cell = np.asarray(true) * num_classes + chosen
+  shape = num_classes, num_classes
+  return lambda weights: np.bincount(cell, weights, num_classes**2).reshape(
+    shape
+  )
+
+
+def macro_f1(matrix: np.ndarray) -> float:
+  """Averages F1 over the classes that have rows; of a confusion matrix."""
+  has_rows = matrix.sum(axis=1) > 0
+  sums = matrix.sum(axis=1) + matrix.sum(axis=0)
+  return float(np.mean(2 * np.diag(matrix)[has_rows] / sums[has_rows]))
+
+
+def balanced_accuracy(matrix: np.ndarray) -> float:
+  """Averages recall over the classes that have rows; of the same matrix."""
+  rows = matrix.sum(axis=1)
+  return float(np.mean(np.diag(matrix)[rows > 0] / rows[rows > 0]))
