@@ -9,6 +9,7 @@ from facerep_jax.data.synthetic import (
   albedo,
   camera,
   chart,
+  glasses,
   head,
   inner,
   landmarks,
@@ -16,6 +17,7 @@ from facerep_jax.data.synthetic import (
   picture,
   rasterise,
   shading,
+  shadows,
 )
 from facerep_jax.data.synthetic.recording import Recording, Settings
 
@@ -101,25 +103,39 @@ def draw(
     *sight.project(posed), model.chart.faces, side, side
   )
   normal = shading.grid_normals(posed, *model.chart.shape)
-  lit = shading.irradiance(normal, model.cavity, recording.light, frame)
+  light = recording.light
+  sunlit = shadows.cast(
+    posed, normal, model.chart.faces, light.direction[frame], light.soft
+  )
+  lit = shading.irradiance(normal, model.cavity, light, frame, sunlit)
   image = _backdrop(recording, side, frame)
-  gloss = max(0.05 + 0.03 * recording.look["gloss"], 0.0)
+  gloss = max(0.04 + 0.025 * recording.look["gloss"], 0.0)
   s, t = picture.draw_skin(image, raster, lit, recording.texture, gloss)
   units = np.stack([paths.right[frame], paths.left[frame]])
   parts = sight.pose(inner.place(model.chart, recording.bare, skin))
   parts = rasterise.rasterise(
     *sight.project(parts), inner.parts().faces, side, side
   )
-  _draw_openings(
-    recording, frame, image, raster, s, t, units, sight.turn, parts
+  values = picture.inner_values(
+    sight.turn, light, frame, shadows.of_parts(model.s, model.t, sunlit)
   )
+  _draw_openings(
+    recording, frame, image, raster, s, t, units, sight.turn, parts, values
+  )
+  nearest = np.full(side * side, np.inf)
+  nearest[raster.pixel] = raster.depth
+  worn = recording.worn
+  if worn is not None:
+    xy, z = sight.project(sight.pose(worn.points))
+    level = light.sky + 0.5 * light.sun
+    glasses.paint(image, nearest, worn, xy, z, side, level)
   image = image.reshape(side, side, 3)
   if settings.supersample == 2:
     image = photo.halve(image)
   rng = np.random.default_rng([*recording.noise_seed, frame])
   xy, z = project_landmarks(sight, recording, skin, frame)
   stored = (xy + 0.5) / settings.supersample - 0.5
-  seen = _visible(raster, xy, z, side)
+  seen = _visible(nearest, xy, z, side)
   return photo.expose(image, recording.sensor, rng), stored, seen
 
 
@@ -150,7 +166,9 @@ def _backdrop(recording, side, frame):
   return recording.backdrop[y : y + side, x : x + side].reshape(-1, 3)
 
 
-def _draw_openings(recording, frame, image, raster, s, t, units, turn, parts):
+def _draw_openings(
+  recording, frame, image, raster, s, t, units, turn, parts, values
+):
   """Paints eyes, lashes and the inside of the mouth, in place."""
   look, light = recording.look, recording.light
   edges = np.stack(actions.lid_edges(units), axis=-1)
@@ -158,7 +176,6 @@ def _draw_openings(recording, frame, image, raster, s, t, units, turn, parts):
   near, is_open, shade, below = picture.lids(s, t, edges, liner)
   pixel = raster.pixel[near]
   image[pixel] *= shade[:, None].astype(np.float32)
-  values = picture.inner_values(turn, light, frame)
   half = light.direction[frame] - np.array([0.0, 0.0, 1.0])
   half /= np.sqrt((half * half).sum())
   glint = np.array([(turn[:, i] * half).sum() for i in range(3)])
@@ -171,7 +188,7 @@ def _draw_openings(recording, frame, image, raster, s, t, units, turn, parts):
     inner.gaze_directions(recording.motion.gaze[frame]),
     glint.astype(np.float32),
     albedo.iris_colour(look),
-    albedo.linear(np.array([0.90, 0.87, 0.84]) + 0.02 * look["sclera"]),
+    albedo.linear(np.array([0.73, 0.69, 0.66]) + 0.02 * look["sclera"]),
   )
   mouth = picture.mouth_opening(s, t)
   height = (t[mouth] - chart.MOUTH_T) / (2 * chart.SLIT) + 0.5
@@ -182,15 +199,13 @@ def _draw_openings(recording, frame, image, raster, s, t, units, turn, parts):
     parts,
     values,
     inner.mouth_opening(units.mean(axis=0)),
-    albedo.linear(np.array([0.90, 0.87, 0.80]) + 0.02 * look["teeth"]),
+    albedo.linear(np.array([0.86, 0.82, 0.74]) + 0.02 * look["teeth"]),
   )
 
 
-def _visible(raster, xy, z, side):
-  """Returns 1 for points in the frame with nothing of the head before them."""
+def _visible(nearest, xy, z, side):
+  """Returns 1 for points in the frame with nothing before them."""
   column, row = np.rint(xy).astype(int).T
   inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-  nearest = np.full(side * side, np.inf)
-  nearest[raster.pixel] = raster.depth
   at = np.where(inside, row * side + column, 0)
   return inside & (z <= nearest[at] + _DEPTH_SLACK)

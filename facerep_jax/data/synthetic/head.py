@@ -137,8 +137,12 @@ def _template(s, t):
   # The skull closes as an ellipsoid above the brows.
   up = np.clip((-0.33 - t) / (-0.33 - chart.TOP_T), 0.0, 1.0)
   radius = radius * np.sqrt(1 - up**2.1) + _features(s, t)
-  y = chart.HEIGHT * t - 0.02 * chart.bump(
-    s, t, chart.MOUTH_S, chart.MOUTH_T, 0.12, 0.08
+  # Lids at rest stand closer than the chart's heights.
+  lids = chart.bump(s, t, chart.EYE_S, chart.EYE_T, 0.17, 0.1)
+  y = (
+    chart.HEIGHT * t
+    - 0.16 * (t - chart.EYE_T) * lids
+    - 0.02 * chart.bump(s, t, chart.MOUTH_S, chart.MOUTH_T, 0.12, 0.08)
   )
   return np.stack([radius * np.sin(s), y, -radius * np.cos(s)], axis=-1)
 
@@ -163,23 +167,23 @@ def _features(s, t):
     t, [-0.1, 0.1, 0.25, 0.38, 0.5], [0.10, 0.085, 0.095, 0.13, 0.15]
   )
   out = ridge * np.exp(-(np.abs(s / width) ** 2.2))
-  out += 0.09 * bump(s, t, 0.175, 0.40, 0.06, 0.065)  # Wings of the nose.
+  out += 0.075 * bump(s, t, 0.175, 0.40, 0.06, 0.065)  # Wings of the nose.
   out -= 0.02 * bump(s, t, 0.27, 0.38, 0.05, 0.09)
-  out += 0.045 * bump(s, t, 0.28, -0.17, 0.24, 0.06)  # Ridge of the brows.
-  out -= 0.13 * bump(s, t, 0.36, -0.01, 0.17, 0.115)  # Sockets.
+  out += 0.03 * bump(s, t, 0.28, -0.17, 0.24, 0.08)  # Ridge of the brows.
+  out -= 0.11 * bump(s, t, 0.36, -0.01, 0.18, 0.125)  # Sockets.
   out += 0.095 * bump(s, t, chart.EYE_S, 0.005, 0.12, 0.075)  # Lids.
   out += 0.05 * bump(s, t, 0.58, 0.27, 0.2, 0.14)  # Cheekbones.
   out += 0.03 * bump(s, t, 0.35, 0.62, 0.2, 0.2)
-  out -= 0.025 * bump(s, t, 0.36, 0.52, 0.05, 0.12)  # Beside the lips.
-  inside = np.sqrt(np.clip(1 - (s / (1.15 * chart.MOUTH_S)) ** 2, 0, 1))
-  upper = np.exp(-(((t - 0.635) / 0.04) ** 2))
+  out -= 0.015 * bump(s, t, 0.38, 0.52, 0.07, 0.12)  # Beside the lips.
+  inside = np.clip(1 - (s / (1.3 * chart.MOUTH_S)) ** 2, 0, 1)
+  upper = np.exp(-(((t - 0.640) / 0.045) ** 2))
   lower = np.exp(-(((t - 0.745) / 0.05) ** 2))
-  out += inside * (0.065 * upper + 0.075 * lower)
-  out += 0.03 * bump(s, t, 0, 0.66, 0.25, 0.12)  # Teeth push the lips out.
+  out += inside * (0.055 * upper + 0.065 * lower)
+  out += 0.04 * bump(s, t, 0, 0.66, 0.28, 0.14)  # Teeth push the lips out.
   out -= (
     0.012 * np.exp(-((s / 0.03) ** 2)) * np.exp(-(((t - 0.55) / 0.05) ** 2))
   )
-  out -= 0.05 * bump(s, t, 0, 0.875, 0.2, 0.05)  # Below the lips.
+  out -= 0.035 * bump(s, t, 0, 0.875, 0.2, 0.06)  # Below the lips.
   out += 0.055 * bump(s, t, 0, 1.02, 0.2, 0.09)  # Chin.
   return out + ears(s, t)
 
@@ -194,7 +198,7 @@ def ears(s: np.ndarray, t: np.ndarray) -> np.ndarray:
 def _cavity(s, t):
   """Returns the share of ambient light that reaches each vertex."""
   bump = chart.bump
-  dark = 0.35 * bump(s, t, 0.33, -0.05, 0.14, 0.07)  # Under the brows.
+  dark = 0.30 * bump(s, t, 0.33, -0.05, 0.17, 0.09)  # Under the brows.
   dark += 0.25 * bump(s, t, 0.19, 0.03, 0.06, 0.08)
   dark += 0.40 * bump(s, t, 0.0, 0.52, 0.14, 0.035)  # Under the nose.
   dark += 0.25 * bump(s, t, 0.26, 0.41, 0.04, 0.07)

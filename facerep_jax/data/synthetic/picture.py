@@ -147,7 +147,7 @@ def draw_eyes(
   local = local / np.sqrt((local * local).sum(1, keepdims=True))
   along = (local * gaze).sum(1)
   colour = np.broadcast_to(white, local.shape).astype(np.float32)
-  for limit, paint in ((0.43, iris * 0.35), (0.38, iris), (0.17, iris * 0.03)):
+  for limit, paint in ((0.45, iris * 0.3), (0.39, iris), (0.17, iris * 0.03)):
     colour[along > np.cos(limit)] = paint
   shadow = 0.45 + 0.55 * chart.ramp(below_lid[at], 0.0, 0.05)
   colour *= seen[:, :3] * shadow[:, None].astype(np.float32)
@@ -203,9 +203,22 @@ def _interpolate(raster, where, faces, values):
 
 
 def inner_values(
-  rotation: np.ndarray, light: shading.Light, frame: int
+  rotation: np.ndarray,
+  light: shading.Light,
+  frame: int,
+  sunlit: np.ndarray,
 ) -> np.ndarray:
-  """Lights eyeballs and teeth; [V, 6] float32, as `draw_eyes` takes it."""
+  """Lights eyeballs and teeth.
+
+  Args:
+    rotation: [3, 3] float, the head's.
+    light: The light.
+    frame: [0, T).
+    sunlit: [4] float32, from `shadows.of_parts`.
+
+  Returns:
+    [V, 6] float32, as `draw_eyes` takes it.
+  """
   mesh = inner.parts()
   ball = (mesh.vertex_part <= inner.LEFT_EYE)[:, None]
   outward = np.where(ball, mesh.local, [0.0, 0.0, -1.0])
@@ -214,5 +227,7 @@ def inner_values(
   turned = np.stack([(outward * row).sum(1) for row in rotation], axis=-1)
   turned /= np.linalg.norm(turned, axis=1, keepdims=True)
   cavity = np.full(len(turned), 0.85, np.float32)
-  lit = shading.irradiance(turned.astype(np.float32), cavity, light, frame)
+  lit = shading.irradiance(
+    turned.astype(np.float32), cavity, light, frame, sunlit[mesh.vertex_part]
+  )
   return np.concatenate([lit[:, :3], mesh.local], axis=1, dtype=np.float32)

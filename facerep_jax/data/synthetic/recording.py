@@ -9,6 +9,8 @@ from facerep_jax.data.synthetic import (
   actions,
   albedo,
   background,
+  glasses,
+  hair,
   head,
   ict,
   landmarks,
@@ -53,7 +55,7 @@ class Settings:
   min_fov_deg: float = 8.0
   max_fov_deg: float = 40.0
   frame_width: float = 2.95
-  min_quality: int = 60
+  min_quality: int = 22
   max_quality: int = 95
   max_blur: float = 0.18
   max_noise: float = 0.02
@@ -78,6 +80,7 @@ class Recording:
     rest_landmarks: [68, 3] float64, of the bare skin.
     backdrop: [S, S, 3] float32, larger than the frame.
     noise_seed: Seeds of the frames' noise.
+    worn: Glasses, if any.
   """
 
   model: head.Head
@@ -92,6 +95,7 @@ class Recording:
   rest_landmarks: np.ndarray
   backdrop: np.ndarray
   noise_seed: tuple[int, ...]
+  worn: glasses.Glasses | None = None
 
 
 def set_up(settings: Settings, person: int, track: int) -> Recording:
@@ -114,24 +118,30 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
   paths = motion.draw(what, settings.num_frames)
   light = shading.draw(what, settings.num_frames)
   side = settings.size_px * settings.supersample
+  cover = hair.draw_cover(what)
   texture = albedo.texture(
     look,
+    cover,
     _clothes(what),
     what.uniform(1.28, 1.5),
     who,
     int(settings.texture_per_px * settings.size_px),
   )
   fov_deg = what.uniform(settings.min_fov_deg, settings.max_fov_deg)
-  sensor = photo.Sensor(
-    blur=settings.max_blur * float(what.random()),
-    gain=what.uniform(0.8, 1.15) * (1 + 0.03 * motion.bounded_normal(what, 3)),
-    gamma=float(what.uniform(0.42, 0.52)),
-    noise=settings.max_noise * float(what.random()) ** 2,
-    quality=int(what.integers(settings.min_quality, settings.max_quality + 1)),
+  luma = (albedo.skin_colour(look) * [0.3, 0.59, 0.11]).sum()
+  sensor = photo.draw(
+    what,
+    float(luma) * shading.face_level(light),
+    settings.max_blur,
+    settings.max_noise,
+    (settings.min_quality, settings.max_quality),
+  )
+  rest_landmarks = landmarks.locate(
+    model.chart, bare, actions.lid_edges(np.zeros((2, 20)))
   )
   return Recording(
     model=model,
-    still=bare + albedo.hair_offset(look, model.s, model.t, bare),
+    still=bare + hair.offset(look, cover, model.s, model.t, bare),
     bare=bare,
     look=look,
     texture=texture,
@@ -139,12 +149,18 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
     light=light,
     sensor=sensor,
     fov_rad=float(np.deg2rad(fov_deg)),
-    rest_landmarks=landmarks.locate(
-      model.chart, bare, actions.lid_edges(np.zeros((2, 20)))
-    ),
+    rest_landmarks=rest_landmarks,
     backdrop=background.draw(what, int(1.5 * side)),
     noise_seed=(settings.seed, person, 1 + track),
+    worn=_glasses(who, what, rest_landmarks, settings.frame_width / side),
   )
+
+
+def _glasses(who, what, rest_landmarks, px):
+  """Draws the glasses of one person in four; at times they are off."""
+  pair = glasses.draw(who, rest_landmarks, px)
+  wears, on = who.random(), what.random()
+  return pair if wears < 0.27 and on < 0.9 else None
 
 
 def _clothes(rng):
