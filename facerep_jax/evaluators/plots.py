@@ -14,7 +14,7 @@ from facerep_jax import errors
 from facerep_jax.data.synthetic import landmarks
 from facerep_jax.evaluators import results
 
-_WIDTH_IN, _DPI = 5.0, 144
+_WIDTH_IN, _DPI = 4.5, 160  # Half as wide on a phone, and still legible.
 _MAX_NAME = 34  # Characters; longer names are cut in plots alone.
 _STYLES = {
   "run": ("#0072B2", "o"),
@@ -23,9 +23,10 @@ _STYLES = {
   "hog": ("#009E73", "^"),
   "pixels": ("#E69F00", "v"),
   "random": ("#999999", "X"),
+  "baseline": ("#CC79A7", "P"),
 }
 _RC = {
-  "font.size": 9,
+  "font.size": 9.5,
   "axes.titlesize": 10,
   "axes.spines.top": False,
   "axes.spines.right": False,
@@ -39,13 +40,15 @@ _FIVE = np.array(
 )
 
 
-def _png(height_in: float, draw: Callable[[Any], None]) -> bytes:
+def _png(
+  height_in: float, draw: Callable[[Any], None], width_in: float = _WIDTH_IN
+) -> bytes:
   """Draws on a new figure; settings of the user's matplotlib do not count."""
   figure_module = errors.require("matplotlib.figure", "report", "a report")
   style = errors.require("matplotlib.style", "report", "a report")
   with style.context(["default", _RC]):
     figure = figure_module.Figure(
-      (_WIDTH_IN, height_in), dpi=_DPI, layout="constrained"
+      (width_in, height_in), dpi=_DPI, layout="constrained"
     )
     draw(figure)
     out = io.BytesIO()
@@ -283,17 +286,20 @@ def leakage(table: dict[str, Any]) -> bytes:
       at = {"ha": "center", "color": colour}
       large = "-" if np.isnan(value) else f"{value:.2f}"
       axes.text(j, i, large, va="bottom", **at)
-      small = "" if raw is None else f"{raw:.3g}"
+      small = "" if raw is None else f"{raw:.2f}"
       axes.text(j, i, small, va="top", fontsize=7, **at)
-    axes.set_yticks(range(len(features)), [_cut(f) for f in features])
+    wrapped = [_cut(f).replace(": ", ":\n") for f in features]
+    axes.set_yticks(range(len(features)), wrapped)
     names = [_cut(results.words(f)) for f in factors]
     axes.set_xticks(range(len(factors)), names, rotation=45, ha="right")
     axes.spines[:].set_visible(False)
     axes.set_title("what each feature tells", loc="left")
-    label = "0: floor, 1: ceiling"
-    figure.colorbar(shown, ax=axes, extend="both", label=label)
+    at = {"location": "bottom", "shrink": 0.6, "aspect": 40, "extend": "both"}
+    figure.colorbar(shown, ax=axes, label="0: floor, 1: ceiling", **at)
 
-  return _png(1.8 + 0.4 * len(features), draw)
+  # What most features' names and one column take.
+  width_in = max(_WIDTH_IN, 1.3 + 0.46 * len(factors))
+  return _png(2.2 + 0.4 * len(features), draw, width_in)
 
 
 _NO_SCORE = {"value": None, "low": None, "high": None}
@@ -365,7 +371,7 @@ def _layout(count):
 
 def _on(shown, value):
   """Returns the colour of text that is legible on a cell of a picture."""
-  red, green, blue, _ = shown.to_rgba(value)
+  red, green, blue, _ = shown.to_rgba(value) if value == value else (1,) * 4
   return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
 
 

@@ -111,6 +111,34 @@ def page(
   return _PAGE.format(title=title, style=_STYLE, body=body)
 
 
+def lines(tasks: Sequence[dict[str, Any]]) -> list[str]:
+  """Summarises tasks for a terminal.
+
+  Args:
+    tasks: Of results, complete or not yet.
+
+  Returns:
+    One line a task: its main score for the run, and for the baselines.
+  """
+  texts = []
+  for task in results.complete_tasks(tasks):
+    metric, own = task["metrics"][0], results.own(task)
+    digits = _digits(task, metric)
+    score = own["scores"][metric]
+    value, low, high = (_number(score[end], digits) for end in _ENDS)
+    others = [
+      f"{_KIND_NAMES[kind]} {_number(other['value'], digits)}"
+      for kind, other in _baselines(task, metric)
+      if other is not None
+    ]
+    texts.append(
+      f"{results.heading(task)}: {_column(task, metric)} {value} "
+      f"[{low}, {high}] {score['unit']}".rstrip()
+      + (f"; {', '.join(others)}" if others else "")
+    )
+  return texts
+
+
 def enlarge(picture: Picture) -> Image.Image:
   """Enlarges a picture and draws its points.
 
@@ -171,36 +199,32 @@ def _summary(tasks):
       f"</th><td>{_text(_column(task, metric))}</td>",
       f"<td>{_score(own['scores'][metric], digits)}</td>",
     ]
-    for kind in _BASELINES:
-      found = [e for e in task["entries"] if e["kind"] == kind]
-      if found and metric in found[0]["scores"]:
-        score = found[0]["scores"][metric]
-        mark = _mark(score, own["scores"][metric])
-        cells.append(f"<td>{_score(score, digits)}{mark}</td>")
-      else:
+    for _, score in _baselines(task, metric):
+      if score is None:
         cells.append("<td>-</td>")
+        continue
+      mark = _mark(score, own["scores"][metric])
+      cells.append(f"<td>{_score(score, digits)}{mark}</td>")
     rows.append(f"<tr>{''.join(cells)}</tr>")
   names = ["task", "score", "this run", *(_KIND_NAMES[k] for k in _BASELINES)]
   return f"<h2>Summary</h2>\n{_table(names, rows)}"
 
 
+def _baselines(task, metric):
+  """Returns (kind, score) of the first feature of each kind of baseline."""
+  found = []
+  for kind in _BASELINES:
+    entries = [e for e in task["entries"] if e["kind"] == kind]
+    found.append((kind, entries[0]["scores"].get(metric) if entries else None))
+  return found
+
+
 def _task(i, task, pictures):
-  people = (
-    f"of {task['num_people']:,} people"
-    if task["num_people"] is not None
-    else "(people unknown: each image counts as a person)"
-  )
-  trained = (
-    f"Read-out trained on {task['num_train']:,} examples"
-    if task["num_train"]
-    else "No read-out was trained here"
-  )
   parts = [
     f'<section id="task-{i}">',
     f"<h2>{_text(results.heading(task))}</h2>",
     f"<p>{_text(task['protocol'])}</p>",
-    f"<p>Split: {_text(task['split'])}. {trained}; measured on "
-    f"{task['num_test']:,} {people}. Crop: {_text(task['crop'])}.</p>",
+    _amounts(task),
     _scores(task),
     *_plots(task),
     _folds(task),
@@ -209,6 +233,29 @@ def _task(i, task, pictures):
     if pictures.get(group):
       parts.append(_gallery(f"{group} test images", pictures[group]))
   return "\n".join([part for part in parts if part] + ["</section>"])
+
+
+def _amounts(task):
+  """Says what was trained and measured on how much."""
+  is_pairs = task["task"].startswith("verification")
+  what = "pairs" if is_pairs else "images"
+  people = ""
+  if task["num_people"] is not None:
+    people = f" of {task['num_people']:,} people"
+  elif not is_pairs:
+    people = " (people unknown: each image counts as one)"
+  trained = "No read-out was trained here"
+  if task["num_train"]:
+    rule = (
+      "Threshold chosen"
+      if task["task"] == "verification"
+      else ("Read-out trained")
+    )
+    trained = f"{rule} on {task['num_train']:,} {what}"
+  return (
+    f"<p>Split: {_text(task['split'])}. {trained}; measured on "
+    f"{task['num_test']:,} {what}{people}. Crop: {_text(task['crop'])}.</p>"
+  )
 
 
 def _scores(task):
@@ -278,8 +325,10 @@ def _leakage(table):
   return f"""<section id="leakage">
 <h2>What each feature tells: {_text(table["dataset"])}, \
 {_text(table["split"])}</h2>
-<p>Each factor is read out of each feature. Read-outs trained on \
-{table["num_train"]:,}, measured on {table["num_test"]:,} examples. In the \
+<p>Each factor is read out of each feature: R2 for numbers, 2 AUC - 1 for \
+expression, and for identity the share recognised on other tracks, scaled so \
+that guessing has 0; so 0 is chance and 1 perfect. Read-outs trained on \
+{table["num_train"]:,}, measured on {table["num_test"]:,} images. In the \
 plot, 0 is what {_text(table["floor"])} reaches (floor), 1 what \
 {_text(table["ceiling"])} reaches (ceiling); the table holds the scores \
 themselves.</p>
@@ -296,7 +345,7 @@ def _gallery(title, pictures):
     enlarge(picture).save(out, format="PNG")
     cells.append(_figure(picture.caption, out.getvalue(), is_captioned=True))
     if picture.true_points is not None or picture.predicted_points is not None:
-      legend = " (true points: green dots; predicted: red crosses)"
+      legend = " <small>true points: green; predicted: red crosses</small>"
   return (
     f"<h3>{_text(title)}{legend}</h3>\n"
     f'<div class="gallery">{"".join(cells)}</div>'
@@ -380,8 +429,9 @@ images, crops and folds; another run that is compared sees the same images in \
 the crop of its own training. "Supervised" is the same network trained with \
 the labels of the training part: an upper bound, no peer. Nothing was chosen \
 on test data. Brackets hold 95 % intervals by bootstrap over people (over \
-images where people are unknown), 1000 resamples; they hold the chance of the \
-test set, not that of training anew. <b>Bold</b>: best of its column. \
+images where people are unknown, over pairs in verification), 1000 resamples; \
+they hold the chance of the test set, not that of training anew. \
+<b>Bold</b>: best of its column. \
 <span class="better">▲ better</span>, <span class="worse">▼ worse</span> than \
 this run: the two intervals do not overlap; without a mark they do, and no \
 difference is claimed. ↑ higher is better, ↓ lower is better. Numbers of other \
@@ -396,6 +446,7 @@ _STYLE = """
 body { color: var(--text); background: var(--back); margin: 0 auto;
   padding: 1rem; max-width: 60rem; font: 16px/1.5 system-ui, sans-serif;
   overflow-wrap: break-word; }
+h3 small { display: block; white-space: normal; font-weight: normal; }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 a { color: var(--better); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; }
@@ -415,9 +466,8 @@ small { white-space: nowrap; opacity: .85; }
 figure { margin: 1rem 0; }
 figure img { max-width: 100%; height: auto; background: #fff;
   border-radius: .3rem; }
-.gallery { display: grid; gap: .75rem;
-  grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
-.gallery figure { margin: 0; }
+.gallery { display: flex; flex-wrap: wrap; gap: .75rem; }
+.gallery figure { margin: 0; width: 10.5rem; }
 .gallery img { width: 100%; }
 figcaption { font-size: .8rem; }
 """

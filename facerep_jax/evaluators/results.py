@@ -4,7 +4,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,16 @@ TASKS = (
   "verification_supervised",
   "reconstruction",
 )
-KINDS = ("run", "random", "pixels", "hog", "supervised", "compare")
+# "baseline": a rule without a network, such as copying the source frame.
+KINDS = (
+  "run",
+  "random",
+  "pixels",
+  "hog",
+  "supervised",
+  "compare",
+  "baseline",
+)
 
 
 def plain(value: Any, where: str = "results") -> Any:
@@ -78,7 +87,16 @@ def complete(results: dict[str, Any]) -> dict[str, Any]:
   """
   results = plain(results)
   _keys("results", results, _RESULTS, {})
-  for i, task in enumerate(results["tasks"]):
+  results["tasks"] = complete_tasks(results["tasks"])
+  if results["leakage"] is not None:
+    _check_leakage("results.leakage", results["leakage"])
+  return results
+
+
+def complete_tasks(tasks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+  """Does what `complete` does, for the tasks of results alone."""
+  tasks = plain(list(tasks), "results.tasks")
+  for i, task in enumerate(tasks):
     where = f"results.tasks[{i}]"
     _keys(where, task, _TASK, {"metrics": _NAMES})
     for j, entry in enumerate(task["entries"]):
@@ -90,9 +108,7 @@ def complete(results: dict[str, Any]) -> dict[str, Any]:
         f"{where}.metrics: expected the names of the scores, first one of the "
         f"run's own {', '.join(own(task)['scores'])}; got {task['metrics']}."
       )
-  if results["leakage"] is not None:
-    _check_leakage("results.leakage", results["leakage"])
-  return results
+  return tasks
 
 
 def own(task: dict[str, Any]) -> dict[str, Any]:

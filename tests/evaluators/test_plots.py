@@ -141,8 +141,19 @@ def test_colours_of_leakage_run_from_floor_to_ceiling():
   light, _ = _where(png, "#FEE838", within=3)  # And at 1.
   # The floor is the first row and the ceiling the last one; 720 px wide.
   assert np.median(dark) < np.median(light)
-  table["values"]["albedo"]["yaw"] |= {"scaled": None, "value": None}
-  assert plots.leakage(table) != png
+
+
+def test_a_score_that_cannot_be_scaled_is_legible():
+  table = copy.deepcopy(SAMPLE["leakage"])
+  for row in table["values"].values():
+    for cell in row.values():
+      cell["scaled"] = None
+  shown = plots.leakage(table)
+  for row in table["values"].values():
+    for cell in row.values():
+      cell["value"] = None
+  # Cells are white: the small numbers make them darker.
+  assert _pixels(shown).sum() < _pixels(plots.leakage(table)).sum()
 
 
 def test_missing_numbers_and_odd_names_are_drawn():

@@ -144,6 +144,17 @@ def test_the_summary_sets_the_run_beside_its_baselines(written):
   assert summary[-1][3:] == ["-"] * 4  # Reconstruction has no baselines.
 
 
+def test_lines_hold_the_main_scores():
+  landmarks, *_, reconstruction = report.lines(report_sample.sample()["tasks"])
+  assert landmarks == (
+    "landmarks: synthetic, test: point error ↓ 5.71 [5.43, 6.00] %; "
+    "pixels (PCA) 8.57, HOG 6.28, random weights 10.28, supervised 3.43"
+  )
+  assert reconstruction == (
+    "reconstruction: synthetic, test: l1 ↓ 0.0412 [0.0391, 0.0433]"
+  )
+
+
 def test_the_best_is_bold_and_marks_follow_the_intervals(written):
   _, _, page, _ = written
   # Errors of 5.7 (the run), x 1.8, 1.5, 1.1, 0.6 and 1.05, each +- 5 %.
@@ -165,9 +176,10 @@ def test_the_page_states_how_it_was_measured(written):
     "1000 resamples",
     "bootstrap over people",
     "Split: 10 folds",
-    "1,200 examples",
-    "measured on 300 of 40 people",
-    "people unknown",
+    "Read-out trained on 1,200 images",
+    "measured on 300 images of 40 people",
+    "each image counts as one",
+    "Threshold chosen on 1,200 pairs; measured on 300 pairs.",
     "as in training",
     "Linear read-out for pose.",
     "step 20,000",
