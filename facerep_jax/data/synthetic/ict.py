@@ -233,6 +233,11 @@ def _fill(field, weights):
     [R, C, 3] float64.
   """
   covered = weights.any(axis=1).reshape(field.shape[:2])
+  # First and last column are the same points; one of them may be seen alone.
+  field, covered = field.copy(), covered.copy()
+  for one, other in ((0, -1), (-1, 0)):
+    lone = covered[:, other] & ~covered[:, one]
+    field[lone, one], covered[lone, one] = field[lone, other], True
   rows = np.flatnonzero(covered.any(axis=1))
   out = np.empty(field.shape)
   columns = np.arange(field.shape[1])
