@@ -9,12 +9,11 @@ face up. This package turns by Rz(roll) Ry(yaw) Rx(pitch), with pitch down.
 
 import logging
 import os
-import zlib
 
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data.labelled import base, files, landmarks68, square
+from facerep_jax.data.labelled import base, files, landmarks68, matlab, square
 from facerep_jax.data.synthetic import camera
 
 _log = logging.getLogger(__name__)
@@ -28,8 +27,7 @@ def load(
   """Opens AFLW2000-3D.
 
   Images with an angle above 99 degrees, as the file gives it, are left out and
-  counted in the log. The .mat files hold numbers only: reading runs no code of
-  theirs.
+  counted in the log.
 
   Args:
     path: Folder of image*.jpg with image*.mat beside (Pose_Para: pitch, yaw,
@@ -151,30 +149,15 @@ def _stems(path):
 
 def _read_mat(path):
   """Returns [3] pitch, yaw, roll, and [68, 2] points that count from 0."""
-  matlab = errors.require("scipy.io", "evaluation", "reading .mat files").matlab
-  try:
-    held = matlab.loadmat(path, variable_names=("Pose_Para", "pt3d_68"))
-  except (
-    OSError,
-    ValueError,
-    TypeError,
-    IndexError,
-    NotImplementedError,
-    zlib.error,
-    matlab.MatReadError,
-  ) as error:
-    raise errors.InputError(
-      f"{path}: is no MATLAB file of version 5 ({error})."
-    ) from error
+  held = matlab.read(path, ("Pose_Para", "pt3d_68"))
   expected = {"Pose_Para": (1, 7), "pt3d_68": (3, 68)}
   for name, shape in expected.items():
-    value = held.get(name)
-    if value is None or value.shape != shape or value.dtype.kind not in "fiu":
-      got = "nothing" if value is None else f"{value.dtype}{list(value.shape)}"
+    got = held[name].shape if name in held else "nothing"
+    if got != shape:
       raise errors.InputError(
-        f"{path}: {name}: expected numbers {list(shape)}, got {got}."
+        f"{path}: {name}: expected numbers {shape}, got {got}."
       )
+    value = held[name]
     if not np.isfinite(value).all():
       raise errors.InputError(f"{path}: {name} holds NaN or infinity.")
-  points = held["pt3d_68"][:2].T.astype(np.float64) - 1
-  return held["Pose_Para"][0, :3].astype(np.float64), points
+  return held["Pose_Para"][0, :3], held["pt3d_68"][:2].T - 1
