@@ -67,11 +67,9 @@ def measure(
   """
   errors.check_shape("outputs", outputs, "M K", "Give logits.")
   true = base.classes(labels, "expression", outputs)
-  missing = max(0, int(true.max(initial=0)) + 1 - outputs.shape[1])
-  probability = probabilities(
-    np.pad(outputs, ((0, 0), (0, missing)), constant_values=-np.inf)
-  )
-  count = probability.shape[1]
+  count = max(int(true.max(initial=0)) + 1, outputs.shape[1])
+  unknown = np.full((len(true), count - outputs.shape[1]), -np.inf)
+  probability = probabilities(np.concatenate([outputs, unknown], axis=1))
   names = class_names or [str(k) for k in range(count)]
   if len(names) < count:
     raise errors.InputError(
@@ -80,14 +78,12 @@ def measure(
   chosen = probability.argmax(axis=1)
   matrix = weighted.confusion(true, chosen, count)
   one_hot = true[:, None] == np.arange(count)
-  percent = lambda function: lambda weights: 100 * function(weights)
+  area = weighted.mean_auc(probability, one_hot)
   statistics = {
     "accuracy": 100.0 * (chosen == true),
-    "macro_f1": percent(lambda w: weighted.macro_f1(matrix(w))),
-    "macro_auc": percent(weighted.mean_auc(probability, one_hot)),
-    "balanced_accuracy": percent(
-      lambda w: weighted.balanced_accuracy(matrix(w))
-    ),
+    "macro_f1": lambda w: 100 * weighted.macro_f1(matrix(w)),
+    "macro_auc": lambda w: 100 * area(w),
+    "balanced_accuracy": lambda w: 100 * weighted.balanced_accuracy(matrix(w)),
   }
   scores = {
     name: bootstrap.score(statistic, group, "%", True, seed)

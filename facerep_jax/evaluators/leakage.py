@@ -73,10 +73,8 @@ def measure(
   factors = _factors(parts, floor, ceiling)
   values = {}
   for name, (train, test) in parts.items():
-    values[name] = {
-      factor: _number(_interval(factor, train, test, seed))
-      for factor in factors
-    }
+    found = {factor: _interval(factor, train, test, seed) for factor in factors}
+    values[name] = {factor: _number(one) for factor, one in found.items()}
   for factor in factors:
     low, high = (values[name][factor]["value"] for name in (floor, ceiling))
     for row in values.values():
