@@ -236,7 +236,8 @@ def classes(task: dict[str, Any]) -> bytes:
   """
   details = results.own(task)["details"]
   names = [n for n in details.get("classes", ()) if n in details["per_class"]]
-  names += [n for n in details["per_class"] if n not in names]
+  rest = set(details["per_class"]) - set(names)
+  names += sorted(rest, key=lambda n: n.zfill(9) if n.isdigit() else n)
   entries = [e for e in task["entries"] if e["details"].get("per_class")]
 
   def draw(figure):

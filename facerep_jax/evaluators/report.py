@@ -69,10 +69,15 @@ def write(
   page_text = page(json.loads(text), pictures)
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
+  ready = {}
   for name, content in (("results.json", text), ("report.html", page_text)):
-    temporary = folder / f".{name}.tmp"
-    temporary.write_text(content, encoding="utf-8")
-    os.replace(temporary, folder / name)
+    ready[folder / name] = folder / f".{name}.tmp"
+    # A file's name in a caption may be no Unicode.
+    ready[folder / name].write_text(
+      content, encoding="utf-8", errors="backslashreplace"
+    )
+  for path, temporary in ready.items():
+    os.replace(temporary, path)
 
 
 def page(
@@ -246,11 +251,8 @@ def _amounts(task):
     people = " (people unknown: each image counts as one)"
   trained = "No read-out was trained here"
   if task["num_train"]:
-    rule = (
-      "Threshold chosen"
-      if task["task"] == "verification"
-      else ("Read-out trained")
-    )
+    is_cosine = task["task"] == "verification"
+    rule = "Threshold chosen" if is_cosine else "Read-out trained"
     trained = f"{rule} on {task['num_train']:,} {what}"
   return (
     f"<p>Split: {_text(task['split'])}. {trained}; measured on "

@@ -134,6 +134,21 @@ def test_a_better_curve_lies_higher():
   assert run[run < half].mean() < other[other < half].mean() - 50
 
 
+def test_classes_that_are_numbers_are_in_their_order():
+  task = copy.deepcopy(UNITS)
+  task["entries"] = task["entries"][:1]
+  details = task["entries"][0]["details"]
+  # As JSON with sorted keys has them: "0", "1", "10", "11", "2", ..
+  names = sorted(map(str, range(12)))
+  details["per_class"] = {name: int(name) / 12 for name in names}
+  rows, columns = _where(plots.classes(task), "#0072B2")
+  is_dot = columns > 100
+  is_key = rows > rows[is_dot & (columns == columns[is_dot].max())].max() + 20
+  rows, columns = rows[~is_key], columns[~is_key]
+  # From the top left to the bottom right.
+  assert np.corrcoef(rows, columns)[0, 1] > 0.99
+
+
 def test_colours_of_leakage_run_from_floor_to_ceiling():
   table = copy.deepcopy(SAMPLE["leakage"])
   png = plots.leakage(table)
