@@ -33,6 +33,10 @@ def main(arguments: list[str]) -> None:
   units = sources.collect(
     found, settings.num_people, settings.tracks_per_person
   )
+  if options.depth and all(x.kind != sources.SYNTHETIC for x in units):
+    raise errors.InputError(
+      "--depth: only synthetic tracks have depth; leave it out."
+    )
   if options.workers < 1:
     raise errors.InputError(f"--workers={options.workers}: expected 1 or more.")
   with cli.Progress(len(units), _UNITS, "frames") as progress:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from facerep_jax import cli, errors, make_tracks
+from facerep_jax.data import benchmark_set
 
 
 @pytest.fixture
@@ -76,6 +77,29 @@ def test_sources_and_layouts_pair_up(frames, tmp_path, capsys):
   assert kinds == ["frames", "synthetic", "flat"]
 
 
+def test_benchmark_is_made_as_it_is_fixed(tmp_path, capsys, monkeypatch):
+  # Small, but split, seeded and named as always.
+  monkeypatch.setattr(benchmark_set, "NUM_PEOPLE", 10)
+  monkeypatch.setattr(benchmark_set, "NUM_FRAMES", 2)
+  monkeypatch.setattr(benchmark_set, "SIZE_PX", 16)
+  checked = []
+  monkeypatch.setattr(benchmark_set, "check", lambda: checked.append(1))
+  code, said, _ = run(
+    capsys,
+    "--source=synthetic:benchmark",
+    "--depth",
+    f"--output={tmp_path}/o",
+    "--workers=1",
+  )
+  assert code == 0 and checked == [1]
+  assert "train: 6 people, 12 tracks, 24 frames" in said
+  assert "test: 3 people" in said
+  with open(tmp_path / "o" / "manifest.json") as file:
+    manifest = json.load(file)
+  assert manifest["settings"]["seed"] == benchmark_set.SEED
+  assert "depth_png" in manifest["labels"]
+
+
 @pytest.mark.parametrize(
   ("options", "message"),
   [
@@ -92,6 +116,12 @@ def test_sources_and_layouts_pair_up(frames, tmp_path, capsys):
     (["--size=large"], "invalid int value"),
     (["--nonsense"], "unrecognized arguments"),
     (["--find-faces", "--detector=none.onnx"], "none.onnx"),
+    (["--source=synthetic:nothing"], "expected synthetic, synthetic:benchmark"),
+    (["--source=synthetic:ict="], "synthetic:ict=PATH"),
+    (["--source=synthetic:ict=/none"], "/none: cannot be read"),
+    (["--source=synthetic:benchmark", "--size=64"], "--size: synthetic:bench"),
+    (["--source=synthetic:benchmark,synthetic"], "must be the only source"),
+    (["--depth"], "--depth: only synthetic tracks have depth"),
   ],
 )
 def test_bad_options_are_one_line(frames, tmp_path, capsys, options, message):

@@ -19,6 +19,7 @@ so each label is pinned by what suits its numbers:
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Iterable
 
 import numpy as np
@@ -26,6 +27,8 @@ import numpy as np
 from facerep_jax import errors
 from facerep_jax.data import build, extract
 from facerep_jax.data.synthetic import generator
+
+_log = logging.getLogger(__name__)
 
 NAME = f"synthetic-benchmark-v{generator.VERSION}"
 NUM_PEOPLE, TRACKS_PER_PERSON, NUM_FRAMES, SIZE_PX = 600, 2, 8, 128
@@ -139,6 +142,7 @@ def check(numbers: Iterable[int] = tuple(PINS)) -> None:
   Raises:
     InputError: They differ: pictures made here would be another set.
   """
+  _log.info("%s: comparing this machine's labels to the pinned ones", NAME)
   for number in numbers:
     wrong = differences(PINS[number], measure(number))
     if wrong:

@@ -91,6 +91,8 @@ def test_only_wanted_labels_are_decoded():
     ({"labels": {"age": np.zeros(2)}}, "unknown label 'age'; known: detected"),
     ({"labels": {"light": np.zeros((2, 3))}}, r"light has shape \(2, 3\)"),
     ({"labels": {"yaw_rad": np.zeros(1)}}, r"yaw_rad has shape \(1,\)"),
+    ({"maps": {"depth_png": [b""]}}, "1 maps 'depth_png', expected 2 each"),
+    ({"maps": {"glow": [b"", b""]}}, "2 maps 'glow', expected 2 each of depth"),
     ({"video": "caf\udce9"}, "name of the video is not UTF-8"),
   ],
 )
@@ -126,6 +128,18 @@ def test_parse_refuses(change, text):
   with pytest.raises(errors.InputError, match=text) as caught:
     schema.parse(example(**GOOD | change))
   assert "\n" not in str(caught.value)
+
+
+def test_maps_come_back_as_they_were_when_asked_for():
+  track = helpers.track(0, 2)
+  track.maps = {"mask_png": [b"one", b"two"]}
+  record = schema.serialize(track)
+  assert schema.parse(record, maps=schema.MAPS).maps == track.maps
+  assert schema.parse(record, maps=["depth_png"]).maps == {}
+  bad = example(**GOOD, mask_png=[b"one"])
+  assert schema.parse(bad).chunk == 3
+  with pytest.raises(errors.InputError, match="mask_png has 1 pictures for 2"):
+    schema.parse(bad, maps=["mask_png"])
 
 
 @pytest.mark.parametrize("record", [b"", b"no protobuf", b"\x0a\xff\xff"])

@@ -193,3 +193,23 @@ def test_synthetic_blocks():
   assert numbers == [(p, t) for p in range(3) for t in range(4)]
   with pytest.raises(errors.InputError, match="at least one person"):
     sources.collect([sources.Source("synthetic")], 0, 4)
+
+
+def test_synthetic_sources_by_name(tmp_path, monkeypatch):
+  npz = tmp_path / "heads.npz"
+  npz.write_bytes(b"any")
+  [plain] = sources.collect([sources.Source("synthetic")], 2, 1)
+  [fixed] = sources.collect([sources.Source("synthetic:benchmark")], 2, 1)
+  [ict] = sources.collect([sources.Source(f"synthetic:ict={npz}")], 2, 1)
+  assert plain.entries == fixed.entries
+  assert {unit.kind for unit in (plain, fixed, ict)} == {"synthetic"}
+  assert [entry.path for entry in ict.entries] == [str(npz)] * 2
+  assert [entry.path for entry in plain.entries] == ["", ""]
+  # Heads of another content are other work; both kinds go into one dataset.
+  npz.write_bytes(b"other")
+  [other] = sources.collect([sources.Source(f"synthetic:ict={npz}")], 2, 1)
+  assert other.key() != ict.key()
+  both = [sources.Source("synthetic"), sources.Source(f"synthetic:ict={npz}")]
+  assert len(sources.collect(both, 2, 1)) == 2
+  with pytest.raises(errors.InputError, match="is already in synthetic"):
+    sources.collect([sources.Source("synthetic")] * 2, 2, 1)
