@@ -44,8 +44,8 @@ def _png(
   height_in: float, draw: Callable[[Any], None], width_in: float = _WIDTH_IN
 ) -> bytes:
   """Draws on a new figure; settings of the user's matplotlib do not count."""
-  figure_module = errors.require("matplotlib.figure", "report", "a report")
-  style = errors.require("matplotlib.style", "report", "a report")
+  figure_module = errors.require("matplotlib.figure", "evaluation", "a report")
+  style = errors.require("matplotlib.style", "evaluation", "a report")
   with style.context(["default", _RC]):
     figure = figure_module.Figure(
       (width_in, height_in), dpi=_DPI, layout="constrained"
