@@ -54,30 +54,18 @@ def load(
       raise errors.InputError(
         f"{path}: {option} is {value!r}, expected one of {', '.join(known)}."
       )
-  stems = _stems(path)
-  read = [_read_mat(stem + ".mat") for stem in stems]
-  pose = np.array([angles_rad for angles_rad, _ in read])
-  keep = np.flatnonzero(np.abs(pose).max(axis=1) <= np.deg2rad(MAX_ANGLE_DEG))
-  _log.info(
-    "%s: %d of %d images left out: an angle above %g degrees.",
-    path,
-    len(stems) - len(keep),
-    len(stems),
-    MAX_ANGLE_DEG,
-  )
-  stems = [stems[i] for i in keep]
+  stems, pose, points = _read_folder(path)
   planned = [
-    landmarks68.plan(stem + ".mat", crop, read[i][1])
-    for stem, i in zip(stems, keep)
+    landmarks68.plan(stem + ".mat", crop, x) for stem, x in zip(stems, points)
   ]
-  yaw, pitch, roll = _signed(pose[keep])
+  yaw, pitch, roll = _signed(pose)
   if angles == "project":
     yaw, pitch, roll = reorder(yaw, pitch, roll)
   labels = {
     "yaw_rad": yaw,
     "pitch_rad": pitch,
     "roll_rad": roll,
-    "landmarks_px": np.array([points for _, points in planned]),
+    "landmarks_px": np.array([moved for _, moved in planned]),
   }
   labelled = base.Labelled(
     name="aflw2000",
@@ -90,6 +78,22 @@ def load(
     read=lambda i: landmarks68.cut_image(stems[i] + ".jpg", planned[i][0]),
   )
   return {"all": labelled}
+
+
+def _read_folder(path):
+  """Returns stems, [N, 3] pose and points of the images that are used."""
+  stems = _stems(path)
+  read = [_read_mat(stem + ".mat") for stem in stems]
+  pose = np.array([angles_rad for angles_rad, _ in read])
+  keep = np.flatnonzero(np.abs(pose).max(axis=1) <= np.deg2rad(MAX_ANGLE_DEG))
+  _log.info(
+    "%s: %d of %d images left out: an angle above %g degrees.",
+    path,
+    len(stems) - len(keep),
+    len(stems),
+    MAX_ANGLE_DEG,
+  )
+  return [stems[i] for i in keep], pose[keep], [read[i][1] for i in keep]
 
 
 def _signed(pose):
