@@ -175,6 +175,18 @@ def test_workers_do_not_change_a_byte(frames, tmp_path):
   assert contents(tmp_path / "one") == contents(tmp_path / "four")
 
 
+def test_workers_do_not_change_a_byte_of_synthetic_tracks(tmp_path):
+  units = sources.collect([sources.Source("synthetic")], 20, 2)
+  assert len(units) == 5  # More than workers: they are done in any order.
+  settings = extract.Settings(
+    size_px=16, num_people=20, tracks_per_person=2, num_frames=2, maps=True
+  )
+  for workers in (1, 4):
+    output = str(tmp_path / str(workers))
+    build.build(units, output, settings, build.Plan(), workers=workers)
+  assert contents(tmp_path / "1") == contents(tmp_path / "4")
+
+
 def test_workers_do_not_change_a_byte_of_real_videos(shared, tmp_path):
   pytest.importorskip("av")
   clips = sorted((shared / "data" / "videos").glob("*.mpg"))[:2]
