@@ -3,7 +3,8 @@
 Depth is measured along the camera's axis, from the camera's centre, in units
 of 100 mm, at the very centre of each stored pixel. It is that of the skin,
 hair included, of head and trunk; lids and lips count as closed, and what is
-worn is not in it. Mask is how much of the pixel that skin covers.
+worn or held before the face is not in it. Mask is how much of the pixel that
+skin covers.
 
 As PNG, depth is 16 bits: the unit times `SCALE`, rounded (steps of 0.05 mm), 0
 where there is no skin. Mask is 8 bits, 255 for full cover.
