@@ -2,9 +2,10 @@
 
 The folder is upstream's FaceXModel: generic_neutral_mesh.obj, identity000.obj
 and so on, and one OBJ file an expression shape, such as jawOpen.obj; reading
-it takes ten seconds. The npz, a fraction of that, holds neutral [V, 3], identity and expression [K, V, 3] (differences to the
-neutral mesh), expression_names [K], and faces [F, 4] from 0 (4th -1: a
-triangle). Both in cm, y up, z out of the face.
+it takes ten seconds. The npz, a fraction of that, holds neutral [V, 3],
+identity and expression [K, V, 3] (differences to the neutral mesh),
+expression_names [K], and faces [F, 4] from 0 (4th -1: a triangle). Both are in
+cm, y up, z out of the face.
 """
 
 import dataclasses
