@@ -8,6 +8,10 @@ from PIL import Image
 from facerep_jax import errors
 
 SCALE = 1.6  # Side of the crop over the longer side of the detector's box.
+# Height of the box's middle in the crop, share of its side: the middle of the
+# window in which FAb-Net's own crop lies (`transforms.Crop`), so that this one
+# is about the face and keeps the chin.
+MIDDLE_Y = 103 / 256
 
 
 def square_box(box_px: np.ndarray, scale: float = SCALE) -> np.ndarray:
@@ -18,12 +22,14 @@ def square_box(box_px: np.ndarray, scale: float = SCALE) -> np.ndarray:
     scale: Side of the square over the longer side of the box.
 
   Returns:
-    float64 [4], the square about the same centre; may reach over the image.
+    float64 [4], the square with the box in its middle across and at `MIDDLE_Y`
+    down; may reach over the image.
   """
   x0, y0, x1, y1 = np.asarray(box_px, np.float64)
-  half = 0.5 * scale * max(x1 - x0, y1 - y0)
-  x, y = (x0 + x1) / 2, (y0 + y1) / 2
-  return np.array([x - half, y - half, x + half, y + half])
+  side = scale * max(x1 - x0, y1 - y0)
+  left = (x0 + x1 - side) / 2
+  top = (y0 + y1) / 2 - MIDDLE_Y * side
+  return np.array([left, top, left + side, top + side])
 
 
 def crop_box(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import crop
+from facerep_jax.data import crop, transforms
 
 
 def ramp(height, width):
@@ -11,16 +11,28 @@ def ramp(height, width):
   return np.stack([columns, rows, 0 * rows], -1).astype(np.uint8)
 
 
-def test_square_is_scaled_about_the_centre():
+def test_square_is_scaled_about_the_box():
   square = crop.square_box(np.array([10, 20, 30, 50]))
-  np.testing.assert_allclose(square, [20 - 24, 35 - 24, 20 + 24, 35 + 24])
+  top = 35 - 48 * 103 / 256
+  np.testing.assert_allclose(square, [20 - 24, top, 20 + 24, top + 48])
+
+
+def test_the_run_crop_is_about_the_box():
+  x0, y0, x1, _ = crop.square_box(np.array([100, 200, 180, 280]))
+  left, top, side = (
+    value * (x1 - x0) / 256 for value in transforms.Crop().middle()
+  )
+  assert x0 + left + side / 2 == pytest.approx(140)
+  assert y0 + top + side / 2 == pytest.approx(240)
+  assert side > 80  # All of the box is in it.
 
 
 def test_crop_takes_the_pixels_of_the_square():
   image = ramp(200, 200)
-  # A box of 20 px makes a square of 32: x 50..82, y 90..122.
+  # A box of 20 px makes a square of 32: x 50..82, y 93.125..125.125.
   got = crop.crop_box(image, np.array([56, 96, 76, 116]), 32)
-  np.testing.assert_array_equal(got, image[90:122, 50:82])
+  np.testing.assert_array_equal(got[..., 0], image[90:122, 50:82, 0])
+  assert np.abs(got[..., 1] - (image[93:125, 50:82, 1] + 0.125)).max() <= 0.5
 
 
 def test_crop_places_fractions_of_pixels():
@@ -77,7 +89,7 @@ def test_find_and_crop_says_which():
   face = lambda _: np.array([[40, 40, 60, 60, 1.0]])
   got, kind = crop.find_and_crop(image, face, 32)
   assert kind == "face"
-  np.testing.assert_array_equal(got, image[34:66, 34:66])
+  np.testing.assert_array_equal(got, crop.crop_box(image, [40, 40, 60, 60], 32))
   got, kind = crop.find_and_crop(image, lambda _: np.zeros((0, 5)), 100)
   assert kind == "whole"
   np.testing.assert_array_equal(got, image)

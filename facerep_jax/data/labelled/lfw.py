@@ -20,8 +20,8 @@ def load(path: str, *, cut: str = "track") -> base.Pairs:
   """Opens the images and a list of pairs.
 
   Images of 250 x 250 px, LFW's own size, show 2.2 times the box of a face
-  detector: with cut "track" they are cut to the middle 182 px, 1.6 times that
-  box. Images of other sizes are left as they are, and so are all with another
+  detector: with cut "track" they are cut to 182 px, 1.6 times that box, as
+  `crop.square_box` places it. Images of other sizes are left as they are, and so are all with another
   cut.
 
   Args:
@@ -96,5 +96,6 @@ def _read(path, cut):
   if cut != "track" or image.shape[:2] != (_OWN_SIDE_PX, _OWN_SIDE_PX):
     return image
   side = round(_OWN_SIDE_PX / _OWN_SCALE * crop.SCALE)
-  start = (_OWN_SIDE_PX - side) // 2
-  return image[start : start + side, start : start + side]
+  left = (_OWN_SIDE_PX - side) // 2
+  top = round(_OWN_SIDE_PX / 2 - crop.MIDDLE_Y * side)
+  return image[top : top + side, left : left + side]

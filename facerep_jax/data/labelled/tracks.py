@@ -33,8 +33,8 @@ def load(
     cut: As for `Labelled`.
 
   Returns:
-    The parts there are of train, validation and test. Labels are those that
-    all records of a part have.
+    The parts there are of train, validation and test, under the folder's name.
+    Labels are those that all records of a part have, and `track` [N] str.
 
   Raises:
     InputError: The folder holds no tracks, or a record is damaged.
@@ -51,13 +51,20 @@ def load(
   ]
   # Without any, TrackSource says what is wrong with the folder.
   return {
-    split: _part(stored.TrackSource(folder, split), split, frames, memory, cut)
+    split: _part(
+      folder.resolve().name,
+      stored.TrackSource(folder, split),
+      split,
+      frames,
+      memory,
+      cut,
+    )
     for split in found or ("train",)
   }
 
 
-def _part(source, split, frames, memory, cut):
-  names, group, place, kept = [], [], [], []
+def _part(name, source, split, frames, memory, cut):
+  names, group, where_from, place, kept = [], [], [], [], []
   columns = None
   for record in range(len(source)):
     track = source.read(record)
@@ -65,16 +72,17 @@ def _part(source, split, frames, memory, cut):
     where = f"{track.person}/{track.video}/{track.track}"
     names += [f"{where} frame {track.frame_index[i]}" for i in chosen]
     group += [track.person] * len(chosen)
+    where_from += [where] * len(chosen)
     place += [(record, i) for i in chosen]
     if memory:
       kept += [track.frames[i] for i in chosen]
     if columns is None:
       columns = {name: [] for name in track.labels}
-    for name in [name for name in columns if name not in track.labels]:
-      _log.warning("%s: not all records have the label %s.", where, name)
-      del columns[name]
-    for name, values in columns.items():
-      values.append(track.labels[name][chosen])
+    for label in [label for label in columns if label not in track.labels]:
+      _log.warning("%s: not all records have the label %s.", where, label)
+      del columns[label]
+    for label, values in columns.items():
+      values.append(track.labels[label][chosen])
 
   def read(i):
     if memory:
@@ -83,14 +91,15 @@ def _part(source, split, frames, memory, cut):
     track = source.read(record, ())
     return decode.decode(track.frames[number], names[i])
 
-  labels = {name: np.concatenate(values) for name, values in columns.items()}
+  labels = {key: np.concatenate(values) for key, values in columns.items()}
+  labels["track"] = np.array(where_from)
   return base.Labelled(
-    name="tracks",
+    name=name,
     split=split,
     names=tuple(names),
     labels=labels,
     group=np.array(group),
-    classes={name: _CLASSES[name] for name in labels if name in _CLASSES},
+    classes={key: _CLASSES[key] for key in labels if key in _CLASSES},
     cut=cut,
     read=read,
   )

@@ -59,7 +59,7 @@ def test_people_of_flat_files(tmp_path):
 def test_images_of_250_px_are_cut_to_the_tracks_square(tmp_path):
   folder = _folder(tmp_path)
   image = np.zeros((250, 250, 3), np.uint8)
-  image[34:216, 34:216] = 255
+  image[52:234, 34:216] = 255  # 125 - 182 x 103 / 256 is 51.8.
   Image.fromarray(image).save(folder / "A/A_0001.jpg", quality=100)
   pairs = lfw.load(str(folder))
   cut = pairs.images.read(0)

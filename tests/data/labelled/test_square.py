@@ -48,10 +48,12 @@ def test_the_square_is_of_the_face_and_pixels_keep_their_size():
   points = tiny.face_points(60, 50, (20, 30))
   image = np.zeros((200, 200, 3), np.uint8)
   out, moved = square.crop_square(image, points, 1.6)
-  # 1.6 x 1.15 x 60 px; the middle of the points lies 0.15 x 60 px below its.
+  # 1.6 x 1.15 x 60 px; the face's middle lies at 103/256 of it, that of the
+  # points 0.15 x 60 px below.
   assert out.shape == (110, 110, 3)
   middle = (moved.min(axis=0) + moved.max(axis=0)) / 2
-  np.testing.assert_allclose(middle, (54.5, 54.5 + 9 * 110 / 110.4), atol=1e-9)
+  y = 110 * 103 / 256 - 0.5 + 9 * 110 / 110.4
+  np.testing.assert_allclose(middle, (54.5, y), atol=1e-9)
   np.testing.assert_allclose(
     np.ptp(moved, axis=0), np.array([60, 50]) / 1.00363636
   )

@@ -59,7 +59,7 @@ def test_labels_that_not_all_records_have_are_left_out(tmp_path, caplog):
   ]
   helpers.write_dataset(tmp_path, records)
   train = tracks.load(str(tmp_path))["train"]
-  assert list(train.labels) == ["yaw_rad"] and not train.classes
+  assert list(train.labels) == ["yaw_rad", "track"] and not train.classes
   assert "p1/v/t: not all records have the label expression" in caplog.text
 
 
