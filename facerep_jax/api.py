@@ -58,6 +58,7 @@ class Representation:
     images: np.ndarray | Sequence[np.ndarray],
     *,
     batch_size: int = BATCH_SIZE,
+    is_cut: bool = False,
   ) -> dict[str, np.ndarray]:
     """Computes the features of face images.
 
@@ -69,6 +70,8 @@ class Representation:
       images: [N, H, W, 3], or a sequence of [H, W, 3] of any sizes; uint8, or
         float in [0, 1]. Of images that are not square, the central square.
       batch_size: Images at a time; rounded up to the number of devices.
+      is_cut: Whether the images went through `crop` or show no more than that
+        does; they are only resized.
 
     Returns:
       Features by name, [N, D] float32.
@@ -79,22 +82,45 @@ class Representation:
     count = self.mesh.devices.size
     rows = -(-batch_size // count) * count
     parts = [
-      self._embed_rows(images[start : start + rows], start, rows)
+      self._embed_rows(images[start : start + rows], start, rows, is_cut)
       for start in range(0, max(len(images), 1), rows)
     ]
     return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
-  def _embed_rows(self, images, start, rows):
+  def _embed_rows(self, images, start, rows, is_cut):
     """Computes the features of up to `rows` images, always at that shape."""
     size = self.size_px
     batch = np.zeros((rows, size, size, 3), np.float32)
     for row, image in enumerate(images):
-      batch[row] = self._prepare(image, start + row)
+      out = self.crop(image, start + row, is_cut=is_cut)
+      batch[row] = out / np.float32(255) if out.dtype == np.uint8 else out
     sent = sharding.put_batch({"images": batch}, self.mesh)["images"]
     features = jax.device_get(self._represent(self.variables, sent))
     return {name: value[: len(images)] for name, value in features.items()}
 
-  def _prepare(self, image, number):
+  def square(self, *, is_cut: bool = False) -> tuple[float, float, float]:
+    """Returns left, top and side of what `crop` takes, of a frame of side 1."""
+    if is_cut:
+      return 0.0, 0.0, 1.0
+    left, top, side = (x / self._crop.frame_px for x in self._crop.middle())
+    return left, top, side
+
+  def crop(
+    self, image: np.ndarray, number: int = 0, *, is_cut: bool = False
+  ) -> np.ndarray:
+    """Cuts and resizes an image to what the network sees.
+
+    Args:
+      image: [H, W, 3], uint8, or float in [0, 1].
+      number: Of the image, for messages.
+      is_cut: Whether to keep all of it.
+
+    Returns:
+      [size_px, size_px, 3], uint8 or float32 as the image.
+
+    Raises:
+      InputError: The image has another shape, type or range.
+    """
     image = np.asarray(image)
     is_image = image.ndim == 3 and image.shape[-1] == 3 and image.size
     if not is_image:
@@ -113,10 +139,8 @@ class Representation:
           f"image {number}: expected floats in [0, 1], got "
           f"{image.min()} to {image.max()}. Divide by 255, or pass uint8."
         )
-    out = transforms.crop_and_resize(
-      image, self._crop.middle(), self._crop.frame_px, self.size_px
-    )
-    return out / np.float32(255) if out.dtype == np.uint8 else out
+    square = self.square(is_cut=is_cut)
+    return transforms.crop_and_resize(image, square, 1, self.size_px)
 
 
 def load(

@@ -44,7 +44,7 @@ def measure(
   labels: dict[str, np.ndarray],
   group: np.ndarray,
   seed: int = 0,
-  class_names: Sequence[str] | None = None,
+  names: Sequence[str] | None = None,
 ) -> base.Measured:
   """Measures predicted classes.
 
@@ -53,7 +53,7 @@ def measure(
     labels: With `expression` [M] int.
     group: [M], the person of each row.
     seed: Of the bootstrap.
-    class_names: By number; by default the numbers.
+    names: By number; by default the numbers.
 
   Returns:
     Scores, in %: `accuracy`; `macro_f1`, `macro_auc` (one class against the
@@ -70,10 +70,10 @@ def measure(
   count = max(int(true.max(initial=0)) + 1, outputs.shape[1])
   unknown = np.full((len(true), count - outputs.shape[1]), -np.inf)
   probability = probabilities(np.concatenate([outputs, unknown], axis=1))
-  names = class_names or [str(k) for k in range(count)]
+  names = names or [str(k) for k in range(count)]
   if len(names) < count:
     raise errors.InputError(
-      f"class_names: {len(names)} names for {count} classes. Name each."
+      f"names: {len(names)} names for {count} classes. Name each."
     )
   chosen = probability.argmax(axis=1)
   matrix = weighted.confusion(true, chosen, count)

@@ -41,6 +41,10 @@ class System(NamedTuple):
     eval_fn: (variables, batch) -> {name: (sum, weight)}; `loss` is among them
       and decides which checkpoint is best.
     represent: (variables, images01 [N, H, W, 3], key) -> {name: [N, D]}.
+    represent_train: Likewise, as in a training step: features and the new
+      model_state.
+    reconstruct: (variables, batch) -> {name: [B, H, W, 3] float, [0, 1]}:
+      `target`, the system's `reconstruction` of it, and baselines.
     pictures: (variables, batch) -> {caption: [B, H, W, 3] float, [0, 1]}.
     captions: Those captions in the order of the columns.
     num_frames: T, frames that it needs of a track.
@@ -51,6 +55,8 @@ class System(NamedTuple):
   loss_fn: Callable[..., tuple[jax.Array, tuple[PyTree, dict[str, jax.Array]]]]
   eval_fn: Callable[..., dict[str, tuple[jax.Array, jax.Array]]]
   represent: Callable[..., dict[str, jax.Array]]
+  represent_train: Callable[..., tuple[dict[str, jax.Array], PyTree]]
+  reconstruct: Callable[..., dict[str, jax.Array]]
   pictures: Callable[..., dict[str, jax.Array]]
   captions: tuple[str, ...]
   num_frames: int

@@ -66,6 +66,8 @@ def make(
     loss_fn=lambda *args: _loss(warp, *args),
     eval_fn=lambda *args: _evaluate(warp, *args),
     represent=lambda *args: _represent(net, *args),
+    represent_train=lambda *args: _represent_train(net, *args),
+    reconstruct=lambda *args: _reconstruct(warp, *args),
     pictures=lambda *args: _pictures(warp, *args),
     captions=_captions(num_sources, use_mask),
     num_frames=num_sources + 1,
@@ -145,6 +147,28 @@ def _represent(net, variables, images01, key):
     _collections(variables), images01, train=False, method="encode"
   )
   return {"embedding": code.astype(jnp.float32)}
+
+
+def _represent_train(net, variables, images01, key):
+  del key
+  code, updated = net.apply(
+    _collections(variables),
+    images01,
+    train=True,
+    method="encode",
+    mutable=["batch_stats"],
+  )
+  return {"embedding": code.astype(jnp.float32)}, updated["batch_stats"]
+
+
+def _reconstruct(warp, variables, batch):
+  frames = to_image01(batch["frames"])
+  out = warp(variables, frames, train=False)
+  return {
+    "target": frames[:, 0],
+    "reconstruction": out["image"],
+    "copy of the source": frames[:, 1],
+  }
 
 
 def _captions(num_sources, use_mask):

@@ -19,7 +19,7 @@ def _values(found):
 
 def test_perfect_logits():
   found = expression.measure(
-    50.0 * np.eye(4)[TRUE], LABELS, GROUP, class_names=NAMES
+    50.0 * np.eye(4)[TRUE], LABELS, GROUP, names=NAMES
   )
   assert list(_values(found)) == [
     "accuracy",
@@ -93,4 +93,4 @@ def test_refuses_what_is_no_class():
   with pytest.raises(errors.InputError, match="float64"):
     expression.measure(np.zeros((120, 4)), {"expression": TRUE * 1.0}, GROUP)
   with pytest.raises(errors.InputError, match="3 names for 4 classes"):
-    expression.measure(np.zeros((120, 4)), LABELS, GROUP, class_names=NAMES[:3])
+    expression.measure(np.zeros((120, 4)), LABELS, GROUP, names=NAMES[:3])

@@ -1,0 +1,235 @@
+"""Evaluates a trained run beside its baselines, and writes a report.
+
+python -m facerep_jax.evaluate --workdir=RUN --output=DIR
+"""
+
+import dataclasses
+import datetime
+import logging
+import pathlib
+import sys
+from typing import Any, NamedTuple
+
+import jax
+
+from facerep_jax import api, cli, embed, errors
+from facerep_jax.data.labelled import base as labelled_base
+from facerep_jax.data.labelled import find, landmark_pose
+from facerep_jax.evaluators import (
+  held_out,
+  leaks,
+  readout,
+  readouts,
+  report,
+  results,
+  studies,
+  suite,
+  supervised,
+  verify,
+)
+
+_log = logging.getLogger(__name__)
+BENCHMARK = "synthetic:benchmark"
+TASKS = (*suite.TASKS, "verification", "reconstruction", "leakage")
+
+
+class Found(NamedTuple):
+  """What an evaluation gathers on its way.
+
+  Attributes:
+    tasks: Entries of results.json.
+    pictures: By number of the task, as `report.write` takes them.
+    leakage: Of results.json.
+    fitted: Read-outs by (data set, task, feature).
+    classes: Names of the outputs of those that tell classes apart, likewise.
+  """
+
+  tasks: list[dict[str, Any]]
+  pictures: dict[int, dict[str, list]]
+  leakage: list[dict[str, Any]]
+  fitted: dict[str, readout.Readout]
+  classes: dict[str, list[str]]
+
+
+def main(arguments: list[str]) -> None:
+  """Runs the command.
+
+  Args:
+    arguments: What follows the command's name.
+
+  Raises:
+    InputError: The arguments or what they lead to cannot be used.
+  """
+  options = _parser().parse_args(arguments)
+  tasks = _tasks(options.tasks)
+  if options.supervised_steps < 0:
+    raise errors.InputError(
+      f"--supervised-steps={options.supervised_steps}: expected 0 or more."
+    )
+  pathlib.Path(options.output).mkdir(parents=True, exist_ok=True)
+  saved = readouts.load(options.readouts) if options.readouts else None
+  networks = _networks(options)
+  texts = options.data or [BENCHMARK]
+  found = Found([], {}, [], {}, {})
+  for text in texts:
+    _on_data(text, tasks, options, networks, saved, found)
+  if not found.tasks and not found.leakage:
+    raise errors.InputError(
+      f"--tasks={options.tasks}: {', '.join(texts)} has labels for none of "
+      "them."
+    )
+  _write(options, networks, found)
+  for line in report.lines(found.tasks):
+    print(line)
+  print(f"{options.output}: report.html and results.json")
+
+
+def _parser():
+  parser = cli.Parser("python -m facerep_jax.evaluate", description=__doc__)
+  add = parser.add_argument
+  add("--workdir", required=True, help="folder of a trained run")
+  add("--output", required=True, help="folder of the report")
+  add(
+    "--tasks",
+    default="",
+    help=f"separated by commas, of {', '.join(TASKS)}; default: all that the "
+    "data has labels for",
+  )
+  add(
+    "--data",
+    action="append",
+    help=f"labelled data, see docs/labelled.md; default {BENCHMARK}; may be "
+    "given several times",
+  )
+  add("--compare", default="", help="other runs, separated by commas")
+  add(
+    "--crop",
+    choices=labelled_base.CUTS,
+    help="how the images are cut, where that is not as the data's kind says",
+  )
+  add("--detector", help="model file (.onnx) for cv2.FaceDetectorYN")
+  add(
+    "--fit-pose",
+    action="store_true",
+    help="derive the pose from 68 landmarks where it is not labelled",
+  )
+  add(
+    "--folds",
+    type=int,
+    default=0,
+    help="cross-validate over this many folds of people instead of the data's "
+    "own split; 0: only where it has none",
+  )
+  add("--readouts", help="apply the readouts.npz of another evaluation")
+  add(
+    "--supervised-steps",
+    type=int,
+    default=supervised.Recipe.steps,
+    help="training of the supervised upper bound; 0: leave it out",
+  )
+  return parser
+
+
+def _tasks(text):
+  tasks = text.split(",") if text else TASKS
+  for task in tasks:
+    if task not in TASKS:
+      raise errors.InputError(
+        f"--tasks={text}: {task!r} is none of {', '.join(TASKS)}."
+      )
+  return tasks
+
+
+def _networks(options):
+  run = api.load(options.workdir)
+  _log.info("%s, checkpoint of step %d", options.workdir, run.step)
+  paths = options.compare.split(",") if options.compare else []
+  names = [pathlib.Path(path).resolve().name for path in paths]
+  for name in names:
+    if names.count(name) > 1:
+      raise errors.InputError(
+        f"--compare={options.compare}: two runs are called {name!r}. Rename "
+        "a folder."
+      )
+  compared = {name: api.load(path) for name, path in zip(names, paths)}
+  steps = 0 if options.readouts else options.supervised_steps
+  recipe = supervised.Recipe(steps=steps) if steps else None
+  return studies.Networks(run, compared, recipe)
+
+
+def _on_data(text, tasks, options, networks, saved, found):
+  """Evaluates on one labelled set."""
+  opened = find.open_data(text)
+  if isinstance(opened, labelled_base.Pairs):
+    if "verification" in tasks:
+      images = _recut(opened.images, options.crop)
+      pairs = dataclasses.replace(opened, images=images)
+      face = _find_face(images.cut, options)
+      found.tasks.extend(verify.run(pairs, networks, face))
+    return
+  opened = {k: _recut(v, options.crop) for k, v in opened.items()}
+  if options.fit_pose:
+    opened = {k: landmark_pose.add(v) for k, v in opened.items()}
+  face = _find_face(next(iter(opened.values())).cut, options)
+  study = studies.build(opened, networks, face, options.folds)
+  for task in suite.allowed(study):
+    if task in tasks:
+      _on_task(study, task, saved, found)
+  folder = find.folder(text)
+  if folder and "reconstruction" in tasks and not saved:
+    found.tasks.append(held_out.run(networks, folder))
+  if leaks.is_possible(study) and "leakage" in tasks and not saved:
+    found.leakage.append(leaks.run(study))
+
+
+def _recut(labelled, cut):
+  return dataclasses.replace(labelled, cut=cut or labelled.cut)
+
+
+def _find_face(cut, options):
+  """Returns what cuts the face out of a photo, where that is needed."""
+  if cut != "photo":
+    return None
+  return embed.make_cutter("auto", options.detector)
+
+
+def _on_task(study, task, saved, found):
+  """Runs one task that reads features out."""
+  classes = suite.classes_of(study, task)
+  fitted = readouts.pick(saved, task, classes) if saved else {}
+  result, pictures, made = suite.run(study, task, fitted)
+  found.pictures[len(found.tasks)] = pictures
+  found.tasks.append(result)
+  for name, value in made.items():
+    key = readouts.key(study.crops.source.name, task, name)
+    found.fitted[key] = value
+    found.classes[key] = classes
+
+
+def _write(options, networks, found):
+  """Writes the report, the results and the read-outs."""
+  config, run = networks.run.config, networks.run
+  if len(found.leakage) > 1:
+    raise errors.InputError(
+      "--data: more than one set has all labels of the leakage matrix; leave "
+      "it out of --tasks, or give one set."
+    )
+  measured = {
+    "format": results.FORMAT,
+    "run": pathlib.Path(options.workdir).resolve().name,
+    "step": int(run.step),
+    "config": {"system": config.system, "preset": config.preset},
+    "date": datetime.date.today().isoformat(),
+    "device": jax.devices()[0].device_kind,
+    "compare": sorted(networks.compared),
+    "tasks": found.tasks,
+    "leakage": found.leakage[0] if found.leakage else None,
+  }
+  report.write(options.output, measured, found.pictures)
+  if found.fitted:
+    path = pathlib.Path(options.output) / readouts.FILE
+    readouts.save(path, found.fitted, found.classes)
+
+
+if __name__ == "__main__":
+  sys.exit(cli.run(main))

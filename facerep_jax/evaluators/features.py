@@ -1,0 +1,245 @@
+"""Features of labelled images: of a network, and the baselines beside it."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent import futures
+
+import numpy as np
+
+from facerep_jax import api, cli, errors
+from facerep_jax.data.labelled import base as labelled_base
+from facerep_jax.evaluators import base, readout
+
+PIXELS, HOG = "pixels (PCA)", "HOG"
+RANDOM, SUPERVISED = "random weights", "supervised"
+_CELLS = 8  # HOG's cells along a side.
+_BLOCK = 256  # Images between two signs of progress.
+
+
+class Crops:
+  """Labelled images as a network sees them.
+
+  Attributes:
+    source: Where they come from.
+    pixels: [N, S, S, 3] uint8.
+    labels: As the source's; `landmarks_px` in pixels of the crop, and
+      `landmarks_ndc`, the same in [-1, 1] of it.
+    group: [N] person, or the image's number where people are unknown.
+  """
+
+  def __init__(self, source: labelled_base.Labelled, pixels, labels):
+    self.source, self.pixels, self.labels = source, pixels, labels
+    count = len(pixels)
+    known = source.group is not None
+    self.group = np.asarray(source.group) if known else np.arange(count)
+
+  def __len__(self) -> int:
+    return len(self.pixels)
+
+  def take(self, index: np.ndarray) -> "Crops":
+    """Returns some of them, [K] int or [N] bool."""
+    labels = {name: value[index] for name, value in self.labels.items()}
+    source = labelled_base.subset(self.source, np.arange(len(self))[index])
+    return Crops(source, self.pixels[index], labels)
+
+
+def crop(
+  source: labelled_base.Labelled,
+  model: api.Representation,
+  find_face: Callable[[np.ndarray], tuple[np.ndarray, str]] | None = None,
+) -> Crops:
+  """Cuts every image as the run was trained, for all features alike.
+
+  Args:
+    source: Labelled images.
+    model: The run.
+    find_face: What cuts a face out of a photo; needed where `source.cut` is
+      "photo".
+
+  Returns:
+    The crops and their labels.
+
+  Raises:
+    InputError: An image cannot be read, or landmarks are given for photos in
+      which the face is yet to be found.
+  """
+  if source.cut == "photo" and (
+    find_face is None or "landmarks_px" in source.labels
+  ):
+    raise errors.InputError(
+      f"{source.name}: landmarks need images that are cut to the face; choose "
+      "--crop=track or --crop=face."
+    )
+  count, size = len(source.names), model.size_px
+  pixels = np.empty((count, size, size, 3), np.uint8)
+  places = np.empty((count, 3))  # Left, top, side; px of the image.
+  is_cut = source.cut == "face"
+
+  def one(i):
+    image = source.read(i)
+    if source.cut == "photo":
+      image, _ = find_face(image)
+    pixels[i] = model.crop(image, i, is_cut=is_cut)
+    places[i] = _place(image.shape, model.square(is_cut=is_cut))
+
+  what = f"of {source.name} {source.split}"
+  with (
+    cli.Progress(count, "images", what) as bar,
+    futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+  ):
+    for start in range(0, count, _BLOCK):
+      rows = range(start, min(start + _BLOCK, count))
+      list(pool.map(one, rows))
+      bar.advance(len(rows), len(rows))
+  return Crops(source, pixels, _move_landmarks(source.labels, places, size))
+
+
+def _place(shape, square):
+  """Returns left, top and side of a crop in pixels of the image."""
+  height, width = shape[:2]
+  side = min(height, width)
+  return (
+    (width - side) / 2 + square[0] * side,
+    (height - side) / 2 + square[1] * side,
+    square[2] * side,
+  )
+
+
+def _move_landmarks(labels, places, size_px):
+  """Adds landmarks in the crop's coordinates."""
+  labels = dict(labels)
+  if "landmarks_px" in labels:
+    points = np.asarray(labels["landmarks_px"], np.float64)
+    corner, side = places[:, None, :2], places[:, None, 2:]
+    # The centre of the first pixel is at 0, its edge at -0.5.
+    unit = (points + 0.5 - corner) / side
+    labels["landmarks_ndc"] = 2 * unit - 1
+    labels["landmarks_px"] = unit * size_px - 0.5
+  return labels
+
+
+def join(parts: Sequence[Crops]) -> Crops:
+  """Puts parts of a set behind each other.
+
+  Args:
+    parts: Of one set, with the same labels.
+
+  Returns:
+    All of them as one.
+  """
+  if len(parts) == 1:
+    return parts[0]
+  common = set.intersection(*(set(part.labels) for part in parts))
+  labels = {
+    name: np.concatenate([part.labels[name] for part in parts])
+    for name in parts[0].labels
+    if name in common
+  }
+  source = labelled_base.concatenate([part.source for part in parts])
+  return Crops(source, np.concatenate([p.pixels for p in parts]), labels)
+
+
+class Pixels:
+  """Principal components of raw pixels, fitted on training images.
+
+  Attributes:
+    mean: [S * S * 3] float32.
+    components: [K, S * S * 3] float32.
+  """
+
+  def __init__(self, mean: np.ndarray, components: np.ndarray):
+    self.mean, self.components = mean, components
+
+  @classmethod
+  def fit(cls, pixels: np.ndarray, width: int) -> "Pixels":
+    """Finds the components.
+
+    Args:
+      pixels: [N, S, S, 3] uint8.
+      width: How many; fewer where the images do not span as many.
+    """
+    numbers = flat(pixels)
+    width = min(width, len(numbers) - 1, numbers.shape[1])
+    pca = base.sklearn("decomposition").PCA(
+      width, svd_solver="randomized", random_state=0
+    )
+    pca.fit(numbers)
+    return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+
+  def __call__(self, pixels: np.ndarray) -> np.ndarray:
+    """Maps [N, S, S, 3] uint8 to [N, K] float32."""
+    parts = [
+      (flat(pixels[i : i + _BLOCK]) - self.mean) @ self.components.T
+      for i in range(0, len(pixels), _BLOCK)
+    ]
+    return np.concatenate(parts)
+
+  def before(self, found: readout.Readout) -> readout.Readout:
+    """Joins itself with a read-out of its values to one of `flat` pixels."""
+    weights = self.components.T @ (found.weights / found.scale[:, None])
+    offset = found.offset - (found.mean / found.scale) @ found.weights
+    return readout.Readout(
+      mean=self.mean.astype(np.float64),
+      scale=np.ones(len(self.mean)),
+      weights=weights,
+      offset=offset,
+      strength=found.strength,
+    )
+
+
+def flat(pixels: np.ndarray) -> np.ndarray:
+  """Returns [N, S, S, 3] uint8 as [N, S * S * 3] float32 in [0, 1]."""
+  return pixels.reshape(len(pixels), -1).astype(np.float32) / 255
+
+
+def hog(pixels: np.ndarray) -> np.ndarray:
+  """Computes histograms of oriented gradients.
+
+  Args:
+    pixels: [N, S, S, 3] uint8, S a multiple of 8.
+
+  Returns:
+    [N, 1764] float32: 9 orientations, 8 x 8 cells, blocks of 2 x 2 cells,
+    L2-Hys, of the channel with the strongest gradient.
+
+  Source: Dalal and Triggs, CVPR 2005; skimage.feature.hog.
+  """
+  feature = errors.require("skimage.feature", "evaluation", "HOG")
+  side = pixels.shape[1] // _CELLS
+
+  def one(image):
+    return feature.hog(
+      image, 9, (side, side), (2, 2), "L2-Hys", channel_axis=-1
+    ).astype(np.float32)
+
+  with cli.Progress(len(pixels), "images", "HOG") as bar:
+    rows = []
+    for start in range(0, len(pixels), _BLOCK):
+      part = pixels[start : start + _BLOCK]
+      rows += [one(image) for image in part]
+      bar.advance(len(part), len(part))
+  return np.stack(rows)
+
+
+def of_model(
+  model: api.Representation, pixels: np.ndarray, names: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+  """Computes a network's features of crops.
+
+  Args:
+    model: The network.
+    pixels: [N, S, S, 3] uint8, cut; resized where the network sees another
+      size.
+    names: Features wanted; all by default.
+
+  Returns:
+    [N, D] float32 by name.
+  """
+  parts = []
+  with cli.Progress(len(pixels), "images", "embedded") as bar:
+    for start in range(0, len(pixels), _BLOCK):
+      part = pixels[start : start + _BLOCK]
+      parts.append(model.embed(part, is_cut=True))
+      bar.advance(len(part), len(part))
+  names = names or tuple(parts[0])
+  return {name: np.concatenate([p[name] for p in parts]) for name in names}

@@ -1,0 +1,104 @@
+"""How well a run rebuilds frames of tracks that it never saw."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from facerep_jax import api, cli, configuration, sharding
+from facerep_jax.data import batches, samples, tracks
+from facerep_jax.evaluators import reconstruction, studies
+
+_KEY = "reconstruction"
+_MAX_SAMPLES = 1000
+
+
+def run(networks: studies.Networks, folder: str) -> dict[str, Any]:
+  """Measures the reconstruction of one draw of each test chunk.
+
+  Args:
+    networks: The run, the runs beside it, and random weights.
+    folder: Face tracks.
+
+  Returns:
+    A task entry of results.json; baselines of a system, such as copying the
+    source frame, count as features.
+  """
+  own = networks.run.config.system
+  models = [(own, "run", networks.run)]
+  models.append(("random weights", "random", networks.untrained))
+  models += [
+    (f"{name}: {model.config.system}", "compare", model)
+    for name, model in networks.compared.items()
+  ]
+  entries = []
+  for name, kind, model in models:
+    images, group = rebuilt(model, folder)
+    target = images.pop("target")
+    for what, image in images.items():
+      if what != _KEY and kind != "run":
+        continue
+      measured = reconstruction.measure(image, target, group)
+      entries.append(
+        {
+          "feature": name if what == _KEY else what,
+          "kind": kind if what == _KEY else "baseline",
+          "dim": int(target[0].size),
+          "scores": measured.scores,
+          "details": measured.details,
+        }
+      )
+  return {
+    "task": "reconstruction",
+    "dataset": "tracks",
+    "split": "test",
+    "crop": "track",
+    "protocol": "one draw of frames from each chunk, at the run's own size, "
+    "with its jittered crop",
+    "num_train": 0,
+    "num_test": len(group),
+    "num_people": len(np.unique(group)),
+    "entries": entries,
+  }
+
+
+def rebuilt(
+  model: api.Representation, folder: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+  """Rebuilds one draw of each test chunk.
+
+  Args:
+    model: A run.
+    folder: Face tracks.
+
+  Returns:
+    What `System.reconstruct` returns, [N, H, W, 3] float32 each, and the
+    person of each row, [N].
+  """
+  config, system = model.config, model.system
+  _, rule = configuration.sampling(
+    config, num_frames=system.num_frames, size_px=system.size_px
+  )
+  source = tracks.TrackSource(
+    folder, "test", on_bad_record=config.data.on_bad_record
+  )
+  drawn = samples.Samples(source, rule)
+  total = min(drawn.epoch_size, _MAX_SAMPLES)
+  step = sharding.jit_on_batch(system.reconstruct, model.mesh)
+  count = model.mesh.devices.size
+  parts, records = [], []
+  with cli.Progress(total, "chunks", "rebuilt") as bar:
+    for batch in batches.eval_batches(
+      drawn,
+      batch_size=-(-api.BATCH_SIZE // count) * count,
+      num_samples=total,
+    ):
+      weight, record = batch["weight"] > 0, batch.pop("record")
+      out = step(model.variables, sharding.put_batch(batch, model.mesh))
+      out = jax.device_get(out)
+      parts.append({name: value[weight] for name, value in out.items()})
+      records += record[weight].tolist()
+      bar.advance(int(weight.sum()), int(weight.sum()))
+  people = {r: source.read(r, ()).person for r in set(records)}
+  images = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+  return images, np.array([people[r] for r in records])

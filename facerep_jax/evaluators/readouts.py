@@ -1,0 +1,99 @@
+"""A file of fitted read-outs, to apply them to other data later."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from facerep_jax import errors
+from facerep_jax.evaluators import readout
+
+FILE = "readouts.npz"
+_BETWEEN = " / "
+
+
+def key(dataset: str, task: str, feature: str) -> str:
+  """Names a read-out by what it was fitted to."""
+  return _BETWEEN.join((dataset, task, feature))
+
+
+def save(
+  path: str | os.PathLike,
+  fitted: dict[str, readout.Readout],
+  classes: dict[str, list[str]],
+) -> None:
+  """Writes read-outs with the names of the classes they tell apart.
+
+  Args:
+    path: The file.
+    fitted: By `key`.
+    classes: By `key`; no names for read-outs of numbers.
+  """
+  readout.save(str(path), fitted, {"classes": classes})
+
+
+def load(
+  path: str | os.PathLike,
+) -> dict[str, tuple[readout.Readout, list[str]]]:
+  """Reads what `save` wrote: read-outs and class names, by `key`.
+
+  Raises:
+    InputError: The file is missing, damaged, or none of read-outs.
+  """
+  fitted, meta = readout.load(str(path))
+  classes = meta.get("classes", {})
+  return {
+    name: (found, classes.get(name, [])) for name, found in fitted.items()
+  }
+
+
+def pick(
+  saved: dict[str, tuple[readout.Readout, list[str]]],
+  task: str,
+  classes: list[str],
+) -> dict[str, readout.Readout]:
+  """Picks the read-outs of a task and puts their classes in order.
+
+  Args:
+    saved: As `load` returns them.
+    task: Name of the task.
+    classes: Of the data they shall be applied to; empty for numbers.
+
+  Returns:
+    By feature, with one column for each of `classes`; a class that a read-out
+    does not know is never predicted.
+
+  Raises:
+    InputError: There is none for the task, there are some of several data
+      sets, or no class is known.
+  """
+  found, sets = {}, set()
+  for name, (fitted, known) in saved.items():
+    dataset, of_task, feature = name.split(_BETWEEN)
+    if of_task == task:
+      sets.add(dataset)
+      found[feature] = _in_order(fitted, known, classes, task)
+  if len(sets) != 1:
+    raise errors.InputError(
+      f"--readouts: expected those of one data set for {task}, found "
+      f"{', '.join(sorted(sets)) or 'none'}."
+    )
+  return found
+
+
+def _in_order(fitted, known, classes, task):
+  """Returns a read-out whose columns are `classes`."""
+  if not classes:
+    return fitted
+  if not set(known) & set(classes):
+    raise errors.InputError(
+      f"--readouts: those for {task} know {', '.join(known) or 'no class'}, "
+      f"but the data has {', '.join(classes)}."
+    )
+  weights = np.zeros((len(fitted.mean), len(classes)))
+  offset = np.full(len(classes), -np.inf)
+  for i, name in enumerate(classes):
+    if name in known:
+      weights[:, i] = fitted.weights[:, known.index(name)]
+      offset[i] = fitted.offset[known.index(name)]
+  return dataclasses.replace(fitted, weights=weights, offset=offset)

@@ -1,0 +1,111 @@
+"""Builds what the tasks run on: crops of a labelled set and its features."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from facerep_jax import api
+from facerep_jax.data.labelled import base as labelled_base
+from facerep_jax.evaluators import features, suite, supervised
+
+# Only synthetic tracks have all of these.
+_BOUND_LABELS = {"landmarks_ndc", "yaw_rad", "expression", "light"}
+FindFace = Callable[[np.ndarray], tuple[np.ndarray, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+  """What the features of an evaluation come from.
+
+  Attributes:
+    run: The run that is evaluated.
+    compared: Other runs by name.
+    recipe: How the supervised bound is trained; None: it is left out.
+  """
+
+  run: api.Representation
+  compared: dict[str, api.Representation]
+  recipe: supervised.Recipe | None
+
+  def __post_init__(self):
+    object.__setattr__(self, "untrained", api.untrained(self.run.config))
+
+  def of_run(self, pixels: np.ndarray) -> list[suite.Feature]:
+    """Returns the run's features of crops, and those of random weights."""
+    own = self.run.config.system
+    return _of(self.run, pixels, own, "run") + _of(
+      self.untrained, pixels, features.RANDOM, "random"
+    )
+
+  def of_compared(
+    self,
+    sources: Sequence[labelled_base.Labelled],
+    pixels: np.ndarray,
+    find_face: FindFace | None,
+    is_mirrored: bool = False,
+  ) -> list[suite.Feature]:
+    """Returns the features of the runs beside it.
+
+    Args:
+      sources: The labelled images, in the order of the crops.
+      pixels: Their crops for the run; they serve where a run's crop and size
+        are the same.
+      find_face: As for `features.crop`.
+      is_mirrored: Whether the crops are mirrored.
+    """
+    table = []
+    for name, model in self.compared.items():
+      same = model.size_px == self.run.size_px
+      seen = pixels
+      if not same or model.config.data.crop != self.run.config.data.crop:
+        parts = [features.crop(x, model, find_face) for x in sources]
+        seen = np.concatenate([part.pixels for part in parts])
+        seen = seen[:, :, ::-1] if is_mirrored else seen
+      table += _of(model, seen, f"{name}: {model.config.system}", "compare")
+    return table
+
+
+def _of(model, pixels, name, kind):
+  found = features.of_model(model, pixels)
+  return [suite.Feature(f"{name}: {k}", kind, v) for k, v in found.items()]
+
+
+def build(
+  parts: dict[str, labelled_base.Labelled],
+  networks: Networks,
+  find_face: FindFace | None,
+  num_folds: int = 0,
+) -> suite.Study:
+  """Cuts a labelled set and computes every feature of it.
+
+  Args:
+    parts: Of the set, by split.
+    networks: What makes features; the supervised bound is trained on the
+      training rows of synthetic tracks.
+    find_face: As for `features.crop`.
+    num_folds: As for `suite.divide`.
+
+  Returns:
+    The study.
+
+  Raises:
+    InputError: An image or a label cannot be used.
+  """
+  cut = {k: features.crop(v, networks.run, find_face) for k, v in parts.items()}
+  crops, divisions, split = suite.divide(cut, num_folds)
+  table = networks.of_run(crops.pixels)
+  width = table[0].values.shape[1]
+  table.append(suite.Feature(features.PIXELS, "pixels", None))
+  hog = features.hog(crops.pixels)
+  table.append(suite.Feature(features.HOG, "hog", hog))
+  is_bound = len(divisions) == 1 and not _BOUND_LABELS - set(crops.labels)
+  if networks.recipe and is_bound:
+    train = divisions[0][0]
+    labels = {k: v[train] for k, v in crops.labels.items()}
+    bound = supervised.train(
+      networks.run.config, crops.pixels[train], labels, networks.recipe
+    )
+    table += _of(bound, crops.pixels, features.SUPERVISED, "supervised")
+  table += networks.of_compared(list(parts.values()), crops.pixels, find_face)
+  return suite.Study(crops, divisions, split, table, width)

@@ -1,0 +1,276 @@
+"""Runs read-out tasks on a labelled set, on all its features alike."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from facerep_jax import cli, errors
+from facerep_jax.evaluators import (
+  action_units,
+  attributes,
+  base,
+  expression,
+  features,
+  folds,
+  landmarks,
+  pose,
+  readout,
+  report,
+)
+
+# By task: what fits and measures it, the labels that it needs, and how the
+# read-out is fitted.
+TASKS = {
+  "landmarks": (landmarks, ("landmarks_ndc",), "ridge to the crop's points"),
+  "pose": (
+    pose,
+    ("yaw_rad", "pitch_rad", "roll_rad"),
+    "ridge to yaw, pitch and roll",
+  ),
+  "expression": (expression, ("expression",), "multinomial logistic"),
+  "expression_multilabel": (attributes, ("expression",), "a logistic a class"),
+  "attributes": (attributes, ("attributes",), "a logistic a column"),
+  "action_units": (action_units, ("action_units",), "ridge to activations"),
+}
+NUM_FOLDS = 5
+_PICTURES = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+  """A feature of all images of a set.
+
+  Attributes:
+    name: For the report.
+    kind: One of `results.KINDS`.
+    values: [N, D] float32; None for pixels, whose components depend on the
+      training images.
+  """
+
+  name: str
+  kind: str
+  values: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+  """A labelled set with its divisions and features.
+
+  Attributes:
+    crops: Images of every part.
+    divisions: Training and test rows, [K] int each: one pair where the set
+      has a split of its own, else one for each fold of people.
+    split: What the report calls them.
+    table: The features; the run's own first.
+    width: Components that pixels are reduced to.
+  """
+
+  crops: features.Crops
+  divisions: list[tuple[np.ndarray, np.ndarray]]
+  split: str
+  table: list[Feature]
+  width: int
+
+  @property
+  def test(self) -> np.ndarray:
+    """Rows that are measured, each once, [M] int."""
+    return np.concatenate([test for _, test in self.divisions])
+
+
+def divide(
+  parts: dict[str, features.Crops], num_folds: int = 0
+) -> tuple[features.Crops, list[tuple[np.ndarray, np.ndarray]], str]:
+  """Decides what a set's read-outs are trained and measured on.
+
+  Args:
+    parts: Crops by split: "test" with "train", "validation" or both, which are
+      joined; or other parts, which are joined and divided into folds.
+    num_folds: Folds of people instead of the set's own split; 0: only where it
+      has none, `NUM_FOLDS` then.
+
+  Returns:
+    All crops, the divisions and their name, as in `Study`.
+
+  Raises:
+    InputError: There are fewer people than folds.
+  """
+  crops = features.join(list(parts.values()))
+  which = np.repeat(list(parts), [len(part) for part in parts.values()])
+  rows = np.arange(len(crops))
+  if "test" in parts and len(parts) > 1 and not num_folds:
+    return crops, [(rows[which != "test"], rows[which == "test"])], "test"
+  num_folds = num_folds or NUM_FOLDS
+  fold = folds.by_group(crops.group, num_folds)
+  divisions = [(rows[fold != k], rows[fold == k]) for k in range(num_folds)]
+  return crops, divisions, f"{num_folds} folds"
+
+
+def allowed(study: Study) -> list[str]:
+  """Lists the tasks for which a set has labels."""
+  labels = study.crops.labels
+  return [
+    name
+    for name, (_, needed, _) in TASKS.items()
+    if all(label in labels for label in needed)
+  ]
+
+
+def run(
+  study: Study, task: str, fitted: dict[str, dict]
+) -> tuple[dict[str, Any], dict[str, list], dict[str, readout.Readout]]:
+  """Runs one task on all features of a study.
+
+  Args:
+    study: Images and features.
+    task: Key of `TASKS`.
+    fitted: Read-outs of an earlier evaluation by feature, as
+      `readout_files.load` gives them; where empty, they are fitted here.
+
+  Returns:
+    The task's entry of results.json, its pictures as `report.write` takes
+    them, and the read-outs that were fitted to a single division, by feature.
+
+  Raises:
+    InputError: The labels cannot be used, or read-outs do not fit.
+  """
+  module, _, how = TASKS[task]
+  crops, test = study.crops, study.test
+  labels = _labels_of(task, crops)
+  classes = classes_of(study, task)
+  names = {"names": classes} if classes else {}
+  entries, made, pictures = [], {}, {}
+  table = [x for x in study.table if not fitted or x.name in fitted]
+  if not table:
+    raise errors.InputError(
+      f"--readouts: holds none for {task} of this run's features."
+    )
+  with cli.Progress(len(table), "features", f"of {task}") as bar:
+    for feature in table:
+      outputs, made[feature.name], width = _outputs(
+        study, feature, task, labels, fitted.get(feature.name)
+      )
+      tested = {name: value[test] for name, value in labels.items()}
+      measured = module.measure(outputs, tested, crops.group[test], **names)
+      entries.append(entry(feature, width, measured))
+      if not pictures:
+        pictures = _pictures(task, crops, test, outputs, measured.quality)
+      bar.advance(1, len(test))
+  is_single = len(study.divisions) == 1 and not fitted
+  train = 0 if fitted else len(study.divisions[0][0])
+  result = {
+    "task": task,
+    "dataset": crops.source.name,
+    "split": study.split,
+    "crop": crops.source.cut,
+    "protocol": f"linear read-out of standardised features: {how}"
+    + ("; fitted elsewhere" if fitted else ""),
+    "num_train": train,
+    "num_test": len(test),
+    "num_people": num_people(crops, test),
+    "entries": entries,
+  }
+  return result, pictures, made if is_single else {}
+
+
+def entry(
+  feature: Feature, width: int, measured: base.Measured
+) -> dict[str, Any]:
+  """Returns a feature's entry of a task in results.json."""
+  return {
+    "feature": feature.name,
+    "kind": feature.kind,
+    "dim": int(width),
+    "scores": measured.scores,
+    "details": measured.details,
+  }
+
+
+def classes_of(study: Study, task: str) -> list[str]:
+  """Returns the names of what a task's outputs stand for, where they have."""
+  label = TASKS[task][1][0]
+  if task == "landmarks" or label not in study.crops.source.classes:
+    return []
+  return list(study.crops.source.classes[label])
+
+
+def _labels_of(task, crops):
+  """Returns a task's labels under the names that its module knows."""
+  labels = dict(crops.labels)
+  if task == "expression_multilabel":
+    labels["attributes"] = attributes.expression_multilabel(
+      labels["expression"], len(crops.source.classes["expression"])
+    )
+  return labels
+
+
+def part_of(
+  labels: dict[str, np.ndarray],
+  values: np.ndarray,
+  group: np.ndarray,
+  rows: np.ndarray,
+) -> base.Part:
+  """Returns some rows of labelled features."""
+  chosen = {name: value[rows] for name, value in labels.items()}
+  return base.Part(values[rows], chosen, group[rows])
+
+
+def _outputs(study, feature, task, labels, fitted):
+  """Returns outputs of the test rows, the last read-out, and the width."""
+  crops, parts, module = study.crops, [], TASKS[task][0]
+  # A fold may lack the last class.
+  is_one_class = task == "expression"
+  counts = {"num_classes": len(classes_of(study, task))} if is_one_class else {}
+  for train, test in study.divisions:
+    pixels = None
+    values = feature.values
+    if values is None and fitted is None:
+      pixels = features.Pixels.fit(crops.pixels[train], study.width)
+      values = pixels(crops.pixels)
+    elif values is None:
+      values = features.flat(crops.pixels)
+    found = fitted
+    if fitted is None:
+      found = module.fit(part_of(labels, values, crops.group, train), **counts)
+    parts.append(found.outputs(values[test]))
+    if pixels is not None:
+      found = pixels.before(found)
+  return np.concatenate(parts), found, values.shape[1]
+
+
+def num_people(crops: features.Crops, rows: np.ndarray) -> int | None:
+  """Counts the people of some rows; None where they are unknown."""
+  if crops.source.group is None:
+    return None
+  return len(np.unique(crops.group[rows]))
+
+
+def _pictures(task, crops, test, outputs, quality):
+  """Returns the best and the worst test images with what was read."""
+  order = np.argsort(quality, kind="stable")
+  chosen = {"best": order[::-1][:_PICTURES], "worst": order[:_PICTURES]}
+  return {
+    which: [_picture(task, crops, test[k], outputs[k]) for k in ranks]
+    for which, ranks in chosen.items()
+  }
+
+
+def _picture(task, crops, row, output):
+  image, labels = crops.pixels[row], crops.labels
+  points = None, None
+  caption = crops.source.names[row]
+  if task == "landmarks":
+    unit = (output.reshape(-1, 2) + 1) / 2
+    points = labels["landmarks_px"][row], unit * image.shape[0] - 0.5
+  elif task == "pose":
+    true = [labels[f"{name}_rad"][row] for name in ("yaw", "pitch", "roll")]
+    texts = [
+      " ".join(f"{angle:.0f}" for angle in np.degrees(angles))
+      for angles in (true, output)
+    ]
+    caption += f": {texts[0]} deg, read {texts[1]}"
+  elif task.startswith("expression"):
+    names = crops.source.classes["expression"]
+    true = names[labels["expression"][row]]
+    caption += f": {true}, read {names[int(np.argmax(output))]}"
+  return report.Picture(image, caption, *points)
