@@ -102,21 +102,18 @@ def _set_up(xy_px, depth, faces, height, width):
   """Returns edge planes, pixel boxes and numbers of the triangles to draw."""
   xy_px, depth = np.asarray(xy_px, np.float64), np.asarray(depth, np.float64)
   corners = np.ascontiguousarray(faces.T)
-  x, y, z = xy_px[:, 0][corners], xy_px[:, 1][corners], depth[corners]
+  x, y = xy_px[:, 0][corners], xy_px[:, 1][corners]
   area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0])
-  front = np.flatnonzero((area > 0) & (z.min(axis=0) > 0))
-  x, y, z, area = x[:, front], y[:, front], z[:, front], area[front]
-  x0, y0 = np.maximum(np.ceil(x.min(0)), 0), np.maximum(np.ceil(y.min(0)), 0)
-  x1 = np.minimum(np.floor(x.max(0)), width - 1)
-  y1 = np.minimum(np.floor(y.max(0)), height - 1)
-  some = np.flatnonzero((x1 >= x0) & (y1 >= y0))
-  kept, x, y, z, area = (
-    front[some],
-    x[:, some],
-    y[:, some],
-    z[:, some],
-    area[some],
+  x0, x1 = np.maximum(np.ceil(x.min(axis=0)), 0), np.floor(x.max(axis=0))
+  y0, y1 = np.maximum(np.ceil(y.min(axis=0)), 0), np.floor(y.max(axis=0))
+  x1, y1 = np.minimum(x1, width - 1), np.minimum(y1, height - 1)
+  # In front, its front side, and over the centre of some pixel at least.
+  kept = np.flatnonzero(
+    (area > 0) & (x1 >= x0) & (y1 >= y0) & (depth[corners].min(axis=0) > 0)
   )
+  # `take` keeps rows in memory, where fancy indexing would turn them.
+  x, y, area = x.take(kept, axis=1), y.take(kept, axis=1), area[kept]
+  z = depth[corners.take(kept, axis=1)]
   planes = []
   for k in range(3):
     i, j = (k + 1) % 3, (k + 2) % 3
@@ -124,7 +121,7 @@ def _set_up(xy_px, depth, faces, height, width):
     b = (x[j] - x[i]) / area
     planes.append((a, b, -(a * x[i] + b * y[i])))
   planes.append(1.0 / z)
-  box = [side[some].astype(np.int64) for side in (x0, x1, y0, y1)]
+  box = [side[kept].astype(np.int64) for side in (x0, x1, y0, y1)]
   return planes, box, kept
 
 
