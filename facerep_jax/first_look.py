@@ -9,7 +9,7 @@ from PIL import Image
 
 from facerep_jax import api, configuration, sharding
 from facerep_jax.data import batches, decode, images, samples, tfrecord, tracks
-from facerep_jax.evaluators import probe
+from facerep_jax.evaluators import readout, weighted
 
 # Enough for a first look; it should not take long beside the training.
 _MAX_CHUNKS = 160
@@ -146,11 +146,10 @@ def yaw_readout(
     for part in (train, test)
   ]
   yaw = [np.degrees(part["yaw_rad"])[:, None] for part in (train, test)]
-  predicted = probe.ridge(
-    features[0], yaw[0], np.array(train["person"]), features[1]
-  )
+  found = readout.ridge(features[0], yaw[0], np.array(train["person"]))
+  predicted = found.outputs(features[1])
   return {
-    "r2": probe.r2(predicted, yaw[1]),
+    "r2": weighted.r2(predicted, yaw[1])(np.ones(len(yaw[1]))),
     "mae_deg": float(np.mean(np.abs(predicted - yaw[1]))),
     "num_frames": len(yaw[1]),
   }

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -99,3 +101,30 @@ def test_a_run_without_a_path_makes_synthetic_tracks(tmp_path, monkeypatch):
     experiment.run(config, tmp_path / "run")
   assert asked == [config.synthetic.to_dict()]
   assert configuration.load(tmp_path / "run").data.path == ""
+
+
+def test_training_needs_nothing_of_what_evaluation_does():
+  code = """
+import sys
+for name in ("sklearn", "skimage", "matplotlib"):
+  sys.modules[name] = None  # Importing it raises ModuleNotFoundError.
+import numpy as np
+import facerep_jax.main
+from facerep_jax import first_look
+
+class Model:
+  def embed(self, faces):
+    return {"embedding": np.stack(faces)}
+
+rng = np.random.default_rng(0)
+parts = [
+  {"image": list(x), "yaw_rad": x[:, 0], "person": list("abcdefgh")}
+  for x in rng.normal(size=(2, 8, 3))
+]
+print(first_look.yaw_readout(Model(), *parts)["r2"])
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 0, done.stderr
+  assert float(done.stdout.split()[-1]) > 0.99
