@@ -159,11 +159,11 @@ def _step(system, scales, classes, optimizer):
     x = jnp.concatenate([features[k] for k in sorted(features)], axis=-1)
     total = 0.0
     for name, head in params["heads"].items():
-      out = x @ head["kernel"] + head["bias"]
+      out = x @ head["kernel"] + head["bias"][None]
       if name in classes:
         each = optax.softmax_cross_entropy_with_integer_labels(out, batch[name])
       else:
-        mean, deviation = scales[name]
+        mean, deviation = (value[None] for value in scales[name])
         each = jnp.square(out - (batch[name] - mean) / deviation)
       total += jnp.mean(each)
     return total, model_state
