@@ -1,5 +1,6 @@
 """Features of labelled images: of a network, and the baselines beside it."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -122,10 +123,10 @@ def join(parts: Sequence[Crops]) -> Crops:
   """Puts parts of a set behind each other.
 
   Args:
-    parts: Of one set, with the same labels.
+    parts: Of one set.
 
   Returns:
-    All of them as one.
+    All of them as one, with the labels that all have.
   """
   if len(parts) == 1:
     return parts[0]
@@ -135,7 +136,14 @@ def join(parts: Sequence[Crops]) -> Crops:
     for name in parts[0].labels
     if name in common
   }
-  source = labelled_base.concatenate([part.source for part in parts])
+  sources = [
+    dataclasses.replace(
+      part.source,
+      labels={k: v for k, v in part.source.labels.items() if k in common},
+    )
+    for part in parts
+  ]
+  source = labelled_base.concatenate(sources)
   return Crops(source, np.concatenate([p.pixels for p in parts]), labels)
 
 

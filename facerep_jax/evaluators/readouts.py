@@ -41,10 +41,20 @@ def load(
     InputError: The file is missing, damaged, or none of read-outs.
   """
   fitted, meta = readout.load(str(path))
-  classes = meta.get("classes", {})
-  return {
-    name: (found, classes.get(name, [])) for name, found in fitted.items()
-  }
+  known = meta.get("classes") if isinstance(meta, dict) else None
+  if not isinstance(known, dict) or not all(
+    len(_apart(x)) == 3 for x in fitted
+  ):
+    raise errors.InputError(
+      f"{path}: its read-outs are not of an evaluation. Give the {FILE} that "
+      "facerep_jax.evaluate wrote."
+    )
+  return {name: (found, known.get(name, [])) for name, found in fitted.items()}
+
+
+def _apart(name):
+  """Returns what `key` joined; of these, a data set may be called anything."""
+  return name.rsplit(_BETWEEN, 2)
 
 
 def pick(
@@ -69,7 +79,7 @@ def pick(
   """
   found, sets = {}, set()
   for name, (fitted, known) in saved.items():
-    dataset, of_task, feature = name.split(_BETWEEN)
+    dataset, of_task, feature = _apart(name)
     if of_task == task:
       sets.add(dataset)
       found[feature] = _in_order(fitted, known, classes, task)
