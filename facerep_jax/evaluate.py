@@ -66,18 +66,19 @@ def main(arguments: list[str]) -> None:
     raise errors.InputError(
       f"--supervised-steps={options.supervised_steps}: expected 0 or more."
     )
-  pathlib.Path(options.output).mkdir(parents=True, exist_ok=True)
+  if options.folds < 0 or options.folds == 1:
+    raise errors.InputError(
+      f"--folds={options.folds}: expected 2 or more, or 0 for the data's own "
+      "split."
+    )
+  _make_folder(options.output)
   saved = readouts.load(options.readouts) if options.readouts else None
   networks = _networks(options)
-  texts = options.data or [BENCHMARK]
+  data = {x: _open_data(x, options) for x in options.data or [BENCHMARK]}
+  _check_tasks(tasks, data, options)
   found = Found([], {}, [], {}, {})
-  for text in texts:
-    _on_data(text, tasks, options, networks, saved, found)
-  if not found.tasks and not found.leakage:
-    raise errors.InputError(
-      f"--tasks={options.tasks}: {', '.join(texts)} has labels for none of "
-      "them."
-    )
+  for text, opened in data.items():
+    _on_data(text, opened, tasks, options, networks, saved, found)
   _write(options, networks, found)
   for line in report.lines(found.tasks):
     print(line)
@@ -140,6 +141,16 @@ def _tasks(text):
   return tasks
 
 
+def _make_folder(output):
+  try:
+    pathlib.Path(output).mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.InputError(
+      f"--output={output}: expected a folder, or a place to make it "
+      f"({error.strerror})."
+    ) from error
+
+
 def _networks(options):
   run = api.load(options.workdir)
   _log.info("%s, checkpoint of step %d", options.workdir, run.step)
@@ -157,22 +168,66 @@ def _networks(options):
   return studies.Networks(run, compared, recipe)
 
 
-def _on_data(text, tasks, options, networks, saved, found):
-  """Evaluates on one labelled set."""
+def _open_data(text, options):
+  """Opens one labelled set, cut and labelled as the options say."""
   opened = find.open_data(text)
   if isinstance(opened, labelled_base.Pairs):
-    if "verification" in tasks:
-      images = _recut(opened.images, options.crop)
-      pairs = dataclasses.replace(opened, images=images)
-      face = _find_face(images.cut, options)
-      found.tasks.extend(verify.run(pairs, networks, face))
-    return
+    images = _recut(opened.images, options.crop)
+    return dataclasses.replace(opened, images=images)
   opened = {k: _recut(v, options.crop) for k, v in opened.items()}
-  if options.fit_pose:
+  has_points = all("landmarks_px" in x.labels for x in opened.values())
+  if options.fit_pose and has_points:
     opened = {k: landmark_pose.add(v) for k, v in opened.items()}
+  return opened
+
+
+def _check_tasks(tasks, data, options):
+  """Refuses tasks that no set, or too many sets, have the labels of."""
+  offered = [_offered(text, opened, options) for text, opened in data.items()]
+  known = set().union(*offered)
+  # Those that are named must be there, of all that there are one.
+  lacking = [task for task in tasks if task not in known]
+  if lacking and (options.tasks or not known):
+    raise errors.InputError(
+      f"--tasks={options.tasks}: nothing in {', '.join(data)} has the labels "
+      f"for {lacking[0]}, or other options leave it out. See "
+      "docs/evaluation.md for what it needs."
+    )
+  if "leakage" in tasks and sum("leakage" in one for one in offered) > 1:
+    raise errors.InputError(
+      "--data: more than one set has all labels of the leakage matrix; leave "
+      "it out of --tasks, or give one set."
+    )
+
+
+def _offered(text, opened, options):
+  """Returns the tasks for which a set has all that they need."""
+  if isinstance(opened, labelled_base.Pairs):
+    return {"verification"}
+  labels = set.intersection(*(set(part.labels) for part in opened.values()))
+  if "landmarks_px" in labels:
+    labels.add("landmarks_ndc")
+  offered = set(suite.allowed(labels))
+  if options.readouts:
+    return offered
+  if find.folder(text):
+    offered.add("reconstruction")
+  is_split = "test" in opened and len(opened) > 1 and not options.folds
+  if is_split and options.supervised_steps and not leaks.NEEDED - labels:
+    offered.add("leakage")
+  return offered
+
+
+def _on_data(text, opened, tasks, options, networks, saved, found):
+  """Evaluates on one labelled set."""
+  if isinstance(opened, labelled_base.Pairs):
+    if "verification" in tasks:
+      face = _find_face(opened.images.cut, options)
+      found.tasks.extend(verify.run(opened, networks, face))
+    return
   face = _find_face(next(iter(opened.values())).cut, options)
   study = studies.build(opened, networks, face, options.folds)
-  for task in suite.allowed(study):
+  for task in suite.allowed(study.crops.labels):
     if task in tasks:
       _on_task(study, task, saved, found)
   folder = find.folder(text)
@@ -209,11 +264,6 @@ def _on_task(study, task, saved, found):
 def _write(options, networks, found):
   """Writes the report, the results and the read-outs."""
   config, run = networks.run.config, networks.run
-  if len(found.leakage) > 1:
-    raise errors.InputError(
-      "--data: more than one set has all labels of the leakage matrix; leave "
-      "it out of --tasks, or give one set."
-    )
   measured = {
     "format": results.FORMAT,
     "run": pathlib.Path(options.workdir).resolve().name,

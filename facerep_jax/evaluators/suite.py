@@ -1,6 +1,7 @@
 """Runs read-out tasks on a labelled set, on all its features alike."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -106,9 +107,8 @@ def divide(
   return crops, divisions, f"{num_folds} folds"
 
 
-def allowed(study: Study) -> list[str]:
-  """Lists the tasks for which a set has labels."""
-  labels = study.crops.labels
+def allowed(labels: Collection[str]) -> list[str]:
+  """Lists the tasks for which there are all labels, by their names."""
   return [
     name
     for name, (_, needed, _) in TASKS.items()
@@ -117,7 +117,7 @@ def allowed(study: Study) -> list[str]:
 
 
 def run(
-  study: Study, task: str, fitted: dict[str, dict]
+  study: Study, task: str, fitted: dict[str, readout.Readout]
 ) -> tuple[dict[str, Any], dict[str, list], dict[str, readout.Readout]]:
   """Runs one task on all features of a study.
 
@@ -125,7 +125,7 @@ def run(
     study: Images and features.
     task: Key of `TASKS`.
     fitted: Read-outs of an earlier evaluation by feature, as
-      `readout_files.load` gives them; where empty, they are fitted here.
+      `readouts.pick` gives them; where empty, they are fitted here.
 
   Returns:
     The task's entry of results.json, its pictures as `report.write` takes
@@ -134,9 +134,10 @@ def run(
   Raises:
     InputError: The labels cannot be used, or read-outs do not fit.
   """
-  module, _, how = TASKS[task]
+  module = TASKS[task][0]
   crops, test = study.crops, study.test
   labels = _labels_of(task, crops)
+  tested = {name: value[test] for name, value in labels.items()}
   classes = classes_of(study, task)
   names = {"names": classes} if classes else {}
   entries, made, pictures = [], {}, {}
@@ -150,27 +151,33 @@ def run(
       outputs, made[feature.name], width = _outputs(
         study, feature, task, labels, fitted.get(feature.name)
       )
-      tested = {name: value[test] for name, value in labels.items()}
       measured = module.measure(outputs, tested, crops.group[test], **names)
       entries.append(entry(feature, width, measured))
       if not pictures:
         pictures = _pictures(task, crops, test, outputs, measured.quality)
       bar.advance(1, len(test))
-  is_single = len(study.divisions) == 1 and not fitted
-  train = 0 if fitted else len(study.divisions[0][0])
-  result = {
+  result = _result(study, task, entries, is_fitted_here=not fitted)
+  is_kept = len(study.divisions) == 1 and not fitted
+  return result, pictures, made if is_kept else {}
+
+
+def _result(study, task, entries, is_fitted_here):
+  """Returns a task's entry of results.json."""
+  protocol = f"linear read-out of standardised features: {TASKS[task][2]}"
+  if not is_fitted_here:
+    protocol += "; fitted elsewhere"
+  source, test = study.crops.source, study.test
+  return {
     "task": task,
-    "dataset": crops.source.name,
+    "dataset": source.name,
     "split": study.split,
-    "crop": crops.source.cut,
-    "protocol": f"linear read-out of standardised features: {how}"
-    + ("; fitted elsewhere" if fitted else ""),
-    "num_train": train,
+    "crop": source.cut,
+    "protocol": protocol,
+    "num_train": len(study.divisions[0][0]) if is_fitted_here else 0,
     "num_test": len(test),
-    "num_people": num_people(crops, test),
+    "num_people": num_people(study.crops, test),
     "entries": entries,
   }
-  return result, pictures, made if is_single else {}
 
 
 def entry(
