@@ -37,14 +37,27 @@ INDEX = {number: i for i, number in enumerate(UNITS)}
 # Source: the combinations usual in the FACS literature (EMFACS).
 EXPRESSIONS = {
   "neutral": {},
-  "happiness": {6: 0.8, 12: 1.0, 25: 0.6, 26: 0.15, 7: 0.3},
-  "sadness": {1: 1.0, 4: 0.5, 15: 0.9, 17: 0.4},
-  "surprise": {1: 1.0, 2: 1.0, 5: 1.0, 25: 0.5, 26: 0.9},
-  "fear": {1: 0.9, 2: 0.5, 4: 0.5, 5: 1.0, 7: 0.4, 20: 0.9, 25: 0.7, 26: 0.3},
-  "disgust": {9: 1.0, 10: 0.8, 15: 0.4, 16: 0.4, 4: 0.4, 7: 0.5, 25: 0.3},
-  "anger": {4: 1.0, 5: 0.5, 7: 0.8, 23: 0.9, 24: 0.5, 10: 0.2},
+  "happiness": {6: 0.9, 12: 1.2, 25: 0.5, 26: 0.1, 7: 0.3},
+  "sadness": {1: 1.1, 4: 0.6, 15: 1.0, 17: 0.5, 7: 0.25},
+  "surprise": {1: 1.1, 2: 1.1, 5: 0.9, 25: 0.5, 26: 0.9},
+  "fear": {1: 1.1, 2: 0.5, 4: 0.6, 5: 1.1, 7: 0.3, 20: 0.9, 25: 0.7, 26: 0.35},
+  "disgust": {9: 1.2, 10: 0.9, 15: 0.5, 17: 0.3, 4: 0.5, 7: 0.6, 6: 0.3},
+  "anger": {4: 1.3, 5: 0.5, 7: 0.8, 23: 0.9, 24: 0.6, 17: 0.3, 9: 0.25},
   "contempt": {12: 0.8, 14: 0.9},  # Of one side.
 }
+# What some people add, with another strength each time: they laugh, cry,
+# gasp or shout. It takes away from what presses the lips.
+EXTRAS = {
+  "neutral": {},
+  "happiness": {25: 0.7, 26: 0.6, 10: 0.2, 6: 0.3},
+  "sadness": {20: 0.7, 25: 0.7, 26: 0.3, 6: 0.5, 7: 0.5},
+  "surprise": {25: 0.4, 26: 0.7, 18: 0.2},
+  "fear": {25: 0.5, 26: 0.8, 16: 0.3},
+  "disgust": {25: 0.8, 16: 0.7, 26: 0.3, 20: 0.2},
+  "anger": {25: 1.0, 10: 0.7, 16: 0.7, 26: 0.7, 9: 0.5},
+  "contempt": {4: 0.3, 17: 0.4},
+}
+PRESSING = (17, 23, 24)  # Units that keep the lips together.
 
 
 def lid_edges(left_or_right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +74,7 @@ def lid_edges(left_or_right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     chart.EYE_LOW - 0.018 * value[7] - 0.018 * value[6] - 0.012 * value[12]
   )
   openness = (1 - value[45]) * (
-    1 + 0.28 * value[5] - 0.25 * value[7] - 0.15 * value[6] - 0.1 * value[9]
+    1 + 0.20 * value[5] - 0.25 * value[7] - 0.15 * value[6] - 0.1 * value[9]
   )
   closed = np.minimum(lower, 0.03)
   return closed - (closed + chart.EYE_UP) * openness, lower
@@ -91,9 +104,11 @@ def _upper_face(s, t):
   """Brows, lids, cheeks and nose."""
   bump, out = chart.bump, np.tanh(s / 0.06)
   zero = np.zeros_like(s)
-  inner = bump(s, t, 0.17, -0.22, 0.13, 0.14)
-  outer = bump(s, t, 0.58, -0.22, 0.20, 0.14)
-  lower = bump(s, t, 0.22, -0.18, 0.20, 0.11)
+  # Brows slide over the bone: what is below them hardly follows.
+  slide = chart.ramp(t, -0.05, -0.20)
+  inner = bump(s, t, 0.17, -0.22, 0.13, 0.14) * (0.1 + 0.9 * slide)
+  outer = bump(s, t, 0.58, -0.22, 0.20, 0.14) * (0.1 + 0.9 * slide)
+  lower = bump(s, t, 0.22, -0.18, 0.20, 0.11) * (0.4 + 0.6 * slide)
   lid = bump(s, t, chart.EYE_S, -0.07, 0.12, 0.05)
   under = bump(s, t, chart.EYE_S, 0.10, 0.16, 0.05)
   cheek = bump(s, t, 0.48, 0.30, 0.2, 0.13)
@@ -102,12 +117,12 @@ def _upper_face(s, t):
   return {
     1: _vector(zero, -0.13 * inner, -0.01 * inner),
     2: _vector(zero, -0.12 * outer, zero),
-    4: _vector(-0.05 * out * lower, 0.085 * lower, -0.02 * lower),
+    4: _vector(-0.055 * out * lower, 0.10 * lower, -0.025 * lower),
     5: _vector(zero, -0.025 * lid, zero),
-    6: _vector(zero, -0.07 * cheek - 0.02 * under, -0.05 * cheek),
+    6: _vector(zero, -0.08 * cheek - 0.025 * under, -0.07 * cheek),
     7: _vector(zero, -0.022 * under, -0.008 * under),
     9: _vector(
-      zero, -0.06 * wings - 0.03 * bridge + 0.04 * lower, -0.02 * wings
+      zero, -0.08 * wings - 0.03 * bridge + 0.05 * lower, -0.03 * wings
     ),
     45: _vector(zero, 0.03 * lid, -0.012 * lid),
   }
@@ -128,7 +143,7 @@ def _mouth(s, t):
   lift = bump(s, t, 0, 0.74, 0.24, 0.08)
   return {
     10: _vector(zero, -0.085 * upper, -0.03 * upper),
-    12: _vector(0.11 * out * corner, -0.12 * corner, 0.09 * corner),
+    12: _vector(0.13 * out * corner, -0.125 * corner, 0.09 * corner),
     14: _vector(0.05 * out * corner, zero, 0.07 * corner),
     15: _vector(0.01 * out * corner, 0.10 * corner, 0.02 * corner),
     16: _vector(zero, 0.09 * lower, -0.02 * lower),

@@ -149,7 +149,7 @@ def _paint_face(out, person, s, t, fine, rng):
   _wrinkles(out, person, s, t, rng)
   _paint_lips(out, person, s, t)
   # Nostrils, and the groove beside the nose.
-  _tint(out, [0.12, 0.07, 0.07], bump(s, t, 0.078, 0.478, 0.034, 0.016))
+  _tint(out, [0.22, 0.14, 0.13], bump(s, t, 0.078, 0.478, 0.034, 0.016))
   _tint(out, [0.75, 0.65, 0.65], bump(s, t, 0.235, 0.42, 0.02, 0.05))
   _beard(out, person, s, t, fine)
   _brows(out, person, s, t, fine)

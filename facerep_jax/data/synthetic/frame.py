@@ -13,6 +13,7 @@ from facerep_jax.data.synthetic import (
   head,
   inner,
   landmarks,
+  occlusion,
   photo,
   picture,
   rasterise,
@@ -105,11 +106,13 @@ def draw(
   normal = shading.grid_normals(posed, *model.chart.shape)
   light = recording.light
   sunlit = shadows.cast(
-    posed, normal, model.chart.faces, light.direction[frame], light.soft
+    posed, normal, recording.casters, light.direction[frame], light.soft
   )
+  # The trunk's mesh is too coarse for more than a hint of the chin's shadow.
+  sunlit = 1 - (1 - sunlit) * (0.3 + 0.7 * model.follows).astype(np.float32)
   lit = shading.irradiance(normal, model.cavity, light, frame, sunlit)
   image = _backdrop(recording, side, frame)
-  gloss = max(0.04 + 0.025 * recording.look["gloss"], 0.0)
+  gloss = max(0.07 + 0.045 * recording.look["gloss"], 0.0)
   s, t = picture.draw_skin(image, raster, lit, recording.texture, gloss)
   units = np.stack([paths.right[frame], paths.left[frame]])
   parts = sight.pose(inner.place(model.chart, recording.bare, skin))
@@ -124,11 +127,7 @@ def draw(
   )
   nearest = np.full(side * side, np.inf)
   nearest[raster.pixel] = raster.depth
-  worn = recording.worn
-  if worn is not None:
-    xy, z = sight.project(sight.pose(worn.points))
-    level = light.sky + 0.5 * light.sun
-    glasses.paint(image, nearest, worn, xy, z, side, level)
+  _draw_before(recording, frame, sight, image, nearest, side)
   image = image.reshape(side, side, 3)
   if settings.supersample == 2:
     image = photo.halve(image)
@@ -188,7 +187,7 @@ def _draw_openings(
     inner.gaze_directions(recording.motion.gaze[frame]),
     glint.astype(np.float32),
     albedo.iris_colour(look),
-    albedo.linear(np.array([0.73, 0.69, 0.66]) + 0.02 * look["sclera"]),
+    albedo.linear(np.array([0.67, 0.63, 0.60]) + 0.02 * look["sclera"]),
   )
   mouth = picture.mouth_opening(s, t)
   height = (t[mouth] - chart.MOUTH_T) / (2 * chart.SLIT) + 0.5
@@ -201,6 +200,23 @@ def _draw_openings(
     inner.mouth_opening(units.mean(axis=0)),
     albedo.linear(np.array([0.86, 0.82, 0.74]) + 0.02 * look["teeth"]),
   )
+
+
+def _draw_before(recording, frame, sight, image, nearest, side):
+  """Paints glasses and what else is before the face, in place."""
+  light = recording.light
+  level = light.sky + 0.5 * light.sun
+  worn = recording.worn
+  if worn is not None:
+    xy, z = sight.project(sight.pose(worn.points))
+    glasses.paint(image, nearest, worn, xy, z, side, level)
+  if recording.before is not None:
+    rest = recording.rest_landmarks
+    xy, _ = sight.project(sight.pose(rest))
+    middle = (xy.min(axis=0) + xy.max(axis=0)) / 2
+    width = np.ptp(rest[:, 0]) * sight.focal / sight.depth
+    box = np.append(middle, width)
+    occlusion.paint(image, nearest, recording.before, frame, box, level)
 
 
 def _visible(nearest, xy, z, side):

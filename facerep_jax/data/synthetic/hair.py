@@ -146,7 +146,11 @@ def offset(
     thick, curl = cover.thick, 0.0
     thick = thick * (1 - 0.6 * chart.ramp(t, 0.9, 1.2))
   else:
-    thick = 0.10 + 0.045 * person["hair_thick"] + 0.34 * curl**1.3
+    thick = (
+      0.10
+      + 0.045 * person["hair_thick"]
+      + (0.14 if is_long(person) else 0.27) * curl**1.3
+    )
     thick = max(thick, 0.02)
     # More on top than at the sides, or the other way round.
     top = chart.ramp(t, -0.35, -0.9)
@@ -157,19 +161,23 @@ def offset(
   )
   lumps = lumps + 0.14 * curl * np.sin(19 * s + phase) * np.sin(17 * t)
   lumps = lumps + 0.25 * person["hair_part"] * np.sin(s) * chart.ramp(t, 0, -1)
-  lift = thick * on * np.maximum(lumps, 0.1)
+  lift = thick * on * np.clip(lumps, 0.1, 1.35)
   if cover is not None:  # Cloth presses the ears flat.
     lift = lift - 0.14 * on * chart.bump(s, t, 1.76, 0.16, 0.09, 0.2)
   out = lift[:, None] * outward
   if is_long(person) and cover is None:
-    # Falls straight from the widest part of the head.
-    radius = np.hypot(skin[:, 0], skin[:, 2])
-    hang = on * chart.ramp(t, -0.1, 0.3) * chart.ramp(np.abs(s), 1.08, 1.3)
-    width = 0.80 + 0.05 * person["hair_thick"] + 0.2 * curl
+    width = 0.80 + 0.05 * person["hair_thick"] + 0.12 * curl
     width = width + 0.05 * np.sin(6 * t + phase) * (t - 0.2)
-    gap = np.maximum(width - radius, 0) * hang
-    out += gap[:, None] * skin * [1, 0, 1] / radius[:, None].clip(0.05)
+    out += _hang(on, width, s, t, skin)
   return out
+
+
+def _hang(on, width, s, t, skin):
+  """Lets hair fall straight from the widest part of the head, [V, 3]."""
+  radius = np.hypot(skin[:, 0], skin[:, 2])
+  hang = on * chart.ramp(t, -0.1, 0.3) * chart.ramp(np.abs(s), 1.08, 1.3)
+  gap = np.maximum(width - radius, 0) * hang
+  return gap[:, None] * skin * [1, 0, 1] / radius[:, None].clip(0.05)
 
 
 def paint(

@@ -112,7 +112,7 @@ def _template(s, t):
     np.interp(
       t,
       [-0.4, 0, 0.25, 0.5, 0.75, 1.0, 1.2],
-      [0.72, 0.73, 0.71, 0.66, 0.60, 0.52, 0.45],
+      [0.70, 0.695, 0.69, 0.67, 0.635, 0.55, 0.46],
     ),
     np.interp(t, [-0.4, 0, 0.4, 0.8, 1.2], [1.0, 0.98, 0.85, 0.62, 0.55]),
     2.15,
@@ -137,14 +137,15 @@ def _template(s, t):
   # The skull closes as an ellipsoid above the brows.
   up = np.clip((-0.33 - t) / (-0.33 - chart.TOP_T), 0.0, 1.0)
   radius = radius * np.sqrt(1 - up**2.1) + _features(s, t)
-  # Lids at rest stand closer than the chart's heights.
+  # Lids at rest stand closer than the chart's heights, the nose is shorter
+  # and the jaw lower.
   lids = chart.bump(s, t, chart.EYE_S, chart.EYE_T, 0.17, 0.1)
-  y = (
-    chart.HEIGHT * t
-    - 0.16 * (t - chart.EYE_T) * lids
-    - 0.02 * chart.bump(s, t, chart.MOUTH_S, chart.MOUTH_T, 0.12, 0.08)
-  )
-  return np.stack([radius * np.sin(s), y, -radius * np.cos(s)], axis=-1)
+  nose = chart.bump(s, t, 0, 0.42, 0.25, 0.15)
+  y = chart.HEIGHT * t - 0.16 * (t - chart.EYE_T) * lids - 0.03 * nose
+  y += 0.04 * chart.ramp(t, 0.55, 1.05)
+  y -= 0.02 * chart.bump(s, t, chart.MOUTH_S, chart.MOUTH_T, 0.12, 0.08)
+  x = radius * np.sin(s) - 0.12 * s * chart.bump(s, t, 0, 0.42, 0.2, 0.1)
+  return np.stack([x, y, -radius * np.cos(s)], axis=-1)
 
 
 def _cross_section(s, front, half_width, back, power):
@@ -161,12 +162,12 @@ def _features(s, t):
   ridge = np.interp(
     t,
     [-0.2, -0.05, 0.1, 0.25, 0.36, 0.42, 0.49, 0.53],
-    [0.0, 0.05, 0.12, 0.20, 0.27, 0.25, 0.05, 0.0],
+    [0.0, 0.045, 0.105, 0.175, 0.245, 0.225, 0.045, 0.0],
   )
   width = np.interp(
-    t, [-0.1, 0.1, 0.25, 0.38, 0.5], [0.10, 0.085, 0.095, 0.13, 0.15]
+    t, [-0.1, 0.1, 0.25, 0.38, 0.5], [0.115, 0.10, 0.11, 0.14, 0.155]
   )
-  out = ridge * np.exp(-(np.abs(s / width) ** 2.2))
+  out = ridge * np.exp(-(np.abs(s / width) ** 1.9))
   out += 0.075 * bump(s, t, 0.175, 0.40, 0.06, 0.065)  # Wings of the nose.
   out -= 0.02 * bump(s, t, 0.27, 0.38, 0.05, 0.09)
   out += 0.03 * bump(s, t, 0.28, -0.17, 0.24, 0.08)  # Ridge of the brows.

@@ -1,6 +1,7 @@
 """Smooth paths over a track: pose, expression, speech, blinks, gaze, crop."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -82,13 +83,14 @@ def draw(rng: np.random.Generator, num_frames: int) -> Motion:
   yaw, pitch, roll = _pose(rng, num_frames)
   left, right, expression, intensity = _face(rng, num_frames)
   # The eyes make up for some of the head's turn.
-  gaze = path(0.10 * bounded_normal(rng, (4, 2)), num_frames)
-  gaze[:, 0] -= 0.25 * rng.random() * yaw
+  gaze = path(bounded_normal(rng, (6, 2)) * [0.14, 0.08], num_frames)
+  gaze[:, 0] -= 0.35 * rng.random() * yaw
   gaze[:, 1] -= 0.25 * pitch
-  aim = np.array([0.5, 0.54]) + 0.016 * bounded_normal(rng, 2)
+  aim = np.array([0.5, 0.54]) + 0.02 * bounded_normal(rng, 2)
   aim = aim + path(0.012 * bounded_normal(rng, (5, 2)), num_frames)
   zoom = np.exp(
-    0.045 * bounded_normal(rng)
+    0.04
+    + 0.075 * bounded_normal(rng)
     + path(0.015 * bounded_normal(rng, 4), num_frames)
   )
   return Motion(
@@ -108,77 +110,142 @@ def draw(rng: np.random.Generator, num_frames: int) -> Motion:
 
 
 def _pose(rng, num_frames):
-  """Half of the tracks sweep from side to side, the rest look about."""
-  kind = rng.choice(3, p=[0.5, 0.35, 0.15])
+  """A third of the tracks turn far; most others stay near the front."""
+  kind = rng.choice(4, p=[0.3, 0.22, 0.22, 0.26])
+  deg = np.deg2rad(1.0)
   if kind == 0:  # A turn of 50 to 120 degrees, at times and back.
     half = rng.uniform(0.42, 1.0) * MAX_YAW_RAD
     middle = rng.uniform(-1, 1) * (MAX_YAW_RAD - half)
     side = rng.choice([-1.0, 1.0])
     knots = middle + half * side * np.array([-1, 1, -rng.uniform(0, 1)])
     yaw = path(knots[: rng.integers(2, 4)], num_frames)
-  elif kind == 1:
-    yaw = path(MAX_YAW_RAD / 3 * bounded_normal(rng, 4), num_frames)
+  elif kind == 1:  # Looks about.
+    yaw = path(20 * deg * bounded_normal(rng, 4), num_frames)
+  elif kind == 2:  # Holds a turned head.
+    middle = rng.choice([-1.0, 1.0]) * rng.uniform(12, 48)
+    yaw = path(deg * (middle + 4 * bounded_normal(rng, 4)), num_frames)
   else:
-    middle = 0.75 * MAX_YAW_RAD / 3 * bounded_normal(rng)
-    yaw = path(
-      middle + 0.25 * MAX_YAW_RAD / 3 * bounded_normal(rng, 4), num_frames
-    )
+    knots = 6 * bounded_normal(rng) + 4 * bounded_normal(rng, 5)
+    if rng.random() < 0.25:  # Looks round once.
+      knots[rng.integers(5)] += rng.choice([-1.0, 1.0]) * rng.uniform(10, 30)
+    yaw = path(deg * knots, num_frames)
+  far = rng.choice([0.6, 1.1], p=[0.6, 0.4])
   pitch = 0.6 * bounded_normal(rng) + 0.4 * bounded_normal(rng, 4)
+  tilt = rng.choice([0.5, 1.1], p=[0.6, 0.4])
   roll = 0.5 * bounded_normal(rng) + 0.5 * bounded_normal(rng, 4)
   return (
     yaw,
-    path(MAX_PITCH_RAD / 3 * pitch, num_frames),
-    path(MAX_ROLL_RAD / 3 * roll, num_frames),
+    path(far * 9 * deg * pitch, num_frames),
+    path(tilt * 7.5 * deg * roll, num_frames),
   )
 
 
 def _face(rng, num_frames):
-  """Expression, speech and blinks as action units of both halves."""
-  names = list(actions.EXPRESSIONS)
-  kind = int(rng.integers(len(names)))
-  recipe = np.zeros(len(actions.UNITS))
-  for number, value in actions.EXPRESSIONS[names[kind]].items():
-    recipe[actions.INDEX[number]] = value
-  recipe *= 1 + 0.12 * bounded_normal(rng, recipe.shape)
-  intensity = rng.uniform(0.4, 1.0) * _envelope(rng, num_frames) * (kind > 0)
-  skew = 0.08 * bounded_normal(rng, recipe.shape)
-  if names[kind] == "contempt":
-    skew += rng.choice([-0.7, 0.7])
-  speech = _speech(rng, num_frames) * (1 - 0.5 * intensity[:, None])
+  """Expressions, speech and blinks as action units of both halves."""
+  # In some tracks one expression gives way to another.
+  cuts = [0.0, rng.uniform(0.42, 0.58), 1.0]
+  if rng.random() < 0.6:
+    cuts = [0.0, 1.0]
+  at = np.linspace(0, 1, num_frames)
+  left, right = np.zeros((2, num_frames, len(actions.UNITS)))
+  expression, intensity = np.zeros(num_frames, np.int64), np.zeros(num_frames)
+  for start, end in itertools.pairwise(cuts):
+    kind, units, skew = _recipe(rng)
+    is_whole = end - start == 1
+    shape = _envelope(rng, (at - start) / (end - start), is_whole)
+    here = rng.uniform(0.4, 1.0) ** 0.7 * shape * (kind > 0)
+    left += here[:, None] * units * (1 + skew)
+    right += here[:, None] * units * (1 - skew)
+    expression[here >= EXPRESSION_FLOOR] = kind
+    intensity += here
+  others = _speech(rng, num_frames) * (1 - 0.6 * intensity[:, None])
+  others += _idle(rng, num_frames) * (1 - 0.6 * intensity[:, None])
   blink = _blinks(rng, num_frames)
   halves = []
-  for sign in (1, -1):
-    units = intensity[:, None] * recipe * (1 + sign * skew) + speech
+  for units in (left + others, right + others):
     units[:, actions.INDEX[45]] = blink
     units = np.maximum(units, 0)
     halves.append(1 - np.exp(-units - 1.2 * units**2))  # Never above one.
-  expression = np.where(intensity >= EXPRESSION_FLOOR, kind, 0)
   return *halves, expression, intensity
 
 
-def _envelope(rng, num_frames):
-  """Eases in from neutral, holds, and at times eases out again."""
-  start = rng.uniform(-0.3, 0.35)
-  rise = rng.uniform(0.15, 0.35)
-  end = rng.uniform(0.6, 1.5)
-  at = np.linspace(0, 1, num_frames)
+# People smile more often than they sneer.
+_HOW_OFTEN = (0.14, 0.20, 0.12, 0.13, 0.11, 0.11, 0.13, 0.06)
+
+
+def _recipe(rng):
+  """Draws how one person shows an expression now: kind, units, skew."""
+  names = list(actions.EXPRESSIONS)
+  kind = int(rng.choice(len(names), p=_HOW_OFTEN))
+  recipe, extra = np.zeros((2, len(actions.UNITS)))
+  for number, value in actions.EXPRESSIONS[names[kind]].items():
+    recipe[actions.INDEX[number]] = value
+  for number, value in actions.EXTRAS[names[kind]].items():
+    extra[actions.INDEX[number]] = value
+  more = max(rng.uniform(-0.7, 1.0), 0.0)
+  recipe[[actions.INDEX[n] for n in actions.PRESSING]] *= 1 - more
+  recipe = (recipe + more * extra) * (
+    1 + 0.14 * bounded_normal(rng, recipe.shape)
+  )
+  skew = 0.09 * bounded_normal(rng, recipe.shape)
+  if names[kind] == "contempt":
+    skew += rng.choice([-0.7, 0.7])
+  return kind, recipe, skew
+
+
+def _envelope(rng, at, is_whole):
+  """Eases in from neutral, holds, and eases out again; [T] over times `at`.
+
+  A track of one expression may begin or end within it; of two, each begins
+  and ends at neutral.
+  """
+  start, rise = rng.uniform(-0.3, 0.3), rng.uniform(0.13, 0.3)
+  end = rng.uniform(0.7, 1.5)
+  if not is_whole:
+    start, end = max(start, 0.0) / 2, min(end, 1.0)
+    rise = min(2 * rise, 0.4)
   up = np.clip((at - start) / rise, 0, 1)
   down = np.clip((end - at) / rise, 0, 1)
   both = np.minimum(up, down)
   return both**3 * (10 - 15 * both + 6 * both**2)
 
 
+# Mouth shapes of speech, as units.
+_VISEMES = (
+  {26: 0.75, 25: 0.5},  # As in father.
+  {20: 0.5, 25: 0.5, 26: 0.3},  # As in yes.
+  {20: 0.5, 25: 0.4, 12: 0.2},  # As in see.
+  {18: 0.6, 26: 0.5, 25: 0.3},  # As in or.
+  {18: 1.0, 25: 0.2, 26: 0.1},  # As in too.
+  {24: 0.6, 23: 0.3},  # As in me.
+  {10: 0.2, 17: 0.4, 25: 0.2},  # As in fee.
+  {25: 0.4, 16: 0.4, 26: 0.15},  # As in die.
+  {},
+)
+
+
 def _speech(rng, num_frames):
-  """Jaw and lips as in speech: slow enough for the frames to show it."""
+  """Mouth shapes after each other, each about two frames long."""
   units = np.zeros((num_frames, len(actions.UNITS)))
-  if rng.random() < 0.4:
+  if rng.random() < 0.45:
     return units
-  at = np.arange(num_frames)
-  loudness = rng.uniform(0.2, 0.7) * path(rng.random(4), num_frames)
-  for number, share in ((26, 0.8), (25, 0.6), (18, 0.6), (20, 0.4), (16, 0.4)):
-    rate, phase = rng.uniform(0.08, 0.22), rng.uniform(0, 2 * np.pi)
-    beat = 0.5 + 0.5 * np.sin(2 * np.pi * rate * at + phase)
-    units[:, actions.INDEX[number]] = share * loudness * beat
+  knots = np.zeros((max(num_frames // 2, 2), len(actions.UNITS)))
+  for knot in knots:
+    for number, value in _VISEMES[rng.integers(len(_VISEMES))].items():
+      knot[actions.INDEX[number]] = value * rng.uniform(0.5, 1.3)
+  loudness = rng.uniform(0.3, 1.0) * path(rng.random(4) ** 0.5, num_frames)
+  return path(knots, num_frames) * loudness[:, None]
+
+
+def _idle(rng, num_frames):
+  """Small movements of brows, lids and lips that mean nothing."""
+  units = np.zeros((num_frames, len(actions.UNITS)))
+  brows, lids, lips = 0.16 * path(bounded_normal(rng, (5, 3)), num_frames).T
+  units[:, actions.INDEX[1]] = units[:, actions.INDEX[2]] = np.maximum(brows, 0)
+  units[:, actions.INDEX[4]] = np.maximum(-brows, 0)
+  units[:, actions.INDEX[7]] = np.maximum(lids, 0)
+  units[:, actions.INDEX[24]] = np.maximum(lips, 0)
+  units[:, actions.INDEX[12]] = np.maximum(-lips, 0)
   return units
 
 

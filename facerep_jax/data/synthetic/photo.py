@@ -72,6 +72,9 @@ def draw(
   level = np.exp(0.32 * exposure) * (0.36 / brightness) ** 0.8
   black, white = 0.08 * rng.random() ** 3, 1 - 0.2 * rng.random() ** 3
   low, high = qualities
+  curve = rng.uniform(-0.1, 1.0)
+  # A steep curve makes colours more vivid by itself.
+  vivid = 1.0 - 0.25 * max(curve, 0.0) + 0.18 * motion.bounded_normal(rng)
   return Sensor(
     blur=float(rng.uniform(-0.45, 1.0) * max_blur),
     gain=level * cast,
@@ -80,10 +83,10 @@ def draw(
     # Half of all pictures are among the worst third.
     quality=int(low + (high + 1 - low) * rng.random() ** 1.6),
     vignette=float(0.45 * rng.random() ** 2),
-    curve=float(rng.uniform(-0.1, 1.0)),
+    curve=float(curve),
     black=black,
     white=white,
-    saturation=float(max(1.0 + 0.19 * motion.bounded_normal(rng), 0.25)),
+    saturation=float(max(vivid, 0.25)),
     is_mono=bool(rng.random() < 0.16),
     resolution=float(np.exp(rng.uniform(np.log(40), np.log(260)))),
     small_quality=int(rng.choice([0, 0, rng.integers(30, 85)])),

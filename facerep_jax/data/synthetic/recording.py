@@ -15,6 +15,7 @@ from facerep_jax.data.synthetic import (
   ict,
   landmarks,
   motion,
+  occlusion,
   photo,
   shading,
 )
@@ -79,8 +80,10 @@ class Recording:
     fov_rad: Field of view.
     rest_landmarks: [68, 3] float64, of the bare skin.
     backdrop: [S, S, 3] float32, larger than the frame.
+    casters: [F, 3] int32, the faces of head and neck, which cast shadows.
     noise_seed: Seeds of the frames' noise.
     worn: Glasses, if any.
+    before: What hides a part of the face, if anything.
   """
 
   model: head.Head
@@ -94,8 +97,10 @@ class Recording:
   fov_rad: float
   rest_landmarks: np.ndarray
   backdrop: np.ndarray
+  casters: np.ndarray
   noise_seed: tuple[int, ...]
   worn: glasses.Glasses | None = None
+  before: occlusion.Occluder | None = None
 
 
 def set_up(settings: Settings, person: int, track: int) -> Recording:
@@ -151,8 +156,12 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
     fov_rad=float(np.deg2rad(fov_deg)),
     rest_landmarks=rest_landmarks,
     backdrop=background.draw(what, int(1.5 * side)),
+    casters=model.chart.faces[
+      (model.follows[model.chart.faces] > 0.5).all(axis=1)
+    ],
     noise_seed=(settings.seed, person, 1 + track),
     worn=_glasses(who, what, rest_landmarks, settings.frame_width / side),
+    before=occlusion.draw(what, albedo.skin_colour(look), settings.num_frames),
   )
 
 

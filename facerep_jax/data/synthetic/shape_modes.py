@@ -20,6 +20,7 @@ NAMES = (
   "mouth_width", "mouth_height", "upper_lip", "lower_lip", "lips_forward",
   "corner_tilt", "philtrum", "ear_size", "ear_out", "nasolabial",
   "skew_jaw", "skew_nose", "skew_mouth", "skew_eyes",
+  "child", "weight", "eye_size", "mouth_size",
 )  # fmt: skip
 
 
@@ -41,8 +42,10 @@ def basis(s: np.ndarray, t: np.ndarray, position: np.ndarray) -> np.ndarray:
     | _nose(s, t)
     | _mouth(s, t)
     | _ears_and_skew(s, t, position)
+    | _builds(s, t, position)
   )
-  return np.stack([fields[name] for name in NAMES])
+  # The fields add up; at nine tenths the sums stay within what people span.
+  return 0.9 * np.stack([fields[name] for name in NAMES])
 
 
 def _vector(*xyz):
@@ -96,8 +99,8 @@ def _face(s, t, position):
     "cheek_fullness": _vector(0.05 * sign * cheek, zero, -0.03 * cheek),
     "jaw_width": _vector(0.08 * x * low, zero, zero),
     "jaw_angle": _vector(0.05 * sign * angle, 0.05 * angle, zero),
-    "jaw_length": _vector(zero, 0.05 * low, zero),
-    "chin_height": _vector(zero, 0.05 * chin, zero),
+    "jaw_length": _vector(zero, 0.04 * low, zero),
+    "chin_height": _vector(zero, 0.035 * chin, zero),
     "chin_forward": _vector(zero, zero, -0.06 * chin),
     "chin_width": _vector(0.04 * sign * sides, zero, -0.02 * sides),
     "chin_point": _vector(zero, 0.03 * tip, -0.03 * tip),
@@ -137,7 +140,7 @@ def _nose(s, t):
   wing = bump(s, t, 0.16, 0.41, 0.1, 0.1)
   return {
     "nose_length": _vector(zero, 0.045 * low, zero),
-    "nose_width": _vector(0.12 * s * whole, zero, zero),
+    "nose_width": _vector(0.09 * s * whole, zero, zero),
     "nose_bridge": _vector(zero, zero, -0.04 * bridge),
     "nose_bridge_width": _vector(0.15 * s * bridge, zero, zero),
     "nose_forward": _vector(zero, zero, -0.03 * whole),
@@ -184,4 +187,37 @@ def _ears_and_skew(s, t, position):
     "skew_nose": _vector(0.018 * nose, zero, zero),
     "skew_mouth": _vector(zero, 0.02 * mouth * np.sin(2 * s), zero),
     "skew_eyes": _vector(zero, 0.012 * eyes, zero),
+  }
+
+
+def _builds(s, t, position):
+  """What changes together: age of the skull, weight, size of eyes and mouth."""
+  x, y, z = position.T
+  bump, ramp, zero = chart.bump, chart.ramp, np.zeros_like(s)
+  head = 1 - ramp(t, 1.1, 1.5)
+  low = ramp(t, 0.05, 0.9) * head
+  nose = bump(s, t, 0, 0.35, 0.2, 0.17)
+  eye = bump(s, t, chart.EYE_S, chart.EYE_T, 0.2, 0.13)
+  across, sign = np.abs(s) - chart.EYE_S, np.tanh(s / 0.06)
+  cheek = bump(s, t, 0.75, 0.6, 0.4, 0.25)
+  under = (
+    ramp(t, 0.85, 1.15) * (1 - ramp(t, 1.3, 1.6)) * ramp(np.abs(s), 2.2, 1.2)
+  )
+  mouth = bump(s, t, 0, chart.MOUTH_T, 0.36, 0.17)
+  off = t - chart.MOUTH_T
+  skull = ramp(t, 0.0, -0.8)
+  # A child's face is short below, its forehead high, its nose small.
+  return {
+    "child": _vector(
+      0.03 * x * skull + 0.06 * sign * across * eye,
+      -0.055 * y * low - 0.05 * skull + 0.08 * t * eye + -0.02 * nose,
+      0.035 * nose - 0.02 * cheek + 0.02 * bump(s, t, 0.3, -0.2, 0.4, 0.1),
+    ),
+    "weight": _vector(
+      0.05 * np.sign(x) * cheek + 0.07 * x * under + 0.02 * x * head,
+      0.03 * under,
+      -0.03 * cheek + 0.05 * z * under,
+    ),
+    "eye_size": _vector(0.10 * sign * across * eye, 0.10 * t * eye, zero),
+    "mouth_size": _vector(0.10 * s * mouth, 0.10 * off * mouth, zero),
   }

@@ -192,8 +192,9 @@ def test_landmarks_fall_on_the_chart_points_that_are_drawn_there():
     column, row = np.rint(sight.project(sight.pose(marks))[0]).astype(int).T
     got = drawn[row * 512 + column][17:]  # The outline lies on the horizon.
     want = np.stack(landmarks.fixed_points(), axis=-1)[17:]
-    # Half a pixel is 0.003 units; steep skin stretches that several times.
-    np.testing.assert_allclose(got, want, atol=0.025)
+    # Half a pixel is 0.003 units; steep skin, as below the nose, stretches
+    # that ten times.
+    np.testing.assert_allclose(got, want, atol=0.04)
 
 
 def test_open_mouth_is_dark_between_the_lips_and_eyes_have_irises():
@@ -277,3 +278,24 @@ def test_lids_and_lips_of_the_chart_meet_at_their_corners():
   corner = np.array([chart.EYE_S + chart.EYE_HALF_S])
   top, bottom = chart.lid_lines(corner, -0.08, 0.05)
   np.testing.assert_allclose(top, bottom, atol=1e-12)
+
+
+def test_pictures_are_as_bright_and_as_dull_as_photographs_of_faces():
+  small = dataclasses.replace(SETTINGS, size_px=32, num_frames=1)
+  settings = dataclasses.replace(small, num_people=80)
+  faces = np.stack(
+    [
+      generator.draw_track(settings, p, 0).frames[0, 11:22, 10:22]
+      for p in range(80)
+    ]
+  ).astype(float)
+  # Of the middles of LFW's pictures: median level 127, of red minus green 43;
+  # and a tenth or more of all pictures in the world are grey.
+  level = faces.mean((1, 2, 3))
+  assert 100 < np.median(level) < 150
+  assert 10 < np.percentile(level, 90) - np.percentile(level, 10) < 110
+  red = (faces[..., 0] - faces[..., 1]).mean((1, 2))
+  assert 25 < np.median(red) < 60
+  assert np.percentile(red, 95) < 90
+  grey = np.ptp(faces, axis=-1).max((1, 2)) == 0
+  assert 0.05 < grey.mean() < 0.3

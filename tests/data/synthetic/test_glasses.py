@@ -84,10 +84,10 @@ def _drawn(yaw, tint=None):
 def test_glasses_turn_with_the_head():
   middles = []
   for yaw in (-0.5, 0.0, 0.5):
-    ((bare, _, _), (worn, _, _)), xy, _ = _drawn(yaw)
+    ((bare, _, _), (worn, _, _)), xy, _ = _drawn(yaw, 0.02)
     changed = np.abs(worn.astype(int) - bare).sum(-1) > 12
     rows, columns = np.nonzero(changed)
-    middles.append(np.median(columns))
+    middles.append(columns.mean())
     # Nothing changes but where the glasses project, edges smoothed.
     for axis, at in enumerate((columns, rows)):
       assert at.min() >= xy[:, axis].min() - 2

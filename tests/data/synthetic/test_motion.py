@@ -25,15 +25,17 @@ def test_bounded_normal_has_unit_deviation_and_bounds():
   assert np.abs(x).max() <= 3
 
 
-def test_poses_stay_in_range_and_many_tracks_turn_far():
-  tracks = list(_tracks(300))
+def test_poses_stay_in_range_and_half_of_the_frames_are_near_the_front():
+  tracks = list(_tracks(400))
   yaw = np.rad2deg([m.yaw_rad for m in tracks])
   assert np.abs(yaw).max() <= 60 + 1e-9
   assert np.abs(np.rad2deg([m.pitch_rad for m in tracks])).max() <= 30
   assert np.abs(np.rad2deg([m.roll_rad for m in tracks])).max() <= 25
+  assert 0.45 < (np.abs(yaw) < 20).mean() < 0.65
+  assert (np.abs(yaw) > 40).mean() > 0.1  # And many are seen from a side.
   spread = np.ptp(yaw, axis=1)
-  assert (spread > 50).mean() > 0.4
-  assert (spread < 25).mean() > 0.05  # And some hardly turn.
+  assert (spread > 50).mean() > 0.25
+  assert (spread < 25).mean() > 0.3  # And many hardly turn.
   assert abs(yaw.mean()) < 5  # No side is preferred.
 
 
@@ -67,14 +69,55 @@ def test_expressions_come_with_their_units_and_ease_in():
   assert classes == set(range(8))
 
 
+def test_tracks_show_expressions_at_their_peak():
+  peaks, at_peak, kinds = [], [], []
+  for m in _tracks(400):
+    assert m.intensity.max() <= 1
+    if m.expression.any():
+      peaks.append(m.intensity.max())
+      at_peak.append((m.intensity > 0.9 * m.intensity.max()).mean())
+      kinds.append(len(set(m.expression) - {0}))
+  assert np.median(peaks) > 0.7
+  assert np.mean(at_peak) > 0.25  # Held, not only passed.
+  assert 0.15 < np.mean(np.array(kinds) == 2) < 0.5
+
+
+@pytest.mark.parametrize(
+  ("kind", "units"),
+  [(1, (6, 12)), (2, (1, 15)), (3, (1, 2, 26)), (4, (1, 5, 20)), (5, (9, 10)),
+   (6, (4, 7))],
+)  # fmt: skip
+def test_recipes_peak_in_their_own_units(kind, units):
+  seen, others = [], []
+  for m in _tracks(500):
+    frame = int(np.argmax(m.intensity))
+    both = (m.left + m.right)[frame] / 2
+    if m.intensity[frame] < 0.7:
+      continue
+    own = np.mean([both[actions.INDEX[n]] for n in units])
+    (seen if m.expression[frame] == kind else others).append(own)
+  assert np.mean(seen) > 0.7
+  assert np.mean(seen) > 2 * np.mean(others)
+
+
+def test_speech_moves_the_lips_without_an_expression():
+  still, moving = 0, 0
+  for m in _tracks(300):
+    if m.expression.any():
+      continue
+    units = (m.left + m.right)[:, [actions.INDEX[n] for n in (18, 25, 26)]]
+    moving += np.ptp(units, axis=0).max() > 0.3
+    still += np.ptp(units, axis=0).max() < 0.1
+  assert still > 5 and moving > 5
+
+
 def test_contempt_is_of_one_side_and_others_are_nearly_even():
   differences = {kind: [] for kind in range(1, 8)}
   for m in _tracks(400):
-    kind = m.expression.max()
-    if kind:
+    if m.intensity.max() >= motion.EXPRESSION_FLOOR:
       at = int(np.argmax(m.intensity))
       unit = actions.INDEX[12]
       gap = abs(m.left[at, unit] - m.right[at, unit])
-      differences[kind].append(gap / m.intensity[at])
+      differences[m.expression[at]].append(gap / m.intensity[at])
   assert np.mean(differences[7]) > 0.4
   assert 0.01 < np.mean(differences[1]) < 0.2
