@@ -5,7 +5,7 @@ from typing import Any
 from facerep_jax import cli
 from facerep_jax.evaluators import features, leakage, suite
 
-_NEEDED = {"track", "expression", "yaw_rad", "light", "landmarks_ndc"}
+NEEDED = {"track", "expression", "yaw_rad", "light", "landmarks_ndc"}
 
 
 def is_possible(study: suite.Study) -> bool:
@@ -13,7 +13,7 @@ def is_possible(study: suite.Study) -> bool:
   kinds = {feature.kind for feature in study.table}
   return (
     len(study.divisions) == 1
-    and not _NEEDED - set(study.crops.labels)
+    and not NEEDED - set(study.crops.labels)
     and {"random", "supervised"} <= kinds
   )
 

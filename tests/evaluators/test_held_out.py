@@ -1,0 +1,55 @@
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from facerep_jax import api, first_look
+from facerep_jax.evaluators import held_out
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  folder = tiny.write_tracks(tmp_path_factory.mktemp("held_out") / "tracks")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    return api.untrained(tiny.config(folder)), folder
+
+
+def test_copying_the_source_is_what_the_system_calls_it(made):
+  model, folder = made
+  images, group = held_out.rebuilt(model, folder)
+  assert group.tolist() == ["p09", "p10", "p11"]
+  assert images["target"].shape == (3, 32, 32, 3)
+  want = first_look.held_out(model, folder)
+  error = {
+    name: np.abs(image - images["target"]).mean()
+    for name, image in images.items()
+  }
+  # Float32 sums in another order.
+  np.testing.assert_allclose(
+    error["copy of the source"], want["loss_copy"], rtol=1e-5
+  )
+  np.testing.assert_allclose(error["reconstruction"], want["loss"], rtol=1e-5)
+
+
+def test_each_network_is_measured_and_baselines_once(made):
+  model, folder = made
+  networks = types.SimpleNamespace(
+    run=model, untrained=model, compared={"other": model}
+  )
+  task = held_out.run(networks, folder)
+  told = [(entry["feature"], entry["kind"]) for entry in task["entries"]]
+  assert sorted(told) == [
+    ("copy of the source", "baseline"),
+    ("fabnet", "run"),
+    ("other: fabnet", "compare"),
+    ("random weights", "random"),
+  ]
+  assert (task["num_test"], task["num_people"]) == (3, 3)
+  scores = {entry["kind"]: entry["scores"] for entry in task["entries"]}
+  assert scores["run"] == scores["compare"] == scores["random"]
+  want = first_look.held_out(model, folder)["loss_copy"]
+  np.testing.assert_allclose(scores["baseline"]["l1"].value, want, rtol=1e-5)
+  assert task["entries"][0]["dim"] == 32 * 32 * 3

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from facerep_jax import api
+from facerep_jax.data.labelled import base
+from facerep_jax.evaluators import readout, suite, verify
+from tests.evaluators import made_up
+
+SIZE_PX, PEOPLE = 16, 6
+
+
+class Run:
+  """Cuts nothing."""
+
+  size_px = SIZE_PX
+
+  def square(self, *, is_cut):
+    return api.Representation.square(self, is_cut=is_cut)
+
+  def crop(self, image, number, *, is_cut):
+    assert is_cut
+    return image
+
+
+class Networks:
+  """Features that tell who is at the left edge, and features that do not."""
+
+  run = Run()
+
+  def of_run(self, pixels):
+    known = np.eye(8, dtype=np.float32)[pixels[:, 0, 0, 0] // 20]
+    nothing = np.ones((len(pixels), 8), np.float32)
+    return [
+      suite.Feature("net: code", "run", known),
+      suite.Feature("random weights: code", "random", nothing),
+    ]
+
+  def of_compared(self, sources, pixels, find_face, is_mirrored=False):
+    # The mirror image has the person at the other edge.
+    assert is_mirrored == (pixels[0, 0, 0, 0] == 7 * 20)
+    return []
+
+
+@pytest.fixture
+def pairs():
+  """Images of six people; in each fold, six same and six other pairs."""
+  rng = np.random.default_rng(0)
+  person = np.repeat(np.arange(PEOPLE), 4)
+  drawn = rng.integers(0, 256, (len(person), SIZE_PX, SIZE_PX, 3))
+  drawn = drawn.astype(np.uint8)
+  drawn[:, :, 0] = 20 * person[:, None, None]
+  drawn[:, :, -1] = 7 * 20
+  images = made_up.labelled(
+    range(PEOPLE), 4, labels={}, cut="face", read=drawn.__getitem__
+  )
+  left, right = np.array(
+    [
+      (4 * p + fold, 4 * ((p + step) % PEOPLE) + fold + 1)
+      for fold in range(3)
+      for step in (0, 1)
+      for p in range(PEOPLE)
+    ]
+  ).T
+  return base.Pairs(
+    images,
+    left,
+    right,
+    person[left] == person[right],
+    np.repeat(np.arange(3), 12),
+  )
+
+
+def test_features_that_tell_people_apart_verify_them(pairs, monkeypatch):
+  monkeypatch.setattr(readout, "_LOGISTIC_STRENGTHS", (1e-2, 1e-3))
+  found = verify.run(pairs, Networks(), None)
+  assert [x["task"] for x in found] == [
+    "verification",
+    "verification_supervised",
+  ]
+  for task in found:
+    kinds = {entry["kind"]: entry for entry in task["entries"]}
+    assert set(kinds) == {"run", "random", "pixels", "hog"}
+    accuracy = {k: e["scores"]["accuracy"].value for k, e in kinds.items()}
+    assert accuracy["run"] == 100 and accuracy["random"] == 50
+    assert kinds["run"]["dim"] == 8 and kinds["hog"]["dim"] == 1764
+    assert (task["num_train"], task["num_test"]) == (24, 36)
+    assert task["num_people"] == PEOPLE and task["split"] == "3 folds"
+  threshold = found[0]["entries"][0]["details"]["threshold_by_fold"]
+  # Image and mirror, added: one entry of two is the same in all images.
+  np.testing.assert_allclose(threshold, 0.75)
