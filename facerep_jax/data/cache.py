@@ -14,7 +14,7 @@ from facerep_jax.data.synthetic import generator, ict_read
 
 _log = logging.getLogger(__name__)
 # Of a frame, and of each pixel of its side; measured from 32 to 256 px.
-_FRAME_BYTES, _SIDE_BYTES = 900, 32
+_FRAME_BYTES, _SIDE_BYTES = 1100, 16
 
 # Names, to worker processes, the set that their parent is making.
 _IN_WORK = "FACEREP_CACHE_IN_WORK"

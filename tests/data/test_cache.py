@@ -133,9 +133,9 @@ def test_too_little_room_is_said_before_drawing(place, drawn, monkeypatch):
   with pytest.raises(errors.InputError) as caught:
     cache.synthetic(**TINY | {"num_people": 50_000})
   message = str(caught.value)
-  # 50,000 x 4 frames of 900 + 32 x 32 bytes, twice: 733.9 MiB.
+  # 50,000 x 4 frames of 1100 + 16 x 32 bytes, twice: 614.9 MiB.
   assert message.startswith(f"{place}: 5 MiB are free, but")
-  assert "about 733 MiB" in message
+  assert "about 614 MiB" in message
   assert "FACEREP_CACHE" in message
   assert "\n" not in message
   assert not drawn
