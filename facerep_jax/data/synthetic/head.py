@@ -21,7 +21,7 @@ class Head:
   """A head as a linear model, and what drawing it needs.
 
   Attributes:
-    chart: The grid whose vertices these are.
+    chart: The grid whose vertices these are; `chart.grid()`, for every head.
     s: [V] float64, azimuths of the vertices.
     t: [V] float64, heights of the vertices.
     template: [V, 3] float64, positions of the average neutral head.
