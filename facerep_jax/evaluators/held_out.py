@@ -35,10 +35,10 @@ def run(networks: studies.Networks, folder: str) -> dict[str, Any]:
   for name, kind, model in models:
     images, group = rebuilt(model, folder)
     target = images.pop("target")
-    for what, image in images.items():
+    for what in sorted(images, key=lambda what: what != _KEY):
       if what != _KEY and kind != "run":
         continue
-      measured = reconstruction.measure(image, target, group)
+      measured = reconstruction.measure(images[what], target, group)
       entries.append(
         {
           "feature": name if what == _KEY else what,
