@@ -1,0 +1,201 @@
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from facerep_jax import cli, evaluate, train
+from facerep_jax import run as setup
+from facerep_jax.evaluators import bootstrap, readout, results
+from tests import tiny
+from tests.evaluators import made_up
+
+READ_OUT = {
+  "landmarks",
+  "pose",
+  "expression",
+  "expression_multilabel",
+  "action_units",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+  """One device to compile for, one strength to try, and few draws."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    patch.setattr(readout, "_LOGISTIC_STRENGTHS", (10.0,))
+    num, *others = bootstrap.interval.__defaults__
+    assert num == 1000
+    patch.setattr(bootstrap.interval, "__defaults__", (30, *others))
+    yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """Folders of a run of one step, and of its tracks."""
+  folder = tmp_path_factory.mktemp("evaluate")
+  data = made_up.write_tracks(folder / "tracks")
+  config = tiny.config(data, steps=1, every__eval=1)
+  with jax.numpy_dtype_promotion("standard"):
+    prepared, state = setup.prepare(
+      config, folder / "run", data, jax.devices()[:1]
+    )
+    train.train(prepared, state)
+  return folder / "run", data
+
+
+def command(*more, **options):
+  """Runs the command; returns its exit code."""
+  arguments = [
+    f"--{name.replace('_', '-')}={value}" for name, value in options.items()
+  ]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr("sys.argv", ["evaluate", *arguments, *more])
+    with jax.numpy_dtype_promotion("standard"):
+      return cli.run(evaluate.main)
+
+
+@pytest.fixture(scope="module")
+def evaluated(run, tmp_path_factory):
+  """Folder of an evaluation of all tasks beside another run."""
+  workdir, data = run
+  folder = tmp_path_factory.mktemp("report")
+  shutil.copytree(workdir, folder / "other")
+  code = command(
+    workdir=workdir,
+    output=folder / "out",
+    data=f"tracks:{data}",
+    compare=folder / "other",
+    supervised_steps=2,
+  )
+  assert code == 0
+  return folder / "out"
+
+
+def entries(task):
+  return {entry["kind"]: entry for entry in task["entries"]}
+
+
+def test_every_task_has_the_run_and_its_baselines(evaluated):
+  read = results.read(evaluated / "results.json")
+  assert (evaluated / "report.html").stat().st_size > 10_000
+  assert read["compare"] == ["other"] and read["step"] == 1
+  tasks = {task["task"]: task for task in read["tasks"]}
+  assert set(tasks) == READ_OUT | {"reconstruction"}
+  for name in READ_OUT:
+    kinds = [entry["kind"] for entry in tasks[name]["entries"]]
+    assert kinds == ["run", "random", "pixels", "hog", "supervised", "compare"]
+    assert tasks[name]["num_train"] == 10 * 12
+    assert tasks[name]["num_test"] == 4 * 12
+    assert tasks[name]["num_people"] == 4
+    # The other run is a copy of this one.
+    found = entries(tasks[name])
+    assert found["compare"]["scores"] == found["run"]["scores"]
+    assert found["hog"]["dim"] == 1764
+    assert found["pixels"]["dim"] == found["run"]["dim"] == 8
+  # Raw pixels tell where the blob is: they beat the mean of the angles.
+  pose = entries(tasks["pose"])["pixels"]
+  yaw = pose["scores"]["mae_yaw"]["value"]
+  assert yaw < 0.5 * pose["details"]["mae_of_mean"]["yaw"]
+  rebuilt = [e["feature"] for e in tasks["reconstruction"]["entries"]]
+  assert rebuilt[1:] == [
+    "copy of the source",
+    "random weights",
+    "other: fabnet",
+  ]
+  assert tasks["reconstruction"]["num_test"] == 8  # Tracks.
+  leakage = read["leakage"]
+  assert leakage["floor"].startswith("random weights")
+  assert leakage["ceiling"].startswith("supervised")
+  assert {"identity", "yaw", "light", "expression"} <= set(leakage["factors"])
+
+
+def test_saved_readouts_give_the_same_on_the_same_images(
+  run, evaluated, tmp_path
+):
+  workdir, data = run
+  code = command(
+    workdir=workdir,
+    output=tmp_path,
+    data=f"tracks:{data}",
+    readouts=evaluated / "readouts.npz",
+    tasks="pose,expression",
+  )
+  assert code == 0
+  again = results.read(tmp_path / "results.json")
+  first = results.read(evaluated / "results.json")
+  assert not (tmp_path / "readouts.npz").exists()
+  assert [task["task"] for task in again["tasks"]] == ["pose", "expression"]
+  tasks = {task["task"]: task for task in first["tasks"]}
+  for task in again["tasks"]:
+    assert task["num_train"] == 0 and "fitted elsewhere" in task["protocol"]
+    before = entries(tasks[task["task"]])
+    for kind, entry in entries(task).items():
+      for name, score in entry["scores"].items():
+        # Pixels: float32 components, then one matrix instead of two.
+        want = before[kind]["scores"][name]["value"]
+        np.testing.assert_allclose(score["value"], want, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+  ("change", "text"),
+  [
+    ({"tasks": "pose,nose"}, "'nose' is none of landmarks, pose"),
+    ({"tasks": "pose,verification"}, "the labels for verification"),
+    ({"tasks": "leakage"}, "the labels for leakage, or other options"),
+    ({"data": "nothing:here"}, "labelled data 'nothing:here'"),
+    ({"data": "tracks:{tmp}/nowhere"}, "nowhere"),
+    ({"folds": 1}, "--folds=1"),
+    ({"folds": -2}, "--folds=-2"),
+    ({"supervised_steps": -1}, "--supervised-steps=-1"),
+    ({"output": "{tmp}/file"}, "{tmp}/file"),
+    ({"output": "{tmp}/file/under"}, "{tmp}/file/under"),
+    ({"readouts": "{tmp}/file"}, "not a file of read-outs"),
+    ({"readouts": "{tmp}/foreign.npz"}, "foreign.npz"),
+    ({"readouts": "{tmp}/none.npz"}, "no such file"),
+    ({"compare": "{tmp}/a/run,{tmp}/b/run"}, "two runs are called 'run'"),
+    ({"compare": "{tmp}/a/run"}, "has no config.json"),
+    ({"workdir": "{tmp}/a"}, "has no config.json"),
+    ({"workdir": "{tmp}/fresh"}, "no checkpoint yet"),
+    ({"crop": "nose"}, "invalid choice: 'nose'"),
+  ],
+)
+def test_what_cannot_be_done_ends_in_one_line(
+  run, tmp_path, capsys, change, text
+):
+  workdir, data = run
+  (tmp_path / "file").write_text("text")
+  (tmp_path / "fresh").mkdir()
+  shutil.copy(workdir / "config.json", tmp_path / "fresh")
+  one = readout.ridge(np.eye(4), np.eye(4), np.arange(4))
+  readout.save(tmp_path / "foreign.npz", {"yaw": one}, {})
+  options = {
+    "workdir": workdir,
+    "output": tmp_path / "out",
+    "data": f"tracks:{data}",
+    "tasks": "pose",
+    "supervised_steps": 0,
+  }
+  options |= {
+    k: v.format(tmp=tmp_path) if isinstance(v, str) else v
+    for k, v in change.items()
+  }
+  assert command(**options) == 1
+  said = capsys.readouterr().err.splitlines()
+  assert [line for line in said if line.startswith("error: ")] == said[-1:]
+  assert text.format(tmp=tmp_path) in said[-1]
+  assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_only_one_set_can_have_the_matrix(run, tmp_path, capsys):
+  workdir, data = run
+  code = command(
+    f"--data=tracks:{data}:memory=yes",
+    workdir=workdir,
+    output=tmp_path,
+    data=f"tracks:{data}",
+    tasks="leakage",
+  )
+  assert code == 1
+  assert "more than one set" in capsys.readouterr().err.splitlines()[-1]
