@@ -62,6 +62,40 @@ def test_images_pass_the_crop_of_training(model):
   np.testing.assert_array_equal(codes[0], codes[1])
 
 
+def test_what_is_cut_is_only_resized(model):
+  rng = np.random.default_rng(3)
+  images = rng.integers(0, 256, (2, 256, 256, 3)).astype(np.uint8)
+  assert model.square() == (43 / 256, 18 / 256, 170 / 256)
+  assert model.square(is_cut=True) == (0, 0, 1)
+  cut = np.stack([model.crop(image) for image in images])
+  assert cut.shape == (2, 32, 32, 3) and cut.dtype == np.uint8
+  codes = model.embed(images)["embedding"]
+  np.testing.assert_array_equal(
+    model.embed(cut, is_cut=True)["embedding"], codes
+  )
+  # The same pixels, cut by hand and resized here.
+  inside = images[:, 18:188, 43:213]
+  np.testing.assert_array_equal(
+    model.embed(inside, is_cut=True)["embedding"], codes
+  )
+  np.testing.assert_array_equal(model.crop(inside[0], is_cut=True), cut[0])
+  # What has the right size already stays as it is.
+  np.testing.assert_array_equal(model.crop(cut[0], is_cut=True), cut[0])
+
+
+def test_a_crop_of_floats_keeps_their_type(model):
+  image = np.random.default_rng(4).uniform(size=(50, 70, 3))
+  cut = model.crop(image)
+  assert cut.dtype == np.float32 and cut.shape == (32, 32, 3)
+  left, top, side = model.square()
+  rows = slice(round(50 * top), round(50 * (top + side)))
+  columns = slice(round(10 + 50 * left), round(10 + 50 * (left + side)))
+  # The mean of the square, but for its edges, which are not whole pixels.
+  np.testing.assert_allclose(cut.mean(), image[rows, columns].mean(), atol=0.02)
+  with pytest.raises(errors.InputError, match="image 7: expected shape"):
+    model.crop(image[..., 0], 7)
+
+
 def test_no_images_give_no_rows(model):
   assert model.embed([])["embedding"].shape == (0, 8)
 

@@ -92,6 +92,57 @@ def test_embedding_does_not_depend_on_the_rest_of_the_batch():
   np.testing.assert_allclose(alone[0], whole[2], rtol=1e-4, atol=1e-6)
 
 
+def test_training_features_are_of_batch_statistics():
+  system, variables = make()
+  images = frames(6, 1)[:, 0].astype(jnp.float32) / 255
+  train = jax.jit(system.represent_train)
+  key = jax.random.key(0)
+  found, model_state = train(variables, images, key)
+  code = found["embedding"]
+  assert code.shape == (6, 8) and code.dtype == jnp.float32
+  # Unlike in evaluation, the code of an image depends on the batch.
+  part, _ = train(variables, images[:3], key)
+  assert not np.allclose(part["embedding"], code[:3], rtol=1e-3)
+  # The encoder's statistics moved, those of the decoders stayed.
+  for name, before in variables.model_state.items():
+    same = jax.tree.leaves(
+      jax.tree.map(lambda a, b: bool((a == b).all()), before, model_state[name])
+    )
+    assert not any(same) if name == "encoder" else all(same), name
+  # Statistics that move on and on with one batch become that batch's.
+  for _ in range(100):
+    _, model_state = train(
+      variables._replace(model_state=model_state), images, key
+    )
+  settled = jax.jit(system.represent)(
+    variables._replace(model_state=model_state), images, key
+  )
+  # Running variances are unbiased or not, by the layer's size: a few percent.
+  np.testing.assert_allclose(
+    settled["embedding"], code, atol=0.1 * float(jnp.abs(code).max())
+  )
+
+
+def test_reconstruction_is_what_evaluation_measures():
+  system, variables = make(num_sources=2, use_mask=True)
+  batch = {"frames": frames(3, 3), "weight": jnp.ones(3)}
+  images = jax.jit(system.reconstruct)(variables, batch)
+  assert {image.shape for image in images.values()} == {(3, 32, 32, 3)}
+  pixels = np.asarray(batch["frames"], np.float32) / 255
+  np.testing.assert_allclose(images["target"], pixels[:, 0], rtol=1e-6)
+  np.testing.assert_allclose(
+    images["copy of the source"], pixels[:, 1], rtol=1e-6
+  )
+  sums = jax.jit(system.eval_fn)(variables, batch)
+  for name, key in [
+    ("reconstruction", "loss"),
+    ("copy of the source", "loss_copy"),
+  ]:
+    error = jnp.abs(images[name] - images["target"]).mean(axis=(1, 2, 3))
+    # Two programs: float32 rounding only.
+    np.testing.assert_allclose(sums[key][0], error.sum(), rtol=1e-5)
+
+
 def test_frozen_parameters_get_no_gradient_but_have_their_effect():
   system, variables = make(
     num_sources=2, use_mask=True, frozen=("flow_decoder",)
