@@ -6,7 +6,7 @@ import pytest
 
 from facerep_jax import cli, evaluate
 from facerep_jax import run as setup
-from facerep_jax.evaluators import bootstrap, readout, results
+from facerep_jax.evaluators import readout, results
 from tests import tiny
 from tests.evaluators import made_up
 
@@ -24,10 +24,7 @@ def small():
   """One device to compile for, one strength to try, and few draws."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
-    patch.setattr(readout, "_LOGISTIC_STRENGTHS", (10.0,))
-    num, *others = bootstrap.interval.__defaults__
-    assert num == 1000
-    patch.setattr(bootstrap.interval, "__defaults__", (30, *others))
+    made_up.hurry(patch, 10.0)
     yield
 
 

@@ -4,10 +4,12 @@ import json
 import pathlib
 
 import numpy as np
+import pytest
 
 from facerep_jax.data import images, index, schema, tfrecord
 from facerep_jax.data.labelled import base
 from facerep_jax.data.synthetic import actions
+from facerep_jax.evaluators import bootstrap, readout
 
 SIZE_PX = 40
 CLASSES = tuple(actions.EXPRESSIONS)
@@ -16,6 +18,14 @@ PEOPLE = {
   "validation": range(8, 10),
   "test": range(10, 14),
 }
+
+
+def hurry(patch: pytest.MonkeyPatch, *strengths: float) -> None:
+  """Tries these strengths of logistic regressions alone, and draws less."""
+  patch.setattr(readout, "_LOGISTIC_STRENGTHS", strengths)
+  num, *others = bootstrap.interval.__defaults__
+  assert num == 1000
+  patch.setattr(bootstrap.interval, "__defaults__", (30, *others))
 
 
 def frames(

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from facerep_jax.evaluators import features, leaks, readout, suite
+from facerep_jax.evaluators import features, leaks, suite
 from tests.evaluators import made_up
 
 
@@ -47,7 +47,7 @@ def test_a_matrix_needs_all_labels_a_split_and_both_bounds(study):
 
 
 def test_the_matrix_is_between_random_weights_and_labels(study, monkeypatch):
-  monkeypatch.setattr(readout, "_LOGISTIC_STRENGTHS", (1.0, 0.1))
+  made_up.hurry(monkeypatch, 0.1)
   found = leaks.run(study)
   assert found["floor"] == "random weights: code"
   assert found["ceiling"] == "supervised: code"

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.evaluators import features, readout, suite
+from facerep_jax.evaluators import features, suite
 from tests.evaluators import made_up
 
 
 @pytest.fixture(autouse=True)
-def few_strengths(monkeypatch):
-  monkeypatch.setattr(readout, "_LOGISTIC_STRENGTHS", (1e-2, 1e-3))
+def hurry(monkeypatch):
+  made_up.hurry(monkeypatch, 1e-3)
 
 
 def crops(people, count=8, **changes):
