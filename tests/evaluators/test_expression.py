@@ -18,9 +18,7 @@ def _values(found):
 
 
 def test_perfect_logits():
-  found = expression.measure(
-    50.0 * np.eye(4)[TRUE], LABELS, GROUP, names=NAMES
-  )
+  found = expression.measure(50.0 * np.eye(4)[TRUE], LABELS, GROUP, names=NAMES)
   assert list(_values(found)) == [
     "accuracy",
     "macro_f1",

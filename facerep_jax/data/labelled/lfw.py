@@ -21,8 +21,8 @@ def load(path: str, *, cut: str = "track") -> base.Pairs:
 
   Images of 250 x 250 px, LFW's own size, show 2.2 times the box of a face
   detector: with cut "track" they are cut to 182 px, 1.6 times that box, as
-  `crop.square_box` places it. Images of other sizes are left as they are, and so are all with another
-  cut.
+  `crop.square_box` places it. Images of other sizes are left as they are, and
+  so are all with another cut.
 
   Args:
     path: DIR, with the list in DIR/pairs.txt; or DIR:LIST, with the list at

@@ -38,7 +38,7 @@ __all__ = [
   "make_track",
 ]
 
-VERSION = 5  # Raised whenever pictures or labels change.
+VERSION = 6  # Raised whenever pictures or labels change.
 _LABELS_PX = 16  # Frames that are not drawn need no size.
 
 

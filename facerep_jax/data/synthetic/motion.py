@@ -86,7 +86,7 @@ def draw(rng: np.random.Generator, num_frames: int) -> Motion:
   gaze = path(bounded_normal(rng, (6, 2)) * [0.14, 0.08], num_frames)
   gaze[:, 0] -= 0.35 * rng.random() * yaw
   gaze[:, 1] -= 0.25 * pitch
-  aim = np.array([0.5, 0.54]) + 0.02 * bounded_normal(rng, 2)
+  aim = np.array([0.5, 0.51]) + 0.02 * bounded_normal(rng, 2)
   aim = aim + path(0.012 * bounded_normal(rng, (5, 2)), num_frames)
   zoom = np.exp(
     0.04

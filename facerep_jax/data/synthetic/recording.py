@@ -55,7 +55,7 @@ class Settings:
   texture_per_px: float = 2.5
   min_fov_deg: float = 8.0
   max_fov_deg: float = 40.0
-  frame_width: float = 2.95
+  frame_width: float = 2.64
   min_quality: int = 22
   max_quality: int = 95
   max_blur: float = 0.18
