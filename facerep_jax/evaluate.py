@@ -90,6 +90,7 @@ def _parser():
   add = parser.add_argument
   add("--workdir", required=True, help="folder of a trained run")
   add("--output", required=True, help="folder of the report")
+  add("--step", type=int, help="checkpoint to use; default: the best one")
   add(
     "--tasks",
     default="",
@@ -152,7 +153,7 @@ def _make_folder(output):
 
 
 def _networks(options):
-  run = api.load(options.workdir)
+  run = api.load(options.workdir, step=options.step)
   _log.info("%s, checkpoint of step %d", options.workdir, run.step)
   paths = options.compare.split(",") if options.compare else []
   names = [pathlib.Path(path).resolve().name for path in paths]
