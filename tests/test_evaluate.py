@@ -6,7 +6,7 @@ import pytest
 
 from facerep_jax import cli, evaluate
 from facerep_jax import run as setup
-from facerep_jax.evaluators import readout, results
+from facerep_jax.evaluators import readout, readout_file, results
 from tests import tiny
 from tests.evaluators import made_up
 
@@ -172,7 +172,7 @@ def test_what_cannot_be_done_ends_in_one_line(
   (tmp_path / "fresh").mkdir()
   shutil.copy(workdir / "config.json", tmp_path / "fresh")
   one = readout.ridge(np.eye(4), np.eye(4), np.arange(4))
-  readout.save(tmp_path / "foreign.npz", {"yaw": one}, {})
+  readout_file.save(tmp_path / "foreign.npz", {"yaw": one}, {})
   options = {
     "workdir": workdir,
     "output": tmp_path / "out",

@@ -1,4 +1,4 @@
-"""Linear read-outs of a frozen representation: fit, apply, save, load.
+"""Linear read-outs of a frozen representation: fit and apply.
 
 Differs: the papers train BatchNorm and a linear layer by Adam. Here the same
 family, features standardised on the training part and then a linear map, is
@@ -8,10 +8,7 @@ nothing.
 """
 
 import dataclasses
-import json
-import os
 import warnings
-import zipfile
 
 import numpy as np
 
@@ -21,8 +18,6 @@ from facerep_jax.evaluators import base, folds
 # Per row: the penalty is strength / 2 * |weights|^2 beside the mean loss.
 _RIDGE_STRENGTHS = tuple(10.0**k for k in range(-5, 5))
 _LOGISTIC_STRENGTHS = tuple(10.0**k for k in range(1, -6, -1))
-_ARRAYS = {"mean": "D", "scale": "D", "weights": "D K", "offset": "K"}
-_FORMAT = "facerep_jax read-outs, version 1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,94 +325,3 @@ def _standard(x):
   # A constant column has the rounding of its mean for a deviation.
   is_constant = np.ptp(x, axis=0) == 0
   return x.mean(axis=0), np.where(is_constant, 1.0, scale)
-
-
-def save(
-  path: str | os.PathLike, readouts: dict[str, Readout], meta: dict
-) -> None:
-  """Writes read-outs to one .npz file, whole or not at all.
-
-  Args:
-    path: Of the file.
-    readouts: By name.
-    meta: What they belong to; can be written as JSON.
-  """
-  head = {
-    "format": _FORMAT,
-    "meta": meta,
-    "readouts": [
-      {"name": name, "kind": one.kind, "strength": one.strength}
-      for name, one in readouts.items()
-    ],
-  }
-  arrays = {"head": np.array(json.dumps(head))}
-  for i, one in enumerate(readouts.values()):
-    for name in _ARRAYS:
-      arrays[f"{i}.{name}"] = getattr(one, name)
-  temporary = os.fspath(path) + ".tmp"
-  with open(temporary, "wb") as file:
-    np.savez(file, **arrays)
-  os.replace(temporary, path)
-
-
-def load(path: str | os.PathLike) -> tuple[dict[str, Readout], dict]:
-  """Reads what `save` wrote.
-
-  Args:
-    path: Of the file.
-
-  Returns:
-    The read-outs by name, and `meta`.
-
-  Raises:
-    InputError: The file is missing, is no such file, or its arrays do not fit
-      each other.
-  """
-  try:
-    with np.load(path, allow_pickle=False) as file:
-      head = json.loads(str(file["head"]))
-      if head["format"] != _FORMAT:
-        raise errors.InputError(
-          f"{path}: expected {_FORMAT!r}, got {head['format']!r}. Fit anew."
-        )
-      found = {
-        entry["name"]: _unpack(
-          path, entry, {name: file[f"{i}.{name}"] for name in _ARRAYS}
-        )
-        for i, entry in enumerate(head["readouts"])
-      }
-      return found, head["meta"]
-  except errors.InputError:
-    raise
-  except FileNotFoundError as error:
-    raise errors.InputError(f"{path}: no such file.") from error
-  except (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    zipfile.BadZipFile,
-  ) as error:
-    raise errors.InputError(
-      f"{path}: not a file of read-outs ({error}). Write it with readout.save."
-    ) from error
-
-
-def _unpack(path, entry, arrays):
-  """Makes a read-out after checking that its parts fit."""
-  sizes = {"D": arrays["mean"].size, "K": arrays["offset"].size}
-  for name, spec in _ARRAYS.items():
-    want = " ".join(str(sizes[letter]) for letter in spec.split())
-    errors.check_shape(f"{path}: {entry['name']}: {name}", arrays[name], want)
-    if arrays[name].dtype != np.float64:
-      raise errors.InputError(
-        f"{path}: {entry['name']}: {name} is {arrays[name].dtype}, expected "
-        "float64. Write it with readout.save."
-      )
-  if entry["kind"] != "linear":
-    raise errors.InputError(
-      f"{path}: {entry['name']}: expected kind 'linear', got "
-      f"{entry['kind']!r}. Fit anew."
-    )
-  return Readout(**arrays, strength=float(entry["strength"]))

@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import readout
+from facerep_jax.evaluators import readout, readout_file
 
 FILE = "readouts.npz"
 _BETWEEN = " / "
@@ -29,7 +29,7 @@ def save(
     fitted: By `key`.
     classes: By `key`; no names for read-outs of numbers.
   """
-  readout.save(str(path), fitted, {"classes": classes})
+  readout_file.save(str(path), fitted, {"classes": classes})
 
 
 def load(
@@ -40,7 +40,7 @@ def load(
   Raises:
     InputError: The file is missing, damaged, or none of read-outs.
   """
-  fitted, meta = readout.load(str(path))
+  fitted, meta = readout_file.load(str(path))
   known = meta.get("classes") if isinstance(meta, dict) else None
   if not isinstance(known, dict) or not all(
     len(_apart(x)) == 3 for x in fitted

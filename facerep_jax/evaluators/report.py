@@ -11,17 +11,11 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-from PIL import Image, ImageDraw
+from typing import Any
 
 from facerep_jax import errors
-from facerep_jax.evaluators import plots, results
+from facerep_jax.evaluators import gallery, plots, results, templates
 
-_ENLARGE = 3
-_MAX_SIDE_PX = 520  # Larger pictures are enlarged less, so that pages load.
-_TRUE, _PREDICTED = "#00c000", "#ff2020"
 _BASELINES = ("pixels", "hog", "random", "supervised")
 _KIND_NAMES = {
   "pixels": "pixels (PCA)",
@@ -31,27 +25,10 @@ _KIND_NAMES = {
 }
 
 
-class Picture(NamedTuple):
-  """A test image and what the run's own read-out made of it.
-
-  Attributes:
-    image: uint8 [H, W, 3], RGB.
-    caption: Text below it.
-    true_points: [L, 2] float, x and y in px of the image, the centre of its
-      top left pixel at (0, 0); None where there are no landmarks.
-    predicted_points: The same.
-  """
-
-  image: np.ndarray
-  caption: str
-  true_points: np.ndarray | None = None
-  predicted_points: np.ndarray | None = None
-
-
 def write(
   folder: str | os.PathLike,
   measured: dict[str, Any],
-  pictures: Mapping[int, Mapping[str, Sequence[Picture]]],
+  pictures: Mapping[int, Mapping[str, Sequence[gallery.Picture]]],
 ) -> None:
   """Writes results.json and report.html; each whole or not at all.
 
@@ -82,7 +59,7 @@ def write(
 
 def page(
   complete: dict[str, Any],
-  pictures: Mapping[int, Mapping[str, Sequence[Picture]]],
+  pictures: Mapping[int, Mapping[str, Sequence[gallery.Picture]]],
 ) -> str:
   """Renders the report.
 
@@ -113,7 +90,7 @@ def page(
   if complete["leakage"] is not None:
     parts.append(_leakage(complete["leakage"]))
   body = "\n".join(parts)
-  return _PAGE.format(title=title, style=_STYLE, body=body)
+  return templates.PAGE.format(title=title, style=templates.STYLE, body=body)
 
 
 def lines(tasks: Sequence[dict[str, Any]]) -> list[str]:
@@ -144,39 +121,6 @@ def lines(tasks: Sequence[dict[str, Any]]) -> list[str]:
   return texts
 
 
-def enlarge(picture: Picture) -> Image.Image:
-  """Enlarges a picture and draws its points.
-
-  Args:
-    picture: The picture.
-
-  Returns:
-    An image three times as large, or less where that would be over 520 px;
-    true points are green dots, predicted ones red crosses.
-  """
-  height, width = picture.image.shape[:2]
-  scale = max(1, min(_ENLARGE, _MAX_SIDE_PX // max(height, width)))
-  image = Image.fromarray(picture.image).resize(
-    (width * scale, height * scale), Image.Resampling.NEAREST
-  )
-  draw = ImageDraw.Draw(image)
-  r = max(1.5, min(image.size) / 120)
-  for x, y in _places(picture.true_points, scale):
-    draw.ellipse((x - r, y - r, x + r, y + r), fill=_TRUE)
-  for x, y in _places(picture.predicted_points, scale):
-    draw.line((x - r, y - r, x + r, y + r), fill=_PREDICTED)
-    draw.line((x - r, y + r, x + r, y - r), fill=_PREDICTED)
-  return image
-
-
-def _places(points, scale):
-  """Returns where points lie in the enlarged picture, but for unknown ones."""
-  if points is None:
-    return []
-  points = np.asarray(points, float)
-  return (points[np.isfinite(points).all(axis=1)] + 0.5) * scale - 0.5
-
-
 def _facts(complete):
   config = complete["config"]
   facts = {
@@ -189,7 +133,7 @@ def _facts(complete):
     f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>"
     for name, value in facts.items()
   )
-  return f"<dl>{rows}</dl>\n{_HONESTY}"
+  return f"<dl>{rows}</dl>\n{templates.HONESTY}"
 
 
 def _summary(tasks):
@@ -344,7 +288,7 @@ def _gallery(title, pictures):
   legend = ""
   for picture in pictures:
     out = io.BytesIO()
-    enlarge(picture).save(out, format="PNG")
+    gallery.enlarge(picture).save(out, format="PNG")
     cells.append(_figure(picture.caption, out.getvalue(), is_captioned=True))
     if picture.true_points is not None or picture.predicted_points is not None:
       legend = " <small>true points: green; predicted: red crosses</small>"
@@ -423,69 +367,3 @@ def _column(task, metric):
 
 def _text(value):
   return html.escape(str(value))
-
-
-_HONESTY = """<p class="note">Features are frozen; only a linear read-out is \
-trained on them. All features of a task, baselines included, had the same \
-images, crops and folds; another run that is compared sees the same images in \
-the crop of its own training. "Supervised" is the same network trained with \
-the labels of the training part: an upper bound, no peer. Nothing was chosen \
-on test data. Brackets hold 95 % intervals by bootstrap over people (over \
-images where people are unknown, over pairs in verification), 1000 resamples; \
-they hold the chance of the test set, not that of training anew. \
-<b>Bold</b>: best of its column. \
-<span class="better">▲ better</span>, <span class="worse">▼ worse</span> than \
-this run: the two intervals do not overlap; without a mark they do, and no \
-difference is claimed. ↑ higher is better, ↓ lower is better. Numbers of other \
-protocols do not compare.</p>"""
-
-_STYLE = """
-:root { color-scheme: light dark; --text: #1a1a1a; --back: #fff;
-  --line: #ccc; --soft: #f2f6fa; --better: #00609b; --worse: #a34700; }
-@media (prefers-color-scheme: dark) { :root { --text: #e6e6e6;
-  --back: #16181b; --line: #444; --soft: #22272d; --better: #7cc4f5;
-  --worse: #f5a86b; } }
-body { color: var(--text); background: var(--back); margin: 0 auto;
-  padding: 1rem; max-width: 60rem; font: 16px/1.5 system-ui, sans-serif;
-  overflow-wrap: break-word; }
-h3 small { display: block; white-space: normal; font-weight: normal; }
-h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
-a { color: var(--better); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; }
-dd { margin: 0; }
-.note { background: var(--soft); padding: .75rem; border-radius: .4rem;
-  font-size: .9rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem;
-  font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem;
-  border-bottom: 1px solid var(--line); min-width: 5rem; }
-thead th { border-bottom-width: 2px; }
-tr.own { background: var(--soft); }
-small { white-space: nowrap; opacity: .85; }
-.better { color: var(--better); white-space: nowrap; font-size: .8rem; }
-.worse { color: var(--worse); white-space: nowrap; font-size: .8rem; }
-figure { margin: 1rem 0; }
-figure img { max-width: 100%; height: auto; background: #fff;
-  border-radius: .3rem; }
-.gallery { display: flex; flex-wrap: wrap; gap: .75rem; }
-.gallery figure { margin: 0; width: 10.5rem; }
-.gallery img { width: 100%; }
-figcaption { font-size: .8rem; }
-"""
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""

@@ -14,10 +14,10 @@ from facerep_jax.evaluators import (
   expression,
   features,
   folds,
+  gallery,
   landmarks,
   pose,
   readout,
-  report,
 )
 
 # By task: what fits and measures it, the labels that it needs, and how the
@@ -280,4 +280,4 @@ def _picture(task, crops, row, output):
     names = crops.source.classes["expression"]
     true = names[labels["expression"][row]]
     caption += f": {true}, read {names[int(np.argmax(output))]}"
-  return report.Picture(image, caption, *points)
+  return gallery.Picture(image, caption, *points)

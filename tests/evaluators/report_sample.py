@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from facerep_jax.evaluators import report
+from facerep_jax.evaluators import gallery
 
 CLASSES = ("neutral", "happy", "sad", "surprise", "anger", "disgust", "fear")
 _FEATURES = (
@@ -171,6 +171,7 @@ def pictures(count=4, side=64):
   for i in range(count):
     image = rng.integers(90, 160, (side, side, 3), dtype=np.uint8)
     error = rng.normal(size=circle.shape)
-    made.append(report.Picture(image, f"error {i}.5 %", circle, circle + error))
-  plain = [report.Picture(p.image, "neutral as happy") for p in made]
+    read = circle + error
+    made.append(gallery.Picture(image, f"error {i}.5 %", circle, read))
+  plain = [gallery.Picture(p.image, "neutral as happy") for p in made]
   return {0: {"best": made, "worst": made[::-1]}, 2: {"worst": plain}}

@@ -112,48 +112,6 @@ def test_multilabel_is_a_regression_per_column():
     np.testing.assert_allclose(1 / (1 + np.exp(-logits[:, k])), want, atol=1e-3)
 
 
-def test_read_outs_come_back_from_a_file(tmp_path):
-  x = RNG.normal(size=(50, 4))
-  some = {
-    "pose/é": readout.ridge(x, x[:, :2], np.arange(50)),
-    "expression": readout.logistic(x, (x[:, 0] > 0) * 2, np.arange(50), 3),
-  }
-  path = tmp_path / "readouts.npz"
-  readout.save(path, some, {"data": "toy", "step": 3})
-  assert [p.name for p in tmp_path.iterdir()] == ["readouts.npz"]
-  found, meta = readout.load(path)
-  assert meta == {"data": "toy", "step": 3} and list(found) == list(some)
-  for name, one in some.items():
-    assert found[name].strength == one.strength
-    np.testing.assert_array_equal(found[name].outputs(x), one.outputs(x))
-
-
-def test_refuses_files_of_another_kind(tmp_path):
-  path = tmp_path / "other.npz"
-  with pytest.raises(errors.InputError, match="no such file"):
-    readout.load(path)
-  path.write_bytes(b"not an archive")
-  with pytest.raises(errors.InputError, match="not a file of read-outs"):
-    readout.load(path)
-  np.savez(path, features=np.zeros(3))
-  with pytest.raises(errors.InputError, match="not a file of read-outs"):
-    readout.load(path)
-  one = readout.Readout(
-    np.zeros(3), np.ones(3), np.zeros((3, 2)), np.zeros(2), 1
-  )
-  readout.save(path, {"a": one}, {})
-  whole = path.read_bytes()
-  path.write_bytes(whole[: len(whole) // 2])
-  with pytest.raises(errors.InputError, match="not a file of read-outs"):
-    readout.load(path)
-  bad = readout.Readout(
-    np.zeros(3), np.ones(3), np.zeros((2, 2)), np.zeros(2), 1
-  )
-  readout.save(path, {"a": bad}, {})
-  with pytest.raises(errors.InputError, match=r"a: weights: expected \[3, 2\]"):
-    readout.load(path)
-
-
 def test_refuses_what_cannot_be_fitted():
   x, group = RNG.normal(size=(20, 3)), np.arange(20)
   with pytest.raises(errors.InputError, match="two people"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.evaluators import readout, readouts
+from facerep_jax.evaluators import readout, readout_file, readouts
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 3))
@@ -73,6 +73,6 @@ def test_other_files_are_refused(tmp_path):
   with pytest.raises(errors.InputError, match="not a file of read-outs"):
     readouts.load(tmp_path / "text.npz")
   for name, meta in [("yaw", {"classes": {}}), ("a / b / c", {}), ("x", [])]:
-    readout.save(tmp_path / "foreign.npz", {name: fitted(2)}, meta)
+    readout_file.save(tmp_path / "foreign.npz", {name: fitted(2)}, meta)
     with pytest.raises(errors.InputError, match="foreign.npz: .*evaluate"):
       readouts.load(tmp_path / "foreign.npz")

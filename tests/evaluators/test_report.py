@@ -282,24 +282,3 @@ def test_a_report_without_tasks_or_leakage_can_be_written(tmp_path):
   sample |= {"tasks": [], "leakage": None}
   report.write(tmp_path, sample, {})
   assert _Page((tmp_path / "report.html").read_text()).tables == []
-
-
-def test_points_are_drawn_where_they_lie():
-  image = np.zeros((40, 40, 3), np.uint8)
-  true = np.array([[10.0, 5.0], [np.nan, 3.0]])
-  got = np.asarray(
-    report.enlarge(report.Picture(image, "", true, np.array([[30.0, 20.0]])))
-  ).astype(int)
-  assert got.shape == (120, 120, 3)
-  for channel, (x, y) in ((1, (10, 5)), (0, (30, 20))):
-    rows, columns = np.nonzero(got[..., channel] > 150)
-    # The centre of pixel (x, y) is that of its 3 x 3 pixels; drawn to 1 px.
-    assert abs(rows.mean() - (3 * y + 1)) < 0.6
-    assert abs(columns.mean() - (3 * x + 1)) < 0.6
-  assert image.max() == 0
-
-
-@pytest.mark.parametrize(("side", "want"), [(64, 192), (256, 512), (600, 600)])
-def test_large_pictures_are_enlarged_less(side, want):
-  image = np.zeros((side, side, 3), np.uint8)
-  assert report.enlarge(report.Picture(image, "")).size == (want, want)
