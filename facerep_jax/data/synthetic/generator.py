@@ -9,8 +9,9 @@ Labels of a frame (names and shapes in `schema.LABELS`):
     R = Rz Ry Rx; `camera` says which way each turns.
   landmarks_px: the 68 iBUG points of the 3-D head, hidden ones included;
     the centre of the top left pixel is (0, 0).
-  landmarks_visible: 1 where nothing of the head is in front of the point and
-    it lies inside the frame.
+  landmarks_visible: 1 where the point lies inside the frame and nothing hides
+    it: no part of the head, no dark lens, hand or thing before the face. Rims
+    and clear lenses hide nothing.
   expression: 0 neutral, 1 happiness, 2 sadness, 3 surprise, 4 fear,
     5 disgust, 6 anger, 7 contempt; neutral while intensity is below
     `motion.EXPRESSION_FLOOR`.

@@ -181,7 +181,7 @@ def paint(
   Args:
     image: [side * side, 3] float32, linear light.
     nearest: [side * side] float, depth of what was drawn, infinite where
-      nothing was; opaque parts are entered.
+      nothing was; dark lenses are entered, rims and clear lenses are not.
     glasses: The glasses.
     xy_px: [V, 2] float, their projected points.
     depth: [V] float, of these.
