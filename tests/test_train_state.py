@@ -20,7 +20,13 @@ def make_system():
     {"w": jax.random.normal(key)}, {"n": jnp.zeros(())}, {"c": jnp.zeros(())}
   )
   unused = lambda *args: {}
-  return base.System(init, loss_fn, unused, unused, unused, (), 1, 1)
+  others = dict.fromkeys(
+    ("eval_fn", "represent", "represent_train", "reconstruct", "pictures"),
+    unused,
+  )
+  return base.System(
+    init, loss_fn, **others, captions=(), num_frames=1, size_px=1
+  )
 
 
 def run(values, log_every, lr_scale=1.0):
