@@ -59,7 +59,7 @@ def _make_demo(config):
   config.model.size_px = 64
   config.model.width = 16
   config.model.embed_dim = 128
-  config.steps = 1500
+  config.steps = 2200
   config.optimizer = {
     "name": "adam",
     "learning_rate": 1e-3,
@@ -70,7 +70,10 @@ def _make_demo(config):
   # The window of easy pairs needs longer than this: it starts with those in
   # which hardly anything moves.
   config.curriculum.use = False
+  # Without a window the plateau only lowers the learning rate.
+  config.curriculum.lr_patience = 2
+  config.curriculum.lr_factor = 0.3
   config.data.sample_by = "chunk"
-  config.every = {"log": 50, "eval": 250, "save": 1, "pictures": 1}
-  config.synthetic.num_people = 200
+  config.every = {"log": 50, "eval": 100, "save": 1, "pictures": 5}
+  config.synthetic.num_people = 300
   config.synthetic.size_px = 96
