@@ -1,9 +1,13 @@
 """Losses: pure functions of arrays, one value per example where they can."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
 from facerep_jax import errors
+
+_EPSILON = 1e-7
 
 
 def l1_per_example(predicted: jax.Array, target: jax.Array) -> jax.Array:
@@ -48,3 +52,125 @@ def band_mean(
   rank = jnp.arange(per_example.shape[0])
   keep = (rank >= start) & (rank < stop)
   return jnp.mean(jnp.sort(per_example), where=keep)
+
+
+def photometric(
+  predicted11: jax.Array,
+  target11: jax.Array,
+  sigma: jax.Array | None,
+  mask: jax.Array,
+) -> jax.Array:
+  """Averages the L1 error of images over a mask, given its expected size.
+
+  With a confidence this is the negative logarithm of a Laplace density, up
+  to a constant: large `sigma` discounts an error, and costs log(sigma).
+
+  Source: arXiv 1911.11130, the published `photometric_loss`.
+
+  Args:
+    predicted11: [N, H, W, C] float, [-1, 1].
+    target11: The same shape and range.
+    sigma: [N, H, W] positive float, expected error of each pixel; None for
+      the plain absolute difference.
+    mask: [N, H, W] float, [0, 1], weight of each pixel. Gradients flow into
+      it: stop them where it is not to be learnt.
+
+  Returns:
+    float32 scalar, the weighted mean over pixels and channels; 0 with zero
+    gradients where the mask is empty.
+
+  Raises:
+    InputError: A shape does not fit.
+  """
+  _check("photometric", predicted11, target11, sigma)
+  _check_map("photometric: mask", mask, predicted11)
+  error = jnp.abs(_float32(predicted11) - _float32(target11))
+  if sigma is not None:
+    spread = _float32(sigma)[..., None] + _EPSILON
+    error = math.sqrt(2) * error / spread + jnp.log(spread)
+  return _masked_mean(error, _float32(mask))
+
+
+def perceptual(
+  predicted: jax.Array,
+  target: jax.Array,
+  sigma: jax.Array | None,
+  mask: jax.Array,
+) -> jax.Array:
+  """Averages the squared error of features over a mask, given its spread.
+
+  With a confidence this is the negative logarithm of a Gaussian density, up
+  to a constant.
+
+  Source: arXiv 1911.11130, the published `PerceptualLoss`.
+
+  Args:
+    predicted: [N, h, w, D] float features of the reconstruction.
+    target: The same shape, of the image.
+    sigma: [N, h, w] positive float, expected deviation of the features; None
+      for the plain squared difference.
+    mask: [N, H, W] float, [0, 1], weight of each pixel, H and W multiples of
+      h and w; averaged over the pixels of each feature. Gradients flow into
+      it: stop them where it is not to be learnt.
+
+  Returns:
+    float32 scalar, the weighted mean over places and channels; 0 with zero
+    gradients where the mask is empty.
+
+  Raises:
+    InputError: A shape does not fit.
+  """
+  _check("perceptual", predicted, target, sigma)
+  error = jnp.square(_float32(predicted) - _float32(target))
+  if sigma is not None:
+    spread = _float32(sigma)[..., None]
+    error = error / (2 * jnp.square(spread) + _EPSILON)
+    error = error + jnp.log(spread + _EPSILON)
+  return _masked_mean(error, _pool(_float32(mask), error.shape[:3]))
+
+
+def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+  """Weighs [N, H, W, C] by [N, H, W], once per channel; 0 where all is 0."""
+  total = jnp.sum(mask) * values.shape[-1]
+  # The division must be safe even where its result is not used: the gradient
+  # of a discarded 0 / 0 is still NaN.
+  is_empty = total == 0
+  mean = jnp.sum(values * mask[..., None]) / jnp.where(is_empty, 1.0, total)
+  return jnp.where(is_empty, 0.0, mean)
+
+
+def _pool(mask: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
+  """Averages [N, H, W] over the blocks that make it `shape`."""
+  num, rows, columns = shape
+  fits = mask.ndim == 3 and mask.shape[0] == num
+  if not fits or mask.shape[1] % rows or mask.shape[2] % columns:
+    raise errors.InputError(
+      f"perceptual: mask: expected [{num}, H, W] with H a multiple of {rows} "
+      f"and W of {columns}, got {list(mask.shape)}. Crop the images to whole "
+      "features."
+    )
+  height, width = mask.shape[1] // rows, mask.shape[2] // columns
+  blocks = mask.reshape(num, rows, height, columns, width)
+  return jnp.mean(blocks, axis=(2, 4))
+
+
+def _check(name, predicted, target, sigma):
+  """Refuses arrays that do not belong together."""
+  if predicted.shape != target.shape or predicted.ndim != 4:
+    raise errors.InputError(
+      f"{name}: expected two arrays [N, H, W, C] of one shape, got "
+      f"{list(predicted.shape)} and {list(target.shape)}. Use NHWC."
+    )
+  if sigma is not None:
+    _check_map(f"{name}: sigma", sigma, predicted)
+
+
+def _check_map(name, x, like):
+  """Refuses a map that does not have one value per place of `like`."""
+  spec = " ".join(map(str, like.shape[:3]))
+  errors.check_shape(name, x, spec, "Drop the axis of channels.")
+
+
+def _float32(x: jax.Array) -> jax.Array:
+  """Widens low precision; leaves float64 be."""
+  return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
