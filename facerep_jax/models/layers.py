@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from facerep_jax import errors
 from facerep_jax.ops import conv as conv_ops
+from facerep_jax.ops import group_norm, transposed_conv
 
 Dtype = Any
 _CHUNK = 4096
@@ -53,6 +54,133 @@ class UpsampleConv(nn.Module):
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
     out = conv_ops.upsample_conv(x, kernel, align_corners=self.align_corners)
     return out + _row(bias, 4)
+
+
+class Conv(nn.Module):
+  """Convolution without bias that keeps the size, or halves it.
+
+  Attributes:
+    features: Output channels.
+    size: Side of the kernel; odd for stride 1, 4 for stride 2.
+    stride: 1 or 2.
+    dtype: Type of the computation; the kernel is float32.
+  """
+
+  features: int
+  size: int
+  stride: int = 1
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] float to [N, H / stride, W / stride, features]."""
+    shape = (self.size, self.size, x.shape[-1], self.features)
+    x, kernel = _kernel(self, x, shape)
+    if self.stride == 2:
+      return conv_ops.downsample_conv(x, kernel)
+    return conv_ops.conv(x, kernel, stride=1, padding=self.size // 2)
+
+
+class TransposedConv(nn.Module):
+  """4x4 transposed convolution with stride 2, padding 1 and no bias.
+
+  Attributes:
+    features: Output channels.
+    dtype: Type of the computation; the kernel is float32.
+  """
+
+  features: int
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] float to [N, 2 H, 2 W, features]."""
+    shape = (4, 4, x.shape[-1], self.features)
+    x, kernel = _kernel(self, x, shape, is_transposed=True)
+    return transposed_conv.transposed_conv(x, kernel)
+
+
+class NearestConv(nn.Module):
+  """Repeats each pixel 2x2, then 3x3 convolution, padding 1 and no bias.
+
+  Attributes:
+    features: Output channels.
+    dtype: Type of the computation; the kernel is float32.
+  """
+
+  features: int
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] float to [N, 2 H, 2 W, features]."""
+    x, kernel = _kernel(self, x, (3, 3, x.shape[-1], self.features))
+    return transposed_conv.nearest_conv(x, kernel)
+
+
+class ToVector(nn.Module):
+  """Convolution over a whole map without padding or bias: a vector.
+
+  Attributes:
+    features: D, length of the vector.
+    dtype: Type of the computation; the kernel is float32.
+  """
+
+  features: int
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, H, W, C] float to [N, D]."""
+    x, kernel = _kernel(self, x, (*x.shape[1:], self.features))
+    return x.reshape(x.shape[0], -1) @ kernel.reshape(-1, self.features)
+
+
+class FromVector(nn.Module):
+  """4x4 transposed convolution of a single pixel, no padding or bias: a map.
+
+  Attributes:
+    features: Output channels.
+    dtype: Type of the computation; the kernel is float32.
+  """
+
+  features: int
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, C] float to [N, 4, 4, features]."""
+    shape = (4, 4, x.shape[-1], self.features)
+    x, kernel = _kernel(self, x, shape, is_transposed=True)
+    out = x @ kernel.transpose(2, 0, 1, 3).reshape(x.shape[-1], -1)
+    return out.reshape(-1, 4, 4, self.features)
+
+
+class GroupNorm(nn.Module):
+  """Group normalisation, groups of neighbouring channels.
+
+  Source: `torch.nn.GroupNorm`.
+
+  Attributes:
+    num_groups: A divisor of the number of channels.
+    epsilon: Added to the variance.
+    dtype: Type of the output; statistics and parameters are float32.
+  """
+
+  num_groups: int
+  epsilon: float = 1e-5
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Normalises [N, H, W, C] float; gives `dtype`."""
+    shape = x.shape[-1:]
+    scale = self.param("scale", nn.initializers.ones, shape)
+    bias = self.param("bias", nn.initializers.zeros, shape)
+    out = group_norm.group_norm(
+      x.astype(jnp.float32), scale, bias, self.num_groups, self.epsilon
+    )
+    return out.astype(self.dtype)
 
 
 class BatchNorm(nn.Module):
@@ -128,15 +256,34 @@ def conv_params(
   """
   bound = (size * size * channels) ** -0.5
   shape = (size, size, channels, features)
-  kernel = module.param("kernel", _uniform, shape, bound)
-  return kernel, module.param("bias", _uniform, (features,), bound)
+  kernel = module.param("kernel", uniform, shape, bound)
+  return kernel, module.param("bias", uniform, (features,), bound)
 
 
-def _uniform(key: jax.Array, shape: tuple[int, ...], bound: float) -> jax.Array:
-  """Draws float32 within the bound, in chunks of one size.
+def _kernel(module, x, shape, *, is_transposed=False):
+  """Declares `kernel`; gives it and the input in the module's type.
+
+  torch takes the second axis of a weight for its inputs when it draws initial
+  values; in a transposed convolution that axis is the outputs.
+  """
+  fan_in = shape[0] * shape[1] * shape[3 if is_transposed else 2]
+  kernel = module.param("kernel", uniform, shape, fan_in**-0.5)
+  return nn.dtypes.promote_dtype(x, kernel, dtype=module.dtype)
+
+
+def uniform(key: jax.Array, shape: tuple[int, ...], bound: float) -> jax.Array:
+  """Draws float32 initial values within the bound, in chunks of one size.
 
   XLA compiles the generator anew for each size that it draws, most of a
   second each on a CPU; this way a whole network needs one.
+
+  Args:
+    key: Typed key.
+    shape: Shape of the values.
+    bound: They lie between minus and plus this.
+
+  Returns:
+    float32 of that shape.
   """
   size = math.prod(shape)
   indices = jnp.arange(-(-size // _CHUNK))
