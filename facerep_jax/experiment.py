@@ -4,9 +4,10 @@ import pathlib
 
 import ml_collections
 
-from facerep_jax import first_look, train
+from facerep_jax import configuration, first_look, train
 from facerep_jax import run as setup
 from facerep_jax.data import cache
+from facerep_jax.systems import base
 
 
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
@@ -22,7 +23,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
   Raises:
     InputError: Config, data or the folder do not fit.
   """
-  data_path = config.data.path or cache.synthetic(**config.synthetic)
+  data_path = _data_path(config)
   prepared, state = setup.prepare(config, workdir, data_path)
   step = int(train.train(prepared, state).step)
   if step >= config.steps:  # More, where it was trained for longer before.
@@ -30,3 +31,17 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
       print(line)
     print(f"{workdir}: trained")
   return 0
+
+
+def _data_path(config):
+  """Returns the folder of tracks, made now where there is none yet."""
+  if not config.data.path:
+    return cache.synthetic(**config.synthetic)
+  configuration.check(config)
+  system = base.build(config)
+  # Of photos, twice the side that is seen is kept: crops show less than all.
+  return cache.data_folder(
+    config.data.path,
+    size_px=2 * system.size_px,
+    num_frames=system.num_frames,
+  )

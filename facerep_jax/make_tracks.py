@@ -103,7 +103,7 @@ def _parser():
     "--source",
     action="append",
     required=True,
-    help="video, folder of videos or of frames, image folder, 'synthetic', "
+    help="video, folder of videos, of frames or of photos, 'synthetic', "
     "'synthetic:benchmark' or 'synthetic:ict=PATH'; may be given several "
     "times, or separated by commas",
   )

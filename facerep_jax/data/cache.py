@@ -1,5 +1,6 @@
-"""Synthetic tracks that are made once and kept: the data of a bare run."""
+"""Tracks that are made once and kept: synthetic ones, and those of photos."""
 
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -9,7 +10,15 @@ import pathlib
 import shutil
 
 from facerep_jax import cli, errors
-from facerep_jax.data import benchmark_set, build, extract, sources
+from facerep_jax.data import (
+  benchmark_set,
+  build,
+  dataset_info,
+  extract,
+  images,
+  parts,
+  sources,
+)
 from facerep_jax.data.synthetic import generator, ict_read
 
 _log = logging.getLogger(__name__)
@@ -62,7 +71,10 @@ def synthetic(
     num_frames=num_frames,
   )
   source = sources.Source(sources.ICT + heads if heads else sources.SYNTHETIC)
-  return _kept(_name(settings, heads), source, settings, build.Plan())
+  return _kept(
+    _name(settings, heads),
+    lambda folder: _make(folder, source, settings, build.Plan()),
+  )
 
 
 def benchmark() -> str:
@@ -74,22 +86,105 @@ def benchmark() -> str:
   Raises:
     InputError: As for `synthetic`, or this machine draws another set.
   """
-  return _kept(
-    benchmark_set.NAME,
-    sources.Source(sources.BENCHMARK),
-    benchmark_set.settings(),
-    benchmark_set.PLAN,
-    check=benchmark_set.check,
+
+  def make(folder):
+    benchmark_set.check()
+    source = sources.Source(sources.BENCHMARK)
+    _make(folder, source, benchmark_set.settings(), benchmark_set.PLAN)
+
+  return _kept(benchmark_set.NAME, make)
+
+
+def data_folder(path: str, *, size_px: int, num_frames: int) -> str:
+  """Returns the folder of tracks that a run reads.
+
+  Args:
+    path: Folder of tracks, or of photos, which are turned into tracks once.
+    size_px: Side of the frames that are stored of photos.
+    num_frames: T, frames of one track that a sample needs.
+
+  Returns:
+    `path`, or where the tracks of its photos lie.
+
+  Raises:
+    InputError: The folder holds neither, photos where a sample needs several
+      frames, or as for `photos`. Missing and unfinished tracks are left to
+      `tracks.TrackSource`, which says what is wrong with them.
+  """
+  folder = pathlib.Path(path)
+  is_unfinished = (folder / parts.FOLDER).exists() or any(
+    folder.glob(f"{dataset_info.NAME}-*.tfrecord-*")
   )
+  if not folder.is_dir() or (folder / build.MANIFEST).exists() or is_unfinished:
+    return path
+  if not sources.has_images(path):
+    raise errors.InputError(
+      f"{path}: expected a folder of face tracks (with a {build.MANIFEST}) or "
+      f"of photos ({' '.join(images.EXTENSIONS)}), found neither. Make tracks "
+      "of videos with: python -m facerep_jax.make_tracks --source=PATH "
+      "--output=DIR"
+    )
+  if num_frames > 1:
+    raise errors.InputError(
+      f"{path}: holds photos, but this system compares {num_frames} frames of "
+      "one track. Make tracks of videos with: python -m "
+      "facerep_jax.make_tracks --source=PATH --output=DIR"
+    )
+  return photos(path, size_px=size_px)
 
 
-def _kept(name, source, settings, plan, check=lambda: None):
-  """Returns the folder of a set, which is made by one process once."""
+def photos(path: str, *, size_px: int) -> str:
+  """Cuts the faces out of a folder of photos, unless that was done before.
+
+  Args:
+    path: Folder of photos, at any depth; each becomes a track of one frame, as
+      with `make_tracks --layout=photos`.
+    size_px: Side of the stored frames.
+
+  Returns:
+    Folder of the tracks; another one as soon as a photo comes, goes or changes
+    its size in bytes.
+
+  Raises:
+    InputError: There are no photos, they look like frames of video, no face is
+      found in any, or the tracks cannot be kept.
+  """
+  settings, plan = extract.Settings(size_px=size_px), build.Plan()
+  units = sources.collect([sources.Source(path, sources.PHOTOS)])
+  entries = [entry for unit in units for entry in unit.entries]
+  if sources.look_like_frames(entry.video for entry in entries):
+    raise errors.InputError(
+      f"{path}: looks like frames of video (PERSON/VIDEO/TRACK/*.jpg), not "
+      "like photos. Make tracks of it and give their folder: python -m "
+      f"facerep_jax.make_tracks --source={path} --output=DIR (if these are "
+      "photos: with --layout=photos)."
+    )
+  what = [build.FORMAT, dataclasses.asdict(settings)]
+  what.append([(x.person, x.video, x.mark) for x in entries])
+  digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+
+  def make(folder):
+    _log.info("cutting faces out of %d photos once: %s", len(entries), path)
+    found = _build(folder, units, settings, plan)["sources"][path]
+    left_out = [f"{n} x {reason}" for reason, n in found["skipped"].items()]
+    _log.info(
+      "%s: a face found in %d of %d photos; left out: %s",
+      path,
+      found["num_detected"],
+      found["num_read"],
+      ", ".join(left_out) or "none",
+    )
+
+  return _kept(f"photos-{digest.hexdigest()[:16]}", make)
+
+
+def _kept(name, make):
+  """Returns the folder of a set, which one process makes once."""
   folder = root() / name
   if os.environ.get(_IN_WORK) == str(folder):
     # A worker that runs the caller's script anew would wait for ever.
     raise errors.InputError(
-      'a script that makes synthetic tracks needs if __name__ == "__main__": '
+      'a script that makes tracks needs if __name__ == "__main__": '
       "around what it does, because its worker processes import it."
     )
   try:
@@ -97,7 +192,7 @@ def _kept(name, source, settings, plan, check=lambda: None):
     lock = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115
   except OSError as error:
     raise errors.InputError(
-      f"{folder.parent}: cannot keep synthetic tracks there "
+      f"{folder.parent}: cannot keep tracks there "
       f"({error.strerror}). Set FACEREP_CACHE to a folder that can be written."
     ) from error
   with lock:
@@ -105,11 +200,10 @@ def _kept(name, source, settings, plan, check=lambda: None):
     if not (folder / build.MANIFEST).exists():
       os.environ[_IN_WORK] = str(folder)
       try:
-        check()
-        _make(folder, source, settings, plan)
+        make(folder)
       finally:
         del os.environ[_IN_WORK]
-  _log.info("synthetic tracks: %s", folder)
+  _log.info("tracks: %s", folder)
   return str(folder)
 
 
@@ -140,6 +234,7 @@ def _wait(lock, folder):
 
 
 def _make(folder, source, settings, plan):
+  """Makes a synthetic set, if there is room."""
   frames = (
     settings.num_people * settings.tracks_per_person * settings.num_frames
   )
@@ -161,14 +256,19 @@ def _make(folder, source, settings, plan):
   units = sources.collect(
     [source], settings.num_people, settings.tracks_per_person
   )
+  _build(folder, units, settings, plan)
+
+
+def _build(folder, units, settings, plan):
+  """Makes a set, showing how far it is; returns its manifest."""
   with cli.Progress(len(units), "units", "frames") as progress:
-    build.build(
+    return build.build(
       units,
       str(folder),
       settings,
       plan,
       workers=os.cpu_count() or 1,
       on_unit=lambda report, is_new: (
-        progress.advance(1, report.num_stored) if is_new else progress.drop(1)
+        progress.advance(1, report.num_read) if is_new else progress.drop(1)
       ),
     )

@@ -36,7 +36,7 @@ class Settings:
     quality: Of JPEG encoding, 1 to 100.
     detector: Model file, None for OpenCV's cascades.
     find_faces: Find and crop the face in frames and images too, which
-      otherwise count as cropped.
+      otherwise count as cropped; photos never do.
     seed: Of synthetic tracks.
     num_people: Of a synthetic source.
     tracks_per_person: Of a synthetic source.
@@ -150,7 +150,7 @@ def check_tools(units: list[sources.Unit], settings: Settings) -> None:
   kinds = {unit.kind for unit in units}
   if "videos" in kinds:
     video.default_reader()
-  if "videos" in kinds or (settings.find_faces and kinds - {"synthetic"}):
+  if any(_finds_faces(kind, settings) for kind in kinds):
     _detector(settings.detector)
 
 
@@ -182,11 +182,17 @@ def _detector(model):
   return detect.make_detector(model)
 
 
+def _finds_faces(kind, settings):
+  if kind in ("videos", sources.PHOTOS):
+    return True
+  return settings.find_faces and kind != sources.SYNTHETIC
+
+
 def _pictures(kind, entry, settings, report):
   """Yields the chunks of a folder of frames or of a single image."""
   try:
-    is_flat = kind == "flat"
-    paths = [entry.path] if is_flat else sources.list_images(entry.path)
+    is_single = kind in sources.SINGLE
+    paths = [entry.path] if is_single else sources.list_images(entry.path)
   except OSError as error:
     report.problem = f"{entry.path}: cannot be listed ({error.strerror})."
     return
@@ -201,7 +207,7 @@ def _pictures(kind, entry, settings, report):
       continue
     report.num_decoded += 1
     report.num_kept += 1
-    if settings.find_faces:
+    if _finds_faces(kind, settings):
       box_px = _main_face(decoded.pixels, settings)
       if box_px is None:
         report.skip("no face", path)

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 
 from facerep_jax import errors
 from facerep_jax.data import images, video
@@ -13,7 +14,9 @@ from facerep_jax.data.synthetic import generator, ict_read
 SYNTHETIC = "synthetic"
 BENCHMARK = "synthetic:benchmark"
 ICT = "synthetic:ict="  # Followed by the path of the heads.
-LAYOUTS = ("auto", "videos", "frames", "flat", SYNTHETIC)
+PHOTOS = "photos"
+LAYOUTS = ("auto", "videos", "frames", "flat", PHOTOS, SYNTHETIC)
+SINGLE = ("flat", PHOTOS)  # Each image is a track of one frame.
 _FLAT_BLOCK = 256  # Single images a unit.
 _SYNTHETIC_BLOCK = 8  # Tracks a unit.
 
@@ -46,7 +49,7 @@ class Unit:
   """What one worker does at a time.
 
   Attributes:
-    kind: "videos", "frames", "flat" or "synthetic".
+    kind: "videos", "frames", "flat", "photos" or "synthetic".
     source: The path that the user gave.
     entries: What to read, in order.
   """
@@ -124,6 +127,20 @@ def list_images(folder: str) -> list[str]:
   return [os.path.join(folder, x) for x in sorted(names, key=natural_key)]
 
 
+def has_images(folder: str) -> bool:
+  """Says whether there are images in a folder, at any depth."""
+  return bool(_walk(folder, images))
+
+
+def look_like_frames(names: Iterable[str]) -> bool:
+  """Says whether images lie as frames of videos do: PERSON/VIDEO/TRACK/NAME.
+
+  Args:
+    names: Their paths, relative to the source, with slashes.
+  """
+  return {name.count("/") for name in names} == {3}
+
+
 def _has_extension(name, module):
   return not name.startswith(".") and name.lower().endswith(
     tuple(module.EXTENSIONS)
@@ -176,7 +193,7 @@ def _groups(kind, entries):
     for entry in entries:
       by_video[entry.person, entry.video].append(entry)
     return list(by_video.values())
-  step = {"videos": 1, "flat": _FLAT_BLOCK, SYNTHETIC: _SYNTHETIC_BLOCK}[kind]
+  step = {"videos": 1, SYNTHETIC: _SYNTHETIC_BLOCK}.get(kind, _FLAT_BLOCK)
   return [entries[i : i + step] for i in range(0, len(entries), step)]
 
 
@@ -204,6 +221,8 @@ def _read_source(source):
     )
   if layout == "frames":
     return layout, _frame_folders(source, pictures)
+  if layout == PHOTOS and not source.person:
+    return layout, _by_folder(source, found)
   return layout, _by_file(source, found)
 
 
@@ -211,6 +230,8 @@ def _read_single(source):
   name = os.path.basename(source.path)
   is_video = _has_extension(name, video)
   layout = "videos" if is_video else "flat"
+  if source.layout == PHOTOS and not is_video:
+    layout = PHOTOS
   known = is_video or _has_extension(name, images)
   if source.layout not in ("auto", layout) or not known:
     raise errors.InputError(
@@ -232,19 +253,20 @@ def _guess(path, videos, pictures):
   if videos and pictures:
     raise errors.InputError(
       f"{path}: holds {len(videos)} videos and {len(pictures)} images; say "
-      "which to read: --layout=videos, --layout=frames or --layout=flat."
+      "which to read: --layout=videos, --layout=frames, --layout=flat or "
+      "--layout=photos."
     )
   if videos:
     return "videos"
-  depths = {name.count("/") for name in pictures}
-  if depths == {3}:
+  if look_like_frames(pictures):
     return "frames"
-  if depths == {0}:
+  if not any("/" in name for name in pictures):
     return "flat"
   raise errors.InputError(
     f"{path}: neither PERSON/VIDEO/TRACK/*.jpg nor one flat folder of images "
     f"(found {next(iter(pictures))}); say --layout=frames (each folder is a "
-    "track) or --layout=flat (each image stands alone)."
+    "track), --layout=flat (each image stands alone) or --layout=photos (as "
+    "flat, with the face to be found)."
   )
 
 
@@ -284,6 +306,21 @@ def _by_file(source, files) -> list[Entry]:
     is_image = _has_extension(name.rsplit("/", 1)[-1], images)
     track = "00000" if is_image else ""
     entries.append(Entry(person, title, track, path, mark=str(size)))
+  return entries
+
+
+def _by_folder(source, files) -> list[Entry]:
+  """Returns an entry a photo; its person is the folder that it lies in.
+
+  That is the first folder below those that all photos share, so that what
+  lies together stays in one split; a photo beside such folders is its own.
+  """
+  shared = os.path.commonpath([os.path.dirname(name) for name in files])
+  entries = []
+  for name, entry in zip(files, _by_file(source, files)):
+    folder, _, file = os.path.relpath(name, shared or ".").partition(os.sep)
+    person = _text(folder) if file else entry.person
+    entries.append(dataclasses.replace(entry, person=person))
   return entries
 
 
@@ -329,7 +366,7 @@ def _text(name):
 
 def _separate(per_source):
   """Puts the source's name before file names that several sources share."""
-  by_file = [kind in ("videos", "flat") for kind, _, _ in per_source]
+  by_file = [kind in ("videos", *SINGLE) for kind, _, _ in per_source]
   count = collections.Counter(
     entry.video
     for (_, _, entries), is_by_file in zip(per_source, by_file)

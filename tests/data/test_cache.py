@@ -5,10 +5,12 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data import build, cache, tracks
+from facerep_jax.data import build, cache, extract, tracks
 from facerep_jax.data.synthetic import generator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -181,7 +183,7 @@ def test_two_processes_make_it_once(tmp_path):
   assert [process.returncode for process in processes] == [0, 0], texts
   assert sum(text.count("making 12 frames") for text in texts) == 1
   for text in texts:
-    assert f"synthetic tracks: {tmp_path}" in text
+    assert f"tracks: {tmp_path}" in text
 
 
 def test_script_without_a_guard_ends_instead_of_waiting(tmp_path):
@@ -205,3 +207,88 @@ def test_script_without_a_guard_ends_instead_of_waiting(tmp_path):
     assert done.returncode != 0 and '__name__ == "__main__"' in done.stderr
   else:
     assert done.returncode == 0
+
+
+def save_photos(folder, names, size_px=48):
+  """Writes noisy photos, the brightness of which says which one it is."""
+  rng = np.random.default_rng(0)
+  for number, name in enumerate(names):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = rng.integers(20 * number, 20 * number + 20, (size_px, size_px, 3))
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+@pytest.fixture
+def faces(monkeypatch):
+  """Finds a face in the middle of all photos but the darkest; counts them."""
+  seen = []
+
+  def find(image):
+    seen.append(1)
+    box = [12, 12, 36, 36, 1] if image.mean() > 20 else []
+    return np.array(box, np.float32).reshape(-1, 5)
+
+  monkeypatch.setattr(extract, "_detector", lambda model: find)
+  return seen
+
+
+def read_all(folder, split):
+  source = tracks.TrackSource(folder, split)
+  return [source.read(record) for record in range(len(source))]
+
+
+def test_photos_become_tracks_once(place, faces, tmp_path, caplog):
+  caplog.set_level(logging.INFO)
+  names = [f"p{i // 2}/{i}.png" for i in range(11)]
+  save_photos(tmp_path / "photos", names)
+  path = str(tmp_path / "photos")
+  folder = cache.data_folder(path, size_px=32, num_frames=1)
+  assert pathlib.Path(folder).parent == place
+  assert "a face found in 10 of 11 photos; left out: 1 x no face" in caplog.text
+  assert len(faces) == 11
+  assert cache.data_folder(path, size_px=32, num_frames=1) == folder
+  assert len(faces) == 11
+  people = {
+    split: [track.person for track in read_all(folder, split)]
+    for split in ("train", "validation", "test")
+  }
+  # Every photo once, and no folder in two splits.
+  assert sum(len(x) for x in people.values()) == 10
+  assert sum(len(set(x)) for x in people.values()) == 6
+  assert cache.data_folder(folder, size_px=32, num_frames=1) == folder
+  save_photos(tmp_path / "photos", ["p9/new.png"])
+  assert cache.data_folder(path, size_px=32, num_frames=1) != folder
+
+
+@pytest.mark.parametrize(
+  ("names", "num_frames", "text"),
+  [
+    (
+      [],
+      1,
+      r"expected a folder of face tracks .* or of photos .*found neither",
+    ),
+    (["a/b/c/1.png", "a/b/d/1.png"], 1, "looks like frames of video"),
+    (["1.png"], 2, "holds photos, but this system compares 2 frames"),
+    (["1.png"], 1, "not one usable track .*no face"),
+  ],
+)
+def test_folders_that_cannot_be_used(
+  place, faces, tmp_path, names, num_frames, text
+):
+  (tmp_path / "photos").mkdir()
+  save_photos(tmp_path / "photos", names)
+  with pytest.raises(errors.InputError, match=text) as caught:
+    cache.data_folder(
+      str(tmp_path / "photos"), size_px=32, num_frames=num_frames
+    )
+  assert "\n" not in str(caught.value)
+  assert str(tmp_path / "photos") in str(caught.value)
+
+
+def test_missing_and_unfinished_tracks_are_left_to_their_reader(tmp_path):
+  unfinished = tmp_path / "tracks"
+  (unfinished / ".parts").mkdir(parents=True)
+  for path in (str(tmp_path / "none"), str(unfinished)):
+    assert cache.data_folder(path, size_px=32, num_frames=1) == path

@@ -205,6 +205,29 @@ def test_faces_are_cropped_from_images_on_request(tmp_path):
   assert report.skipped["no face"]["count"] == 1
 
 
+@pytest.mark.usefixtures("spots")
+def test_photos_are_always_cropped_and_each_is_a_track(tmp_path):
+  image = np.zeros((100, 200, 3), np.uint8)
+  image[40:60, 150:170] = 255
+  for name in ("a/1.png", "a/2.png", "b/1.png"):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    Image.fromarray(image).save(tmp_path / name)
+  Image.fromarray(0 * image).save(tmp_path / "b/2.png")
+  chunks, (report,) = run(tmp_path, "photos", size_px=32)
+  assert [(x.person, x.video) for x in chunks] == [
+    ("a", "a/1"),
+    ("a", "a/2"),
+    ("b", "b/1"),
+  ]
+  assert [len(x.frames) for x in chunks] == [1, 1, 1]
+  # 20 px of a crop of 32, from row 2.9.
+  pixels = images.decode(chunks[2].frames[0], "").pixels
+  assert pixels[5:21, 8:24].min() > 240
+  assert pixels[26:].max() < 15
+  assert (report.num_read, report.num_detected, report.num_tracks) == (4, 3, 3)
+  assert report.skipped["no face"]["count"] == 1
+
+
 def test_synthetic_tracks_are_cut_into_chunks():
   units = sources.collect([sources.Source("synthetic")], 1, 1)
   settings = extract.Settings(

@@ -270,3 +270,20 @@ def test_frames_that_are_not_picked_are_not_decoded(tmp_path):
     except tfrecord.BadRecordError:
       results.add("bad")
   assert results == {(0, 1), "bad"}
+
+
+@pytest.mark.parametrize("sample_by", ["person", "chunk"])
+def test_single_frames_are_samples_of_one_frame(tmp_path, sample_by):
+  records = [helpers.track(i, 1) for i in range(4)] + [helpers.track(4, 3)]
+  helpers.write_dataset(tmp_path, records)
+  source = helpers.source_of(tmp_path)
+  samples = helpers.samples_of(source, 1, sample_by=sample_by)
+  assert samples.epoch_size == 5
+  seen = [samples[i] for i in range(5)]
+  assert {x["frames"].shape for x in seen} == {(1, 16, 16, 3)}
+  assert sorted(int(x["record"]) for x in seen) == list(range(5))
+  for sample in seen:
+    number, _ = colours(sample)
+    assert (number == sample["record"]).all()
+  # Of more frames, what has one alone cannot be a sample.
+  assert helpers.samples_of(source, 2, sample_by=sample_by).epoch_size == 1

@@ -88,6 +88,25 @@ def test_flat_images_each_are_a_track(tmp_path):
   assert names(root)[11] == ("11", "11", "00000")
 
 
+@pytest.mark.parametrize(
+  ("files", "people"),
+  [
+    (["1.jpg", "2.jpg"], ["1", "2"]),
+    (["a/1.jpg", "a/2.jpg", "b/c/1.jpg"], ["a", "a", "b"]),
+    # What all share tells nothing.
+    (["x/y/a/1.jpg", "x/y/b/1.jpg"], ["a", "b"]),
+    (["x/1.jpg", "x/2.jpg"], ["x/1", "x/2"]),
+    (["a/1.jpg", "a/2.jpg", "1.jpg"], ["1", "a", "a"]),
+  ],
+)
+def test_photos_are_grouped_by_folder(tmp_path, files, people):
+  root = make(tmp_path, *files)
+  assert [x[0] for x in names(root, "photos")] == people
+  assert len({x[1] for x in names(root, "photos")}) == len(files)
+  alone = names(root, "photos", person="(.*)")
+  assert [x[0] for x in alone] == sorted(files, key=sources.natural_key)
+
+
 def test_files_of_the_same_stem_keep_their_extension(tmp_path):
   root = make(tmp_path, "a.jpg", "a.png", "b.jpg")
   assert [x[0] for x in names(root)] == ["a.jpg", "a.png", "b"]
