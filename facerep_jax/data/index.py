@@ -94,6 +94,7 @@ def read_track(
   offset: int,
   length: int,
   labels: Iterable[str] = tuple(schema.LABELS),
+  maps: Iterable[str] = (),
 ) -> schema.Track:
   """Reads and parses one record.
 
@@ -104,6 +105,7 @@ def read_track(
     offset: Offset of its data in bytes.
     length: Length of its data in bytes.
     labels: As for `schema.parse`.
+    maps: Likewise.
 
   Returns:
     The track, images still encoded.
@@ -112,12 +114,12 @@ def read_track(
     BadRecordError: The record is damaged, or holds no track.
   """
   data = reader.read(file, number, offset, length)
-  return _parse(data, reader.paths[file], number, labels)
+  return _parse(data, reader.paths[file], number, labels, maps)
 
 
-def _parse(data, path, number, labels):
+def _parse(data, path, number, labels, maps=()):
   try:
-    return schema.parse(data, labels)
+    return schema.parse(data, labels, maps)
   except errors.InputError as error:
     raise tfrecord.BadRecordError(
       f"{path}: record {number}: {error}"

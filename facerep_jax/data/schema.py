@@ -24,6 +24,7 @@ LABELS = {
   "expression_intensity": (np.float32, ()),
   "action_units": (np.float32, (20,)),
   "light": (np.float32, (4,)),  # Direction x, y, z; ambient share.
+  "focal_px": (np.float32, ()),  # Of the stored frame; goes with depth maps.
 }
 
 # Pictures that a frame may have besides itself: one channel of this

@@ -48,9 +48,22 @@ class TrackSource:
     return len(self.index.offset)
 
   def read(
-    self, record: int, labels: Iterable[str] = tuple(schema.LABELS)
+    self,
+    record: int,
+    labels: Iterable[str] = tuple(schema.LABELS),
+    maps: Iterable[str] = (),
   ) -> schema.Track:
-    """Reads one track; raises `BadRecordError` if it cannot be used."""
+    """Reads one track; raises `BadRecordError` if it cannot be used.
+
+    Args:
+      record: Number of the record.
+      labels: Names of `schema.LABELS` that are wanted.
+      maps: Names of `schema.MAPS` that are wanted.
+
+    Returns:
+      The track, images still encoded; of the wanted labels and maps, those
+      that it holds.
+    """
     return index.read_track(
       self._reader,
       int(self.file[record]),
@@ -58,6 +71,7 @@ class TrackSource:
       int(self.index.offset[record]),
       int(self.index.length[record]),
       labels,
+      maps,
     )
 
   def name(self, record: int) -> str:

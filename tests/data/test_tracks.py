@@ -95,3 +95,13 @@ def test_fingerprint_changes_with_the_records(folder, change):
   other = folder.parent / "other"
   helpers.write_dataset(other, records)
   assert helpers.source_of(other).fingerprint() != want
+
+
+def test_maps_are_read_when_asked_for(tmp_path):
+  track = helpers.track(0, 2)
+  track.maps = {"depth_png": [b"a", b"b"], "mask_png": [b"c", b"d"]}
+  helpers.write_dataset(tmp_path, [track])
+  source = helpers.source_of(tmp_path)
+  assert source.read(0).maps == {}
+  assert source.read(0, (), ("mask_png",)).maps == {"mask_png": [b"c", b"d"]}
+  assert source.read(0, (), schema.MAPS).maps == track.maps

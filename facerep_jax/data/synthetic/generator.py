@@ -19,6 +19,7 @@ Labels of a frame (names and shapes in `schema.LABELS`):
   action_units: mean activation of the face's halves, `actions.UNITS`' order.
   light: unit direction from the face to the light, camera axes; ambient
     share.
+  focal_px: focal length in px of the stored frame; only beside depth maps.
 """
 
 import dataclasses
@@ -128,6 +129,8 @@ def draw_track(settings: Settings, person: int, track: int) -> Images:
     return images
   maps = [depth.draw(settings, made, x, i) for i, x in enumerate(skins)]
   depths, masks = (np.stack(x) for x in zip(*maps))
+  focal = [frames.view(settings, made, i).focal for i in range(len(skins))]
+  labels["focal_px"] = np.array(focal, np.float32) / settings.supersample
   return dataclasses.replace(images, depth=depths, mask=masks)
 
 

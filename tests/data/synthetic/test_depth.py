@@ -124,12 +124,27 @@ def test_unit_is_100_mm():
     assert 60 < camera_mm - nearest_mm < 150
 
 
+def test_focal_length_is_that_of_the_stored_frame():
+  made = recording.set_up(SETTINGS, 3, 1)
+  track = generator.make_track(SETTINGS, 3, 1)
+  got = schema.parse(schema.serialize(track)).labels["focal_px"]
+  # The field of view spans the frame, which the tracker's zoom scales.
+  want = 48 / 2 / np.tan(made.fov_rad / 2) * made.motion.zoom
+  np.testing.assert_allclose(got, want, rtol=1e-6)  # float32.
+  assert np.ptp(got) > 0
+  # Finer frames have more pixels of it.
+  double = dataclasses.replace(SETTINGS, size_px=96)
+  finer = generator.draw_track(double, 3, 1).labels["focal_px"]
+  np.testing.assert_allclose(finer, 2 * got, rtol=1e-6)
+
+
 def test_maps_change_nothing_else():
   plain = dataclasses.replace(SETTINGS, maps=False)
   with_maps = generator.make_track(SETTINGS, 1, 1)
   without = generator.make_track(plain, 1, 1)
   assert not without.maps and set(with_maps.maps) == set(schema.MAPS)
   with_maps.maps = {}
+  del with_maps.labels["focal_px"]
   assert schema.serialize(with_maps) == schema.serialize(without)
 
 

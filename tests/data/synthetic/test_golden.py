@@ -15,7 +15,9 @@ def test_this_machine_draws_what_another_drew():
   assert apart.pop("frames") <= 2, told
   assert apart.pop("mask") == 0, told
   # The promise for labels; float32 carries 4e-6 of 32 px and of 20 units.
-  assert set(apart) == {"depth", *schema.LABELS} - {"detected", "box_px"}
+  # The focal length follows from what depth and landmarks pin.
+  others = {"detected", "box_px", "focal_px"}
+  assert set(apart) == {"depth", *schema.LABELS} - others
   for name, value in apart.items():
     assert value <= 1e-5, (name, told)
 
