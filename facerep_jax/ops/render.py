@@ -1,0 +1,276 @@
+"""A renderer for triangle meshes and depth maps, hard or soft.
+
+Jittable, batched, of fixed shapes; differentiable in geometry, colours, pose
+and camera. The work grows with the area that the triangles cover.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from facerep_jax import errors
+from facerep_jax.ops import (
+  camera as cameras,
+)
+from facerep_jax.ops import (
+  grid_mesh,
+  hard_raster,
+  precision,
+  soft_raster,
+  warp,
+)
+
+PIXEL_GRIDS = ("consistent", "published")
+# Triangles with a corner nearer to the camera than this are not drawn.
+NEAREST = 1e-3
+
+
+class Softness(NamedTuple):
+  """How soft a picture is; all 0 is the hard z-buffer.
+
+  Attributes:
+    edge_px: Width over which edges are blurred.
+    depth: Depth, in scene units, within which two surfaces are one.
+  """
+
+  edge_px: float = 0.0
+  depth: float = 0.0
+
+
+class Rendered(NamedTuple):
+  """A picture.
+
+  Attributes:
+    colour: [N, S, S, C] float32.
+    depth: [N, S, S] float32, scene units.
+    mask: [N, S, S] float32, share of the pixel that is covered.
+    num_lost: [N] int32, fragments that found no room; unless it is 0 the
+      picture has holes.
+  """
+
+  colour: jax.Array
+  depth: jax.Array
+  mask: jax.Array
+  num_lost: jax.Array
+
+
+def render_mesh(
+  vertices: jax.Array,
+  faces: np.ndarray,
+  colours: jax.Array,
+  camera: cameras.Camera,
+  *,
+  softness: Softness = Softness(),
+  pixel_grid: str = "consistent",
+  background: float = 1.0,
+  background_depth: float = 1.2,
+  capacity: int = 0,
+) -> Rendered:
+  """Draws triangle meshes.
+
+  Args:
+    vertices: [N, V, 3] float, in the frame of the camera, scene units.
+    faces: [F, 3] int, corners of the triangles; both sides are drawn.
+    colours: [N, V, C] float.
+    camera: The camera.
+    softness: Hard by default.
+    pixel_grid: "consistent": the centres of the outer pixels are at the edge
+      of the field of view, as `camera.project` has it; "published": their
+      outer edges are, as PyTorch3D has it.
+    background: Colour where nothing is.
+    background_depth: Depth there.
+    capacity: Fragments of an image for which there is room: pairs of a
+      triangle and a pixel that it touches, and triangles times the rows that
+      they touch. 0: `default_capacity`.
+
+  Returns:
+    The pictures. Triangles with a corner nearer than `NEAREST`, or of no area,
+    are not drawn.
+
+  Raises:
+    InputError: A shape or a setting does not fit.
+
+  Source: the rasteriser of PyTorch3D as LatentFace uses it (one face per
+    pixel, no blur). The soft form is area sampling (Catmull, SIGGRAPH 1978).
+  """
+  errors.check_shape("vertices", vertices, "N V 3")
+  num, num_vertices, _ = vertices.shape
+  errors.check_shape("colours", colours, f"{num} {num_vertices} C")
+  draw = _drawer(softness)
+  faces = jnp.asarray(_check_faces(faces, num_vertices))
+  size = camera.size_px
+  capacity = capacity or default_capacity(size, len(faces), softness)
+  vertices = precision.at_least_float32(vertices)
+  colours = colours.astype(vertices.dtype)
+  depth = vertices[..., 2]
+  is_before = depth > NEAREST
+  safe = jnp.where(is_before, depth, 1.0)
+  seen = jnp.concatenate([vertices[..., :2], safe[..., None]], axis=-1)
+  xy_px = to_grid(cameras.project(seen, camera), camera, pixel_grid)
+  num_colours = colours.shape[-1]
+  empty = [background] * num_colours + [background_depth]
+  empty = jnp.array(empty, vertices.dtype)
+
+  def draw_one(xy_px, depth, is_before, colours):
+    values = jnp.concatenate([colours, depth[:, None]], axis=-1)
+    is_drawn = jnp.all(is_before[faces], axis=1)
+    return draw(xy_px, depth, values, faces, is_drawn, empty, size, capacity)
+
+  out, mask, num_lost = jax.vmap(draw_one)(xy_px, safe, is_before, colours)
+  out = out.reshape(num, size, size, num_colours + 1)
+  return Rendered(
+    out[..., :num_colours],
+    out[..., num_colours],
+    mask.reshape(num, size, size),
+    num_lost,
+  )
+
+
+def render_depth_map(
+  depth: jax.Array,
+  colour: jax.Array,
+  pose: cameras.Pose,
+  camera: cameras.Camera,
+  **settings,
+) -> Rendered:
+  """Draws the surface of a depth map from another view.
+
+  Args:
+    depth: [N, S, S] float, of the canonical view, scene units.
+    colour: [N, S, S, C] float.
+    pose: Of the face in the view.
+    camera: Of both views.
+    **settings: As `render_mesh`.
+
+  Returns:
+    The pictures.
+
+  Raises:
+    InputError: A shape or a setting does not fit.
+
+  Source: LatentFace, `Renderer.render_given_view`; Unsup3D, `warp_canon_depth`.
+  """
+  size = camera.size_px
+  errors.check_shape("colour", colour, f"{depth.shape[0]} {size} {size} C")
+  points = cameras.back_project(depth, camera)
+  points = cameras.to_view(points, pose, camera)
+  num = depth.shape[0]
+  return render_mesh(
+    points.reshape(num, -1, 3),
+    grid_mesh.grid_faces(size, size),
+    colour.reshape(num, size * size, -1),
+    camera,
+    **settings,
+  )
+
+
+def warp_by_depth(
+  depth: jax.Array,
+  colour: jax.Array,
+  pose: cameras.Pose,
+  camera: cameras.Camera,
+  *,
+  min_depth: float = 0.8,
+  max_depth: float = 1.2,
+  **settings,
+) -> Rendered:
+  """Draws the depth alone, and fetches colours through it.
+
+  Every pixel of the view is traced back to the canonical image, which is
+  sampled there; what is hidden from the canonical camera is filled with what
+  hides it.
+
+  Args:
+    depth: [N, S, S] float, of the canonical view, scene units.
+    colour: [N, S, S, C] float.
+    pose: Of the face in the view.
+    camera: Of both views.
+    min_depth: Drawn depth is raised to it.
+    max_depth: Drawn depth is lowered to it.
+    **settings: As `render_mesh`.
+
+  Returns:
+    The pictures; colour is zero where the sample lies beyond the canonical
+    image.
+
+  Raises:
+    InputError: A shape or a setting does not fit.
+
+  Source: Unsup3D, `Unsup3D.forward` and `Renderer.warp_canon_depth`.
+  """
+  drawn = render_depth_map(depth, depth[..., None], pose, camera, **settings)
+  # Published so: a surface beyond these cannot be a face.
+  clamped = jnp.clip(drawn.depth, min_depth, max_depth)
+  grid_ndc = cameras.canonical_grid_ndc(clamped, pose, camera)
+  fetched = warp.bilinear_sample(colour, grid_ndc, align_corners=True)
+  return drawn._replace(colour=fetched, depth=clamped)
+
+
+def to_grid(
+  xy_px: jax.Array, camera: cameras.Camera, pixel_grid: str
+) -> jax.Array:
+  """Moves pixels of `camera.project` to those of a pixel grid.
+
+  Args:
+    xy_px: [..., 2] float.
+    camera: The camera.
+    pixel_grid: One of `PIXEL_GRIDS`.
+
+  Returns:
+    [..., 2] float.
+
+  Raises:
+    InputError: There is no such grid.
+  """
+  if pixel_grid == "consistent":
+    return xy_px
+  if pixel_grid == "published":
+    return xy_px * (camera.size_px / (camera.size_px - 1)) - 0.5
+  raise errors.InputError(
+    f"pixel_grid: expected one of {', '.join(PIXEL_GRIDS)}, got {pixel_grid!r}."
+  )
+
+
+def default_capacity(
+  size_px: int, num_faces: int, softness: Softness = Softness()
+) -> int:
+  """Returns the room for fragments that suffices for most pictures.
+
+  Args:
+    size_px: S, of the image.
+    num_faces: F.
+    softness: Of the picture.
+
+  Returns:
+    Fragments per image. A surface seen once takes about one row for every
+    triangle and one fragment for every pixel; soft edges widen each triangle.
+  """
+  reach = 1 + softness.edge_px
+  return int(2 * (num_faces * reach * reach + size_px * size_px))
+
+
+def _drawer(softness):
+  """Returns the function that draws one image."""
+  edge_px, depth = softness
+  if edge_px < 0 or depth < 0 or (edge_px > 0) != (depth > 0):
+    raise errors.InputError(
+      f"softness: expected edge_px and depth both 0 or both positive, got "
+      f"{edge_px} and {depth}."
+    )
+  if not edge_px:
+    return hard_raster.draw
+  return functools.partial(soft_raster.draw, edge_px=edge_px, temperature=depth)
+
+
+def _check_faces(faces, num_vertices):
+  faces = np.asarray(faces)
+  is_mesh = faces.ndim == 2 and faces.shape[1] == 3 and len(faces)
+  if not is_mesh or faces.min() < 0 or faces.max() >= num_vertices:
+    raise errors.InputError(
+      f"faces: expected [F, 3] vertex numbers below {num_vertices}, got "
+      f"{faces.dtype}{list(faces.shape)}."
+    )
+  return faces.astype(np.int32)
