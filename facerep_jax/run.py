@@ -106,6 +106,8 @@ def prepare(
   mesh = sharding.make_mesh(devices)
   sharding.check_batch_size(config.batch_size, mesh)
   system = base.build(config)
+  for note in system.notes:
+    _log.info(note)
   source, drawn, eval_drawn = _open_data(config, system, data_path)
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
@@ -150,7 +152,7 @@ def _make_state(config, system, checkpoints, source, mesh):
 
   state, frozen = sharding.jit_init(create, mesh)(jax.random.key(config.seed))
   state, frozen, progress = _restore(
-    config, checkpoints, state, frozen, mesh, source
+    config, system, checkpoints, state, frozen, mesh, source
   )
   step = train_state.make_train_step(
     system,
@@ -179,10 +181,12 @@ def _open_data(config, system, data_path):
   return source, drawn, samples.Samples(held_out, eval_rule)
 
 
-def _restore(config, checkpoints, state, frozen, mesh, source):
+def _restore(config, system, checkpoints, state, frozen, mesh, source):
   """Goes on from the last checkpoint, or starts from other weights."""
   latest = checkpoints.latest()
   if latest is None:
+    if system.read_frozen:
+      frozen = frozen | sharding.put_replicated(system.read_frozen(), mesh)
     if config.init_from:
       return _init_from(config, state, frozen, mesh)
     return state, frozen, curriculum.State()
@@ -208,7 +212,10 @@ def _restore(config, checkpoints, state, frozen, mesh, source):
 def _init_from(config, state, frozen, mesh):
   """Takes weights and curriculum from another run's best checkpoint."""
   other = configuration.load(config.init_from)
-  wanted = state.params | frozen
+  abstract = jax.eval_shape(base.build(other).init, jax.random.key(0))
+  # Frozen parameters of which the other run knows nothing stay as they are.
+  taken = [name for name in frozen if name in abstract.params]
+  wanted = state.params | {name: frozen[name] for name in taken}
   abstract = base.Variables(wanted, state.model_state, {})
   checkpoints = checkpoint.Checkpoints(config.init_from, other.keep)
   step = checkpoints.best()
@@ -222,7 +229,7 @@ def _init_from(config, state, frozen, mesh):
   )
   _log.info("weights from %s, step %d.", config.init_from, step)
   params = {name: variables.params[name] for name in state.params}
-  frozen = {name: variables.params[name] for name in frozen}
+  frozen = frozen | {name: variables.params[name] for name in taken}
   state = state.replace(
     params=params,
     model_state=variables.model_state,

@@ -70,6 +70,11 @@ def put_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
   }
 
 
+def put_replicated(tree: PyTree, mesh: Mesh) -> PyTree:
+  """Sends arrays, the same in every process, whole to every device."""
+  return jax.device_put(tree, replicated(mesh))
+
+
 def jit_init(init: Callable[..., PyTree], mesh: Mesh) -> Callable[..., PyTree]:
   """Compiles a function of a key whose result every device holds."""
   return jax.jit(init, out_shardings=replicated(mesh))

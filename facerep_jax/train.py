@@ -28,10 +28,16 @@ _NUM_PICTURE_ROWS = 8
 # Steps that the host may be ahead of the devices.
 _MAX_AHEAD = 2
 _LONG_HOURS = 1
+# Least distance of two warnings of one kind.
+_STEPS_BETWEEN_WARNINGS = 1_000
 
 
 class NotFiniteError(errors.InputError):
   """Training met a loss or gradient that is not finite."""
+
+
+class FailureError(errors.InputError):
+  """Training met values that the system does not go on with."""
 
 
 def train(
@@ -48,6 +54,7 @@ def train(
 
   Raises:
     NotFiniteError: The loss is not finite; the last good checkpoint remains.
+    FailureError: The system says that its results are wrong; likewise.
   """
   with _catch_sigterm() as is_told_to_stop:
     try:
@@ -83,7 +90,7 @@ def _loop(run, state, is_told_to_stop):
       bar.advance(1, config.batch_size)
       if step % run.eval_every == 0 or step == config.steps:
         log.flush()
-        _check_finite(run, step, window)
+        _check_window(run, step, window)
         num_evals += 1
         loss = _evaluate(run, state, step, num_evals)
         run.progress = curriculum.update(run.rule, run.progress, loss)
@@ -95,7 +102,7 @@ def _loop(run, state, is_told_to_stop):
     log.flush()
   if step < config.steps:
     if step > run.start:
-      _check_finite(run, step, window)
+      _check_window(run, step, window)
       _save(run, step, state, None)
     _log.info("stopped at step %d; the same command goes on from it.", step)
   return state
@@ -130,6 +137,7 @@ class _Log:
   def __init__(self, run, bar):
     self._run, self._bar = run, bar
     self._pending, self._is_first = None, True
+    self._warned = {}
 
   def add(self, step, window, timings):
     """Takes a window whose arrays may still be in the making."""
@@ -141,7 +149,7 @@ class _Log:
       return
     run, (step, window, timings) = self._run, self._pending
     self._pending = None
-    values = _check_finite(run, step, window)
+    values = _check_window(run, step, window)
     low, high = curriculum.window(run.rule, run.progress)
     values |= {
       "band_low": low,
@@ -150,11 +158,21 @@ class _Log:
       "bad_records": run.source.num_bad,
     }
     run.writer.write(step, "train", values | timings)
+    self._warn(step, values)
     self._bar.note(f"loss {values['loss']:.4f}")
     rate = timings.get("steps_per_second")  # None for the first step alone.
     if self._is_first and rate:
       self._is_first = False
       _say_how_long(run.config, step, rate)
+
+  def _warn(self, step, values):
+    """Logs what looks wrong, each kind once in a while."""
+    for text in self._run.system.warnings(values):
+      kind = text.split(":")[0]
+      last = self._warned.get(kind)
+      if last is None or step - last >= _STEPS_BETWEEN_WARNINGS:
+        self._warned[kind] = step
+        _log.warning("step %d: %s", step, text)
 
 
 def _say_how_long(config, step, rate):
@@ -170,21 +188,34 @@ def _say_how_long(config, step, rate):
     )
 
 
-def _check_finite(run, step, window):
-  """Fetches the means of a window; stops the run if one is not finite."""
+def _check_window(run, step, window):
+  """Fetches the means of a window; stops the run if they cannot be right."""
   values = {name: float(x) for name, x in window["means"].items()}
   names = metrics.not_finite(values)
   if names or int(window["first_bad"]) >= 0:
-    run.checkpoints.wait()
-    last = run.checkpoints.latest()
-    place = "none was saved yet" if last is None else f"step {last}"
     raise NotFiniteError(
       f"step {int(window['first_bad'])}: not finite: {', '.join(names)} (seen "
-      f"at step {step}). Last good checkpoint in {run.workdir}: {place}. Lower "
+      f"at step {step}). {_last_good(run)} Lower "
       "config.optimizer.learning_rate or set config.optimizer.clip_norm, with "
       "another --workdir."
     )
+  _check_failures(run, step, "training", values)
   return values
+
+
+def _check_failures(run, step, where, values):
+  """Stops the run if the system says that its results are wrong."""
+  found = run.system.failures(values)
+  if found:
+    raise FailureError(f"step {step}, {where}: {found[0]} {_last_good(run)}")
+
+
+def _last_good(run):
+  """Says from which checkpoint one could go on."""
+  run.checkpoints.wait()
+  last = run.checkpoints.latest()
+  place = "none was saved yet" if last is None else f"step {last}"
+  return f"Last good checkpoint in {run.workdir}: {place}."
 
 
 def _evaluate(run, state, step, num_evals):
@@ -213,6 +244,7 @@ def _evaluate(run, state, step, num_evals):
       f"step {step}: not finite in validation: {', '.join(names)}. Lower "
       "config.optimizer.learning_rate, with another --workdir."
     )
+  _check_failures(run, step, "validation", values)
   run.writer.write(step, "validation", values)
   every = run.config.every.pictures
   is_last = step == run.config.steps

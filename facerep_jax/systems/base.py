@@ -10,7 +10,9 @@ import ml_collections
 from facerep_jax import errors
 
 PyTree = Any
-NAMES = ("fabnet",)
+NAMES = ("fabnet", "latentface")
+# What is learned in stages, each a module of this package: `config.stage`.
+STAGES = {"latentface": ("autoencoder",)}
 
 
 class Variables(NamedTuple):
@@ -49,6 +51,15 @@ class System(NamedTuple):
     captions: Those captions in the order of the columns.
     num_frames: T, frames that it needs of a track.
     size_px: H = W of what it sees.
+    factors: (variables, images01 [N, H, W, 3]) -> what the images are made of,
+      by name: maps [N, H, W], pictures [N, H, W, 3] in [0, 1], and numbers
+      [N, K]. None if the system has none.
+    read_frozen: () -> frozen parameters, by name, that a new run reads from
+      files in place of those of `init`. None if there are none.
+    warnings: Values of a log line -> what looks wrong in them, a sentence
+      each; the words before its first colon say of what kind it is.
+    failures: Likewise; the first one ends the run.
+    notes: What the log says once, when a run begins or goes on.
   """
 
   init: Callable[..., Variables]
@@ -61,6 +72,11 @@ class System(NamedTuple):
   captions: tuple[str, ...]
   num_frames: int
   size_px: int
+  factors: Callable[..., dict[str, jax.Array]] | None = None
+  read_frozen: Callable[[], dict[str, PyTree]] | None = None
+  warnings: Callable[[dict[str, float]], list[str]] = lambda values: []
+  failures: Callable[[dict[str, float]], list[str]] = lambda values: []
+  notes: tuple[str, ...] = ()
 
 
 def build(config: ml_collections.ConfigDict) -> System:
@@ -74,12 +90,24 @@ def build(config: ml_collections.ConfigDict) -> System:
     The system.
 
   Raises:
-    InputError: There is no such system.
+    InputError: There is no such system, or no such stage of it.
   """
   if config.system not in NAMES:
     raise errors.InputError(
       f"config.system: expected one of {', '.join(NAMES)}, got "
       f"{config.system!r}."
     )
-  module = importlib.import_module(f"facerep_jax.systems.{config.system}")
+  name = _stage(config) if config.system in STAGES else config.system
+  module = importlib.import_module(f"facerep_jax.systems.{name}")
   return module.make(dtype=config.dtype, **config.model)
+
+
+def _stage(config):
+  """Returns the stage that a config asks for."""
+  stages = STAGES[config.system]
+  if config.stage not in stages:
+    raise errors.InputError(
+      f"config.stage: expected one of {', '.join(stages)}, got "
+      f"{config.stage!r}."
+    )
+  return config.stage

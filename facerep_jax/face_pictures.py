@@ -1,0 +1,113 @@
+"""Pictures of what faces are made of, a column for each kind."""
+
+import jax
+import jax.numpy as jnp
+
+from facerep_jax import face_model
+from facerep_jax.ops import render
+
+YAWS_DEG = (-60, -30, 0, 30, 60)
+_NEAR, _FAR = 0.9, 1.1
+
+
+def captions(use_confidence: bool) -> tuple[str, ...]:
+  """Names the columns in their order.
+
+  Args:
+    use_confidence: Whether there is a confidence network.
+  """
+  return (
+    "input",
+    "rebuilt",
+    "albedo",
+    "shading",
+    "depth",
+    "normals",
+    "canonical",
+    *(f"yaw {yaw:+d}" for yaw in YAWS_DEG),
+    *(("confidence",) if use_confidence else ()),
+    "error x 3",
+  )
+
+
+def columns(
+  images01: jax.Array,
+  factors: dict[str, jax.Array],
+  formation: face_model.Formation,
+  use_confidence: bool,
+) -> dict[str, jax.Array]:
+  """Draws the columns.
+
+  Args:
+    images01: [N, S, S, 3] float32, [0, 1], what was explained.
+    factors: As the system's `factors` returns them.
+    formation: How pictures are made.
+    use_confidence: Whether there is a confidence network.
+
+  Returns:
+    [N, S, S, 3] float32, [0, 1], by caption.
+  """
+  error = jnp.abs(factors["reconstruction"] - images01)
+  error = error * factors["mask"][..., None]
+  out = {
+    "input": images01,
+    "rebuilt": factors["reconstruction"],
+    "albedo": factors["albedo"],
+    "shading": factors["shading"],
+    "depth": depth_to_grey(factors["canonical_depth"]),
+    "normals": normals_to_rgb(factors["normal"]),
+    "canonical": factors["canonical"],
+    "error x 3": jnp.minimum(1.0, 3 * error),
+  }
+  for yaw in YAWS_DEG:
+    out[f"yaw {yaw:+d}"] = turned(
+      factors["canonical_depth"], factors["canonical"], yaw, formation
+    )
+  if use_confidence:
+    out["confidence"] = _grey(jnp.exp(-2.0 * factors["confidence"]))
+  return out
+
+
+def turned(
+  depth: jax.Array,
+  canonical01: jax.Array,
+  yaw_deg: float,
+  formation: face_model.Formation,
+) -> jax.Array:
+  """Draws faces turned about the upright axis, on white.
+
+  Args:
+    depth: [N, S, S] float32, canonical, scene units.
+    canonical01: [N, S, S, 3] float32, [0, 1], the picture from the front.
+    yaw_deg: Angle; positive turns the nose to the image's left.
+    formation: How pictures are made; the mesh is drawn, whatever its kind.
+
+  Returns:
+    [N, S, S, 3] float32, [0, 1].
+  """
+  size = depth.shape[1]
+  formation = formation._replace(
+    kind="rasterise",
+    pixel_grid="consistent",
+    max_angle_deg=float(yaw_deg),
+    # Enough for the noise that shapes are before they are learned.
+    capacity=2 * render.default_capacity(size, 2 * size**2, formation.softness),
+  )
+  view = jnp.zeros((depth.shape[0], 6)).at[:, 1].set(1.0)
+  seen = face_model.photograph(depth, 2 * canonical01 - 1, view, formation)
+  return jnp.clip(seen.colour / 2 + 0.5, 0.0, 1.0)
+
+
+def depth_to_grey(depth: jax.Array) -> jax.Array:
+  """Shows depth [N, S, S], scene units, as grey [N, S, S, 3]: near is light."""
+  return _grey((_FAR - depth) / (_FAR - _NEAR))
+
+
+def normals_to_rgb(normals: jax.Array) -> jax.Array:
+  """Shows normals [..., 3] as colour; what faces the camera is light blue."""
+  return normals / 2 + 0.5
+
+
+def _grey(values):
+  values = jnp.clip(values, 0.0, 1.0)[..., None]
+  return jnp.broadcast_to(values, (*values.shape[:3], 3))

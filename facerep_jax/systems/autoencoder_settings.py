@@ -1,0 +1,183 @@
+"""Settings of the 3D-aware autoencoder: `config.model`."""
+
+import dataclasses
+
+from facerep_jax import errors, face_model, perceptual
+from facerep_jax.models import unsup3d
+from facerep_jax.ops import camera, render
+
+NETWORKS = ("depth", "albedo", "light", "view", "confidence")
+SIZES = (64, 128, 256)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+  """Weights of the terms of the loss.
+
+  Attributes:
+    mirror: Of the mirrored copy's photometric and perceptual terms.
+    perceptual: Of the perceptual terms; without one, see `Settings`.
+    same_albedo: Of what differs in albedo between the frames of a track.
+    same_shape: Of what differs in coarse shape between them.
+  """
+
+  mirror: float = 0.5
+  perceptual: float = 1.0
+  same_albedo: float = 0.0
+  same_shape: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Settings; the defaults are those of the published code.
+
+  Attributes:
+    size_px: S, side of the images: 64, 128 or 256.
+    width: Channels of the depth and albedo networks' outer layers.
+    code_dim: D, length of their codes.
+    vector_width: Channels of the first layer of the light and view networks.
+    hidden_dim: Length of their last hidden vector.
+    confidence_width: As `width`, of the confidence network.
+    confidence_code_dim: As `code_dim`.
+    use_confidence: Whether there is one; without, all errors count alike.
+    num_frames: T, frames of a sample, all of one track.
+    light_per: "image", or "track": its first frame's light is that of all.
+    image_formation: "rasterise" or "warp", see `face_model`.
+    pixel_grid: "published" or "consistent", see `ops.render`.
+    normal_border: "replicate" or "forward", see `ops.normals`.
+    softness_edge_px: Width over which edges of the mesh are blurred; 0 (with
+      `softness_depth`) draws hard.
+    softness_depth: Depth over which surfaces blend, scene units.
+    render_capacity: Room of the renderer, see `ops.render`; 0: its own choice.
+    max_angle_deg: Greatest turn of the head about each axis.
+    max_shift: Greatest shift along x and y, scene units.
+    perceptual: Features of the perceptual loss, one of `perceptual.KINDS`.
+    vgg16_path: File of VGG16's weights, for "vgg16".
+    weights: Of the terms of the loss.
+    frozen: Networks that do not learn, such as ("light",).
+    dtype: Compute type of the networks, "float32" or "bfloat16".
+
+  Raises:
+    InputError: A setting is out of range.
+  """
+
+  size_px: int = 64
+  width: int = 64
+  code_dim: int = 256
+  vector_width: int = 32
+  hidden_dim: int = 256
+  confidence_width: int = 64
+  confidence_code_dim: int = 128
+  use_confidence: bool = True
+  num_frames: int = 1
+  light_per: str = "image"
+  image_formation: str = "rasterise"
+  pixel_grid: str = "published"
+  normal_border: str = "replicate"
+  softness_edge_px: float = 0.0
+  softness_depth: float = 0.0
+  render_capacity: int = 0
+  max_angle_deg: float = 60.0
+  max_shift: float = 0.1
+  perceptual: str = "vgg16"
+  vgg16_path: str = ""
+  weights: Weights = Weights()
+  frozen: tuple[str, ...] = ()
+  dtype: str = "float32"
+
+  def __post_init__(self):
+    _check_choices(self)
+    _check_ranges(self)
+    _check_frozen(self)
+
+  @property
+  def networks(self) -> tuple[str, ...]:
+    """Names of the networks there are."""
+    return NETWORKS if self.use_confidence else NETWORKS[:-1]
+
+  @property
+  def formation(self) -> face_model.Formation:
+    """How pictures are made."""
+    return face_model.Formation(
+      camera=camera.Camera(self.size_px),
+      kind=self.image_formation,
+      pixel_grid=self.pixel_grid,
+      normal_border=self.normal_border,
+      softness=render.Softness(self.softness_edge_px, self.softness_depth),
+      capacity=self.render_capacity,
+      max_angle_deg=self.max_angle_deg,
+      max_shift=self.max_shift,
+    )
+
+
+def _check_choices(settings):
+  for name, allowed in (
+    ("size_px", SIZES),
+    ("light_per", ("image", "track")),
+    ("image_formation", face_model.FORMATIONS),
+    ("pixel_grid", render.PIXEL_GRIDS),
+    ("normal_border", ("replicate", "forward")),
+    ("perceptual", perceptual.KINDS),
+  ):
+    value = getattr(settings, name)
+    if value not in allowed:
+      raise errors.InputError(
+        f"config.model.{name}: expected one of "
+        f"{', '.join(map(str, allowed))}, got {value!r}."
+      )
+
+
+def _check_ranges(settings):
+  weights = settings.weights
+  lowest = [(f"weights.{k}", v, 0) for k, v in vars(weights).items()]
+  lowest += [
+    (name, getattr(settings, name), 1)
+    for name in ("code_dim", "vector_width", "hidden_dim", "num_frames")
+  ]
+  lowest += [
+    (name, getattr(settings, name), 0)
+    for name in (
+      "softness_edge_px",
+      "softness_depth",
+      "render_capacity",
+      "max_shift",
+    )
+  ]
+  for name, value, least in lowest:
+    if not value >= least:
+      raise errors.InputError(
+        f"config.model.{name}: expected at least {least}, got {value}."
+      )
+  for name in ("width", "confidence_width"):
+    value = getattr(settings, name)
+    if value < 1 or value % unsup3d.NUM_GROUPS:
+      raise errors.InputError(
+        f"config.model.{name}: expected a multiple of {unsup3d.NUM_GROUPS}, "
+        f"got {value}."
+      )
+  if (settings.softness_edge_px > 0) != (settings.softness_depth > 0):
+    raise errors.InputError(
+      f"config.model.softness_edge_px={settings.softness_edge_px}, "
+      f"softness_depth={settings.softness_depth}: expected both 0 (hard) or "
+      "both more."
+    )
+  if not 0 < settings.max_angle_deg < 90:
+    raise errors.InputError(
+      "config.model.max_angle_deg: expected more than 0 and less than 90, got "
+      f"{settings.max_angle_deg}."
+    )
+  if settings.num_frames == 1 and (weights.same_albedo or weights.same_shape):
+    raise errors.InputError(
+      f"config.model.weights: same_albedo={weights.same_albedo}, same_shape="
+      f"{weights.same_shape} compare the frames of a track, but "
+      "config.model.num_frames is 1. Set it to 2 or more."
+    )
+
+
+def _check_frozen(settings):
+  frozen, networks = set(settings.frozen), set(settings.networks)
+  if not frozen <= networks or frozen == networks:
+    raise errors.InputError(
+      f"config.model.frozen={tuple(settings.frozen)}: expected some, not all, "
+      f"of {', '.join(settings.networks)}."
+    )
