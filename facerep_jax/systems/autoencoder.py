@@ -82,13 +82,15 @@ def make(*, dtype: str, **settings) -> base.System:
   Raises:
     InputError: A setting is out of range.
   """
+  settings = dict(settings)
   weights = autoencoder_settings.Weights(**settings.pop("weights", {}))
   frozen = tuple(settings.pop("frozen", ()))
-  settings = autoencoder_settings.Settings(
-    dtype=dtype, weights=weights, frozen=frozen, **settings
+  model = make_model(
+    autoencoder_settings.Settings(
+      dtype=dtype, weights=weights, frozen=frozen, **settings
+    )
   )
-  features = perceptual.make(settings.perceptual, settings.vgg16_path, dtype)
-  model = Model(settings, _networks(settings), features)
+  settings, features = model.settings, model.features
   bind = functools.partial
   has_file = features is not None and features.read is not None
   return base.System(
@@ -107,6 +109,14 @@ def make(*, dtype: str, **settings) -> base.System:
     failures=bind(_failures, settings.formation),
     notes=(features.note,) if features else (),
   )
+
+
+def make_model(settings: autoencoder_settings.Settings) -> Model:
+  """Builds networks, without parameters, for settings."""
+  features = perceptual.make(
+    settings.perceptual, settings.vgg16_path, settings.dtype
+  )
+  return Model(settings, _networks(settings), features)
 
 
 def _networks(settings):
@@ -285,6 +295,42 @@ def _spread(x, num_frames):
   return jnp.mean(jnp.abs(x - jnp.mean(x, axis=1, keepdims=True)))
 
 
+def _rows11(batch):
+  """Flattens frames [B, T, S, S, 3] uint8 to float32 rows in [-1, 1]."""
+  frames = batch["frames"]
+  rows = frames.reshape(-1, *frames.shape[2:])
+  return rows.astype(jnp.float32) / 127.5 - 1.0
+
+
+def _to01(images11):
+  return jnp.clip(images11 / 2 + 0.5, 0.0, 1.0)
+
+
+def loss_of_images(
+  model: Model,
+  variables: base.Variables,
+  images11: jax.Array,
+  num_frames: int,
+) -> tuple[jax.Array, tuple[dict[str, jax.Array], Explanation]]:
+  """Computes the loss.
+
+  Args:
+    model: Networks and settings.
+    variables: Their parameters.
+    images11: [N, S, S, 3] float32, [-1, 1]; the frames of a track follow each
+      other.
+    num_frames: T, frames of a track.
+
+  Returns:
+    The weighted sum, its terms before they are weighted, and the explanation.
+  """
+  explained = explain(model, variables, images11, num_frames)
+  values = terms(model, variables, images11, explained, explained.mask)
+  if num_frames > 1:
+    values |= consistency(explained.prediction.face, num_frames)
+  return _weighted(model.settings.weights, values), (values, explained)
+
+
 def _weighted(weights, values):
   """Sums what `terms` and `consistency` gave."""
   mirror, features = weights.mirror, weights.perceptual
@@ -299,32 +345,17 @@ def _weighted(weights, values):
   return sum(factors[name] * value for name, value in values.items())
 
 
-def _rows11(batch):
-  """Flattens frames [B, T, S, S, 3] uint8 to float32 rows in [-1, 1]."""
-  frames = batch["frames"]
-  rows = frames.reshape(-1, *frames.shape[2:])
-  return rows.astype(jnp.float32) / 127.5 - 1.0
-
-
-def _to01(images11):
-  return jnp.clip(images11 / 2 + 0.5, 0.0, 1.0)
-
-
 def _loss(model, params, frozen, model_state, batch, control, key):
   del control, key  # No ranks, and nothing random inside the networks.
   variables = base.Variables(params, model_state, frozen)
-  num_frames = batch["frames"].shape[1]
-  images11 = _rows11(batch)
-  explained = explain(model, variables, images11, num_frames)
-  values = terms(model, variables, images11, explained, explained.mask)
-  if num_frames > 1:
-    values |= consistency(explained.prediction.face, num_frames)
-  loss = _weighted(model.settings.weights, values)
-  metrics = values | _measurements(model, explained)
-  return loss, (model_state, metrics | {"loss": loss})
+  loss, (values, explained) = loss_of_images(
+    model, variables, _rows11(batch), batch["frames"].shape[1]
+  )
+  metrics = values | _measurements(explained) | {"loss": loss}
+  return loss, (model_state, metrics)
 
 
-def _measurements(model, explained):
+def _measurements(explained):
   """What tells a healthy run from a collapsed one."""
   return {
     "num_lost": jnp.sum(explained.images.num_lost).astype(jnp.float32),
