@@ -3,11 +3,13 @@
 import jax
 import jax.numpy as jnp
 
+from facerep_jax.ops import fragments
+
 # Of a square's side: edges that are level, or upright, to within it.
 _LEVEL = 1e-4
 
 
-def triangle_in_square(corners: jax.Array, side: float) -> jax.Array:
+def triangle_in_square(corners: fragments.Corners, side: float) -> jax.Array:
   """Computes the area that triangles and a square have in common.
 
   The area is the integral over rows of the length covered, which is a sum over
@@ -15,18 +17,16 @@ def triangle_in_square(corners: jax.Array, side: float) -> jax.Array:
   of the surface.
 
   Args:
-    corners: [..., 3, 2] float, relative to the middle of the square.
+    corners: Of P triangles, relative to the middle of the square.
     side: Of the square, more than 0.
 
   Returns:
-    [...] float, share of the square, [0, 1]; differentiable.
+    [P] float, share of the square, [0, 1]; differentiable.
   """
   # In units of the square, which reaches from 0 to 1.
-  x = corners[..., 0] / side + 0.5
-  y = corners[..., 1] / side + 0.5
+  x, y = jax.tree.map(lambda column: column / side + 0.5, corners)
   area = sum(
-    _under_edge(x[..., i], y[..., i], x[..., j], y[..., j])
-    for i, j in ((0, 1), (1, 2), (2, 0))
+    _under_edge(x[i], y[i], x[j], y[j]) for i, j in ((0, 1), (1, 2), (2, 0))
   )
   return jnp.abs(area)
 

@@ -11,6 +11,21 @@ import jax
 import jax.numpy as jnp
 
 
+class Corners(NamedTuple):
+  """Corners of triangles on the screen, pixel (row i, column j) at (j, i).
+
+  One array for each number: several times faster on CPUs than arrays with
+  short last axes.
+
+  Attributes:
+    x: Three arrays [F] float, px.
+    y: Three arrays [F] float, px.
+  """
+
+  x: tuple[jax.Array, jax.Array, jax.Array]
+  y: tuple[jax.Array, jax.Array, jax.Array]
+
+
 class Fragments(NamedTuple):
   """Pairs of a triangle and a pixel that it may touch.
 
@@ -54,60 +69,74 @@ def expand(
 
 
 def find(
-  xy_px: jax.Array,
+  corners: Corners,
   is_drawn: jax.Array,
   *,
   half_px: float,
-  height: int,
-  width: int,
+  size_px: int,
   capacity: int,
 ) -> Fragments:
   """Lists the pixels that each triangle touches.
 
   Args:
-    xy_px: [F, 3, 2] float32, corners; the centre of the pixel in row i and
-      column j is (j, i).
+    corners: Of F triangles.
     is_drawn: [F] bool, which triangles count.
     half_px: Half the side of the square about a pixel's centre that counts as
       the pixel; 0: the centre alone.
-    height: Rows of the image.
-    width: Columns of the image.
+    size_px: Rows and columns of the image.
     capacity: P, length of the list; also that of the list of rows.
 
   Returns:
     The pairs, among them all in which triangle and square overlap.
   """
-  low = jnp.min(xy_px, axis=1) - half_px
-  high = jnp.max(xy_px, axis=1) + half_px
-  first = jnp.maximum(jnp.ceil(low), 0.0)
-  limit = jnp.array([width - 1, height - 1], jnp.float32)
-  last = jnp.minimum(jnp.floor(high), limit[None])
-  is_drawn &= jnp.all(last >= first, axis=1)
-  rows = jnp.where(is_drawn, (last - first)[:, 1] + 1, 0).astype(jnp.int32)
+  x, y = corners
+  first_x, last_x = _span(_least(x), _greatest(x), half_px, size_px)
+  first_y, last_y = _span(_least(y), _greatest(y), half_px, size_px)
+  is_drawn &= (last_x >= first_x) & (last_y >= first_y)
+  rows = jnp.where(is_drawn, last_y - first_y + 1, 0).astype(jnp.int32)
   face, rank, is_row, lost_rows = expand(rows, capacity)
-  y = first[face, 1] + rank.astype(jnp.float32)
-  left, right = _extent(xy_px[face], y, half_px)
-  left = jnp.maximum(jnp.ceil(left - half_px), 0.0)
-  right = jnp.minimum(jnp.floor(right + half_px), width - 1.0)
+  row_y = first_y[face] + rank.astype(first_y.dtype)
+  left, right = _extent(take(corners, face), row_y, half_px)
+  left, right = _span(left, right, half_px, size_px)
   columns = jnp.where(is_row, jnp.maximum(right - left + 1, 0), 0)
   row, rank, is_used, lost = expand(columns.astype(jnp.int32), capacity)
   return Fragments(
     face=face[row],
     x=left[row].astype(jnp.int32) + rank,
-    y=y[row].astype(jnp.int32),
+    y=row_y[row].astype(jnp.int32),
     is_used=is_used,
     num_lost=lost_rows + lost,
   )
 
 
-def _extent(xy_px, y, half_px):
+def take(corners: Corners, face: jax.Array) -> Corners:
+  """Picks triangles [P] out of F."""
+  return jax.tree.map(lambda column: column[face], corners)
+
+
+def _least(three):
+  return jnp.minimum(jnp.minimum(three[0], three[1]), three[2])
+
+
+def _greatest(three):
+  return jnp.maximum(jnp.maximum(three[0], three[1]), three[2])
+
+
+def _span(low, high, half_px, size_px):
+  """Returns the first and last pixel that an interval touches."""
+  first = jnp.maximum(jnp.ceil(low - half_px), 0.0)
+  return first, jnp.minimum(jnp.floor(high + half_px), size_px - 1.0)
+
+
+def _extent(corners, row_y, half_px):
   """Returns least and greatest x of triangles in rows y - half to y + half."""
-  left = jnp.full_like(y, jnp.inf)
+  left = jnp.full_like(row_y, jnp.inf)
   right = -left
   for i, j in ((0, 1), (1, 2), (2, 0)):
-    (xi, yi), (xj, yj) = xy_px[:, i].T, xy_px[:, j].T
-    low = jnp.maximum(jnp.minimum(yi, yj), y - half_px)
-    high = jnp.minimum(jnp.maximum(yi, yj), y + half_px)
+    xi, xj = corners.x[i], corners.x[j]
+    yi, yj = corners.y[i], corners.y[j]
+    low = jnp.maximum(jnp.minimum(yi, yj), row_y - half_px)
+    high = jnp.minimum(jnp.maximum(yi, yj), row_y + half_px)
     is_level = yi == yj
     slope = (xj - xi) / jnp.where(is_level, 1.0, yj - yi)
     is_met = low <= high

@@ -20,6 +20,7 @@ from facerep_jax.ops import (
   hard_raster,
   precision,
   soft_raster,
+  triangles,
   warp,
 )
 
@@ -38,6 +39,9 @@ class Softness(NamedTuple):
 
   edge_px: float = 0.0
   depth: float = 0.0
+
+
+HARD = Softness()
 
 
 class Rendered(NamedTuple):
@@ -63,7 +67,7 @@ def render_mesh(
   colours: jax.Array,
   camera: cameras.Camera,
   *,
-  softness: Softness = Softness(),
+  softness: Softness = HARD,
   pixel_grid: str = "consistent",
   background: float = 1.0,
   background_depth: float = 1.2,
@@ -116,8 +120,8 @@ def render_mesh(
 
   def draw_one(xy_px, depth, is_before, colours):
     values = jnp.concatenate([colours, depth[:, None]], axis=-1)
-    is_drawn = jnp.all(is_before[faces], axis=1)
-    return draw(xy_px, depth, values, faces, is_drawn, empty, size, capacity)
+    mesh = triangles.gather(xy_px, depth, values, faces, is_before)
+    return draw(mesh, empty, size, capacity)
 
   out, mask, num_lost = jax.vmap(draw_one)(xy_px, safe, is_before, colours)
   out = out.reshape(num, size, size, num_colours + 1)
@@ -235,7 +239,7 @@ def to_grid(
 
 
 def default_capacity(
-  size_px: int, num_faces: int, softness: Softness = Softness()
+  size_px: int, num_faces: int, softness: Softness = HARD
 ) -> int:
   """Returns the room for fragments that suffices for most pictures.
 
@@ -249,7 +253,7 @@ def default_capacity(
     triangle and one fragment for every pixel; soft edges widen each triangle.
   """
   reach = 1 + softness.edge_px
-  return int(2 * (num_faces * reach * reach + size_px * size_px))
+  return int(1.5 * (0.75 * num_faces * reach * reach + size_px * size_px))
 
 
 def _drawer(softness):

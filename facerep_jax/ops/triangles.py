@@ -1,0 +1,141 @@
+"""Triangles on the screen, and means of what is at their corners."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from facerep_jax.ops import fragments
+
+_LEAST_AREA = 1e-6  # Twice the area in square pixels; less is not drawn.
+# Stands in, where there is no triangle, for one that can be divided by.
+_SPARE_X, _SPARE_Y = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+
+
+class Mesh(NamedTuple):
+  """Triangles of one image, or a list of some of them.
+
+  Attributes:
+    corners: Of F triangles.
+    depth: Three arrays [F] float, of the corners; more than 0.
+    values: Three arrays [F, C] float, of the corners; or ().
+    is_drawn: [F] bool.
+  """
+
+  corners: fragments.Corners
+  depth: tuple[jax.Array, jax.Array, jax.Array]
+  values: tuple[jax.Array, ...]
+  is_drawn: jax.Array
+
+
+def gather(
+  xy_px: jax.Array,
+  depth: jax.Array,
+  values: jax.Array,
+  faces: jax.Array,
+  is_before: jax.Array,
+) -> Mesh:
+  """Collects what is at the corners of triangles.
+
+  Args:
+    xy_px: [V, 2] float.
+    depth: [V] float, more than 0.
+    values: [V, C] float.
+    faces: [F, 3] int32.
+    is_before: [V] bool, whether the vertex is before the camera.
+
+  Returns:
+    The triangles; those with a vertex behind the camera, or of no area, are
+    not drawn.
+  """
+  at = [faces[:, k] for k in range(3)]
+  corners = fragments.Corners(
+    tuple(xy_px[:, 0][i] for i in at), tuple(xy_px[:, 1][i] for i in at)
+  )
+  areas = edge_areas(jax.lax.stop_gradient(corners))
+  is_drawn = jnp.abs(areas[0] + areas[1] + areas[2]) > _LEAST_AREA
+  for i in at:
+    is_drawn &= is_before[i]
+  return Mesh(
+    corners,
+    tuple(depth[i] for i in at),
+    tuple(values[i] for i in at),
+    is_drawn,
+  )
+
+
+def take(mesh: Mesh, face: jax.Array) -> Mesh:
+  """Picks triangles [P] out of F."""
+  return jax.tree.map(lambda column: column[face], mesh)
+
+
+def relative(
+  mesh: Mesh, x: jax.Array, y: jax.Array, is_used: jax.Array
+) -> fragments.Corners:
+  """Moves each of P triangles so that its pixel is at the origin.
+
+  Args:
+    mesh: P triangles.
+    x: [P] int, column of the pixel.
+    y: [P] int, row of the pixel.
+    is_used: [P] bool; elsewhere some triangle that has an area.
+
+  Returns:
+    The corners.
+  """
+  moved = []
+  for three, centre, spare in (
+    (mesh.corners.x, x, _SPARE_X),
+    (mesh.corners.y, y, _SPARE_Y),
+  ):
+    centre = centre.astype(three[0].dtype)
+    moved.append(
+      tuple(
+        jnp.where(is_used, c - centre, s)
+        for c, s in zip(three, spare, strict=True)
+      )
+    )
+  return fragments.Corners(*moved)
+
+
+def edge_areas(corners: fragments.Corners) -> tuple[jax.Array, ...]:
+  """Computes twice the signed areas of the origin with each edge.
+
+  Args:
+    corners: Of P triangles.
+
+  Returns:
+    Three arrays [P]; number k belongs to the edge opposite corner k. Their sum
+    is twice the area of the triangle, positive when its corners run clockwise
+    on the screen (y down).
+  """
+  x, y = corners
+  pairs = ((1, 2), (2, 0), (0, 1))
+  return tuple(x[i] * y[j] - x[j] * y[i] for i, j in pairs)
+
+
+def in_space(
+  weights: Sequence[jax.Array], depth: Sequence[jax.Array]
+) -> list[jax.Array]:
+  """Turns weights that are linear on the screen to such linear in space.
+
+  Args:
+    weights: Three arrays [P] float.
+    depth: Three arrays [P] float, of the corners.
+
+  Returns:
+    Three arrays [P], of sum 1 (perspective-correct).
+  """
+  inverse = [w / z for w, z in zip(weights, depth, strict=True)]
+  total = inverse[0] + inverse[1] + inverse[2]
+  return [part / total for part in inverse]
+
+
+def mean(
+  weights: Sequence[jax.Array], values: Sequence[jax.Array]
+) -> jax.Array:
+  """Averages three arrays [P, C] by three of weights [P]."""
+  return sum(
+    w[:, None] * value for w, value in zip(weights, values, strict=True)
+  )
