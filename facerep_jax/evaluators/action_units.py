@@ -61,7 +61,7 @@ def measure(
       "action_units: none varies among the test images. Use more."
     )
   predicted, chosen = np.asarray(outputs, np.float64)[:, used], true[:, used]
-  by_unit = _pearson(predicted, chosen)
+  by_unit = weighted.pearson(predicted, chosen)
 
   def mean_r(weights):
     found = by_unit(weights)
@@ -82,26 +82,3 @@ def measure(
   all_r = by_unit(np.ones(len(true))).tolist()
   details = {"per_class": dict(zip(map(str, used), all_r))}
   return base.Measured(scores, -error, details)
-
-
-def _pearson(predicted, true):
-  """Prepares Pearson's r of each column as a function of weights."""
-  x, y = predicted - predicted.mean(axis=0), true - true.mean(axis=0)
-  products = x * x, y * y, x * y
-  floor_x, floor_y = (1e-12 * np.sum(p, axis=0) for p in products[:2])
-  # Rounding alone makes no prediction vary.
-  is_constant = np.ptp(predicted, axis=0) <= 1e-12 * np.abs(predicted).max()
-
-  def statistic(weights):
-    total = weights.sum()
-    mean_x, mean_y = weights @ x / total, weights @ y / total
-    xx, yy, xy = (weights @ p for p in products)
-    xx, yy = xx - total * mean_x**2, yy - total * mean_y**2
-    flat = is_constant | (xx <= floor_x)
-    varies = yy > floor_y
-    r = (xy - total * mean_x * mean_y) / np.sqrt(
-      np.where(flat, 1, xx) * np.where(varies, yy, 1)
-    )
-    return np.where(varies, np.where(flat, 0, r), np.nan)
-
-  return statistic

@@ -50,6 +50,40 @@ def r2(predicted: np.ndarray, true: np.ndarray) -> Statistic:
   return statistic
 
 
+def pearson(
+  predicted: np.ndarray, true: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+  """Prepares Pearson's r of each column.
+
+  Args:
+    predicted: [N, K] float.
+    true: [N, K] float.
+
+  Returns:
+    A function of weights [N] that gives [K]: 0 where the prediction does not
+    vary, NaN where the truth does not.
+  """
+  x, y = predicted - predicted.mean(axis=0), true - true.mean(axis=0)
+  products = x * x, y * y, x * y
+  floor_x, floor_y = (1e-12 * np.sum(p, axis=0) for p in products[:2])
+  # Rounding alone makes no prediction vary.
+  is_constant = np.ptp(predicted, axis=0) <= 1e-12 * np.abs(predicted).max()
+
+  def statistic(weights):
+    total = weights.sum()
+    mean_x, mean_y = weights @ x / total, weights @ y / total
+    xx, yy, xy = (weights @ p for p in products)
+    xx, yy = xx - total * mean_x**2, yy - total * mean_y**2
+    flat = is_constant | (xx <= floor_x)
+    varies = yy > floor_y
+    r = (xy - total * mean_x * mean_y) / np.sqrt(
+      np.where(flat, 1, xx) * np.where(varies, yy, 1)
+    )
+    return np.where(varies, np.where(flat, 0, r), np.nan)
+
+  return statistic
+
+
 def auc(scores: np.ndarray, is_positive: np.ndarray) -> Statistic:
   """Prepares the area under the ROC curve; ties count half.
 

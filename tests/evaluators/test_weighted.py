@@ -83,3 +83,17 @@ def test_measures_of_classes_are_those_of_sklearn():
   np.testing.assert_allclose(
     weighted.balanced_accuracy(matrix), np.mean(recalls)
   )
+
+
+def test_pearson_counts_rows_as_often_as_their_weight():
+  rng = np.random.default_rng(0)
+  true = rng.normal(size=(40, 4))
+  predicted = true + rng.normal(size=(40, 4))
+  predicted[:, 2], true[:, 3] = 5.0, 1.0
+  weights = rng.integers(0, 3, 40)
+  got = weighted.pearson(predicted, true)(weights.astype(float))
+  repeated = np.repeat(np.arange(40), weights)
+  for k in (0, 1):
+    want = np.corrcoef(predicted[repeated, k], true[repeated, k])[0, 1]
+    np.testing.assert_allclose(got[k], want, rtol=1e-10)
+  assert got[2] == 0 and np.isnan(got[3])

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from facerep_jax import errors
+from facerep_jax.evaluators import view
+
+RNG = np.random.default_rng(0)
+TRUE = RNG.uniform(-0.6, 0.6, (90, 3))
+GROUP = np.arange(90) // 3
+# As a model may turn: mirrored, weaker, and from another zero.
+OWN = TRUE * [-0.5, 2.0, 1.0] + [0.3, 0.0, -0.1]
+
+
+def test_lines_undo_scale_sign_and_zero():
+  lines = view.fit(OWN[:60], TRUE[:60])
+  np.testing.assert_allclose(lines.slope, [-2, 0.5, 1])
+  np.testing.assert_allclose(lines.offset, [0.6, 0, 0.1], atol=1e-12)
+  found = view.measure(OWN[60:], TRUE[60:], lines, GROUP[60:])
+  got = {name: score.value for name, score in found.scores.items()}
+  assert next(iter(got)) == "yaw_r"
+  for name in ("yaw", "pitch", "roll"):
+    assert got[f"{name}_r"] == pytest.approx(1)
+    assert got[f"{name}_deg"] < 1e-10
+
+
+def test_errors_are_those_of_the_training_line():
+  noisy = OWN + RNG.normal(0, 0.1, OWN.shape)
+  lines = view.fit(noisy[:60], TRUE[:60])
+  x, y, group = noisy[60:], TRUE[60:], GROUP[60:]
+  found = view.measure(x, y, lines, group)
+  for k, name in enumerate(("yaw", "pitch", "roll")):
+    slope, offset = np.polyfit(noisy[:60, k], TRUE[:60, k], 1)
+    want = np.degrees(np.abs(slope * x[:, k] + offset - y[:, k]).mean())
+    score = found.scores[f"{name}_deg"]
+    np.testing.assert_allclose(score.value, want)
+    assert score.low < score.value < score.high
+    r = found.scores[f"{name}_r"]
+    np.testing.assert_allclose(r.value, abs(np.corrcoef(x.T, y.T)[k, 3 + k]))
+    assert r.low < r.value < r.high <= 1
+  spread = np.degrees(np.abs(y - y.mean(axis=0)).mean(axis=0))
+  np.testing.assert_allclose(
+    list(found.details["mae_of_mean"].values()), spread
+  )
+
+
+def test_a_view_that_never_turns_knows_nothing():
+  still = np.full((90, 3), 0.2)
+  lines = view.fit(still[:60], TRUE[:60])
+  np.testing.assert_allclose(lines.slope, 0)
+  np.testing.assert_allclose(lines.offset, TRUE[:60].mean(axis=0))
+  found = view.measure(still[60:], TRUE[60:], lines, GROUP[60:])
+  assert found.scores["yaw_r"].value == 0
+
+
+def test_refuses_other_shapes():
+  with pytest.raises(errors.InputError, match="predicted angles: expected"):
+    view.fit(OWN[:, :2], TRUE)
+  with pytest.raises(errors.InputError, match="true angles: expected"):
+    view.fit(OWN, TRUE[:80])
