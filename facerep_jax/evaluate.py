@@ -16,6 +16,7 @@ from facerep_jax import api, cli, embed, errors
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, landmark_pose
 from facerep_jax.evaluators import (
+  depth_tracks,
   held_out,
   leaks,
   readout,
@@ -30,7 +31,13 @@ from facerep_jax.evaluators import (
 
 _log = logging.getLogger(__name__)
 BENCHMARK = "synthetic:benchmark"
-TASKS = (*suite.TASKS, "verification", "reconstruction", "leakage")
+TASKS = (
+  *suite.TASKS,
+  "verification",
+  "reconstruction",
+  "geometry",
+  "leakage",
+)
 
 
 class Found(NamedTuple):
@@ -75,7 +82,7 @@ def main(arguments: list[str]) -> None:
   saved = readouts.load(options.readouts) if options.readouts else None
   networks = _networks(options)
   data = {x: _open_data(x, options) for x in options.data or [BENCHMARK]}
-  _check_tasks(tasks, data, options)
+  _check_tasks(tasks, data, options, networks)
   found = Found([], {}, [], {}, {})
   for text, opened in data.items():
     _on_data(text, opened, tasks, options, networks, saved, found)
@@ -182,9 +189,11 @@ def _open_data(text, options):
   return opened
 
 
-def _check_tasks(tasks, data, options):
+def _check_tasks(tasks, data, options, networks):
   """Refuses tasks that no set, or too many sets, have the labels of."""
-  offered = [_offered(text, opened, options) for text, opened in data.items()]
+  offered = [
+    _offered(text, opened, options, networks) for text, opened in data.items()
+  ]
   known = set().union(*offered)
   # Those that are named must be there, of all that there are one.
   lacking = [task for task in tasks if task not in known]
@@ -201,7 +210,7 @@ def _check_tasks(tasks, data, options):
     )
 
 
-def _offered(text, opened, options):
+def _offered(text, opened, options, networks):
   """Returns the tasks for which a set has all that they need."""
   if isinstance(opened, labelled_base.Pairs):
     return {"verification"}
@@ -211,8 +220,11 @@ def _offered(text, opened, options):
   offered = set(suite.allowed(labels))
   if options.readouts:
     return offered
-  if find.folder(text):
+  folder = find.folder(text)
+  if folder:
     offered.add("reconstruction")
+  if folder and depth_tracks.is_possible(networks, folder):
+    offered.add("geometry")
   is_split = "test" in opened and len(opened) > 1 and not options.folds
   if is_split and options.supervised_steps and not leaks.NEEDED - labels:
     offered.add("leakage")
@@ -226,14 +238,23 @@ def _on_data(text, opened, tasks, options, networks, saved, found):
       face = _find_face(opened.images.cut, options)
       found.tasks.extend(verify.run(opened, networks, face))
     return
+  folder = find.folder(text)
+  offered = _offered(text, opened, options, networks).intersection(tasks)
+  if offered.intersection((*suite.TASKS, "leakage")):
+    _on_features(opened, tasks, options, networks, saved, found)
+  if "reconstruction" in offered:
+    found.tasks.append(held_out.run(networks, folder))
+  if "geometry" in offered:
+    found.tasks.extend(depth_tracks.run(networks, folder))
+
+
+def _on_features(opened, tasks, options, networks, saved, found):
+  """Runs the tasks that read features of one labelled set out."""
   face = _find_face(next(iter(opened.values())).cut, options)
   study = studies.build(opened, networks, face, options.folds)
   for task in suite.allowed(study.crops.labels):
     if task in tasks:
       _on_task(study, task, saved, found)
-  folder = find.folder(text)
-  if folder and "reconstruction" in tasks and not saved:
-    found.tasks.append(held_out.run(networks, folder))
   if leaks.is_possible(study) and "leakage" in tasks and not saved:
     found.leakage.append(leaks.run(study))
 

@@ -22,6 +22,9 @@ TASKS = (
   "verification",
   "verification_supervised",
   "reconstruction",
+  "geometry",
+  "geometry_view",
+  "geometry_albedo",
 )
 # "baseline": a rule without a network, such as copying the source frame.
 KINDS = (
