@@ -1,5 +1,7 @@
 """How much of a pixel a triangle covers."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -7,8 +9,10 @@ from facerep_jax.ops import fragments
 
 # Of a square's side: edges that are level, or upright, to within it.
 _LEVEL = 1e-4
+_STILL = 1e-6
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def triangle_in_square(corners: fragments.Corners, side: float) -> jax.Array:
   """Computes the area that triangles and a square have in common.
 
@@ -21,14 +25,66 @@ def triangle_in_square(corners: fragments.Corners, side: float) -> jax.Array:
     side: Of the square, more than 0.
 
   Returns:
-    [P] float, share of the square, [0, 1]; differentiable.
+    [P] float, share of the square, [0, 1]. It has reverse-mode derivatives.
   """
+  return jnp.abs(_signed(corners, side))
+
+
+def _signed(corners, side):
   # In units of the square, which reaches from 0 to 1.
   x, y = jax.tree.map(lambda column: column / side + 0.5, corners)
-  area = sum(
+  return sum(
     _under_edge(x[i], y[i], x[j], y[j]) for i, j in ((0, 1), (1, 2), (2, 0))
   )
-  return jnp.abs(area)
+
+
+def _forward(corners, side):
+  signed = _signed(corners, side)
+  return jnp.abs(signed), (corners, jnp.sign(signed))
+
+
+def _backward(side, kept, grad):
+  """Moves each edge: the area gained is its part in the square times the way.
+
+  XLA's CPU code for its own derivative of the forward pass was measured to
+  take over ten times as long.
+  """
+  corners, sign = kept
+  scale = grad * sign / side**2
+  zero = jnp.zeros_like(grad)
+  grad_x, grad_y = [zero] * 3, [zero] * 3
+  for i, j in ((0, 1), (1, 2), (2, 0)):
+    xi, yi = corners.x[i], corners.y[i]
+    dx, dy = corners.x[j] - xi, corners.y[j] - yi
+    enter_x, leave_x = _inside(xi, dx, side / 2)
+    enter_y, leave_y = _inside(yi, dy, side / 2)
+    enter = jnp.maximum(jnp.maximum(enter_x, enter_y), 0.0)
+    leave = jnp.minimum(jnp.minimum(leave_x, leave_y), 1.0)
+    leave = jnp.maximum(leave, enter)
+    far = (leave**2 - enter**2) / 2 * scale  # Share of the second end.
+    near = (leave - enter) * scale - far
+    grad_x[i] += dy * near
+    grad_x[j] += dy * far
+    grad_y[i] -= dx * near
+    grad_y[j] -= dx * far
+  return (fragments.Corners(tuple(grad_x), tuple(grad_y)),)
+
+
+triangle_in_square.defvjp(_forward, _backward)
+
+
+def _inside(start, step, half):
+  """Returns where start + t step, t from 0, is within half of 0."""
+  is_still = jnp.abs(step) < _STILL * half
+  inverse = 1.0 / jnp.where(is_still, 1.0, step)
+  one, other = (-half - start) * inverse, (half - start) * inverse
+  is_in = jnp.abs(start) <= half
+  enter = jnp.where(is_in, -1.0, 2.0)
+  leave = jnp.where(is_in, 2.0, -1.0)
+  return (
+    jnp.where(is_still, enter, jnp.minimum(one, other)),
+    jnp.where(is_still, leave, jnp.maximum(one, other)),
+  )
 
 
 def _under_edge(x0, y0, x1, y1):

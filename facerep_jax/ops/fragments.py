@@ -26,6 +26,18 @@ class Corners(NamedTuple):
   y: tuple[jax.Array, jax.Array, jax.Array]
 
 
+class Capacity(NamedTuple):
+  """Lengths of the lists of an image.
+
+  Attributes:
+    rows: Pairs of a triangle and a row that it touches.
+    pixels: Pairs of a triangle and a pixel that it touches.
+  """
+
+  rows: int
+  pixels: int
+
+
 class Fragments(NamedTuple):
   """Pairs of a triangle and a pixel that it may touch.
 
@@ -74,7 +86,7 @@ def find(
   *,
   half_px: float,
   size_px: int,
-  capacity: int,
+  capacity: Capacity,
 ) -> Fragments:
   """Lists the pixels that each triangle touches.
 
@@ -84,7 +96,7 @@ def find(
     half_px: Half the side of the square about a pixel's centre that counts as
       the pixel; 0: the centre alone.
     size_px: Rows and columns of the image.
-    capacity: P, length of the list; also that of the list of rows.
+    capacity: Lengths of the lists; P is that of pixels.
 
   Returns:
     The pairs, among them all in which triangle and square overlap.
@@ -94,12 +106,12 @@ def find(
   first_y, last_y = _span(_least(y), _greatest(y), half_px, size_px)
   is_drawn &= (last_x >= first_x) & (last_y >= first_y)
   rows = jnp.where(is_drawn, last_y - first_y + 1, 0).astype(jnp.int32)
-  face, rank, is_row, lost_rows = expand(rows, capacity)
+  face, rank, is_row, lost_rows = expand(rows, capacity.rows)
   row_y = first_y[face] + rank.astype(first_y.dtype)
   left, right = _extent(take(corners, face), row_y, half_px)
   left, right = _span(left, right, half_px, size_px)
   columns = jnp.where(is_row, jnp.maximum(right - left + 1, 0), 0)
-  row, rank, is_used, lost = expand(columns.astype(jnp.int32), capacity)
+  row, rank, is_used, lost = expand(columns.astype(jnp.int32), capacity.pixels)
   return Fragments(
     face=face[row],
     x=left[row].astype(jnp.int32) + rank,

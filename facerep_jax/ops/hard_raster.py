@@ -19,7 +19,10 @@ _CRACK_AREA = 1e-5
 
 
 def draw(
-  mesh: triangles.Mesh, background: jax.Array, size_px: int, capacity: int
+  mesh: triangles.Mesh,
+  background: jax.Array,
+  size_px: int,
+  capacity: fragments.Capacity,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Draws a mesh.
 
@@ -27,7 +30,7 @@ def draw(
     mesh: What to draw.
     background: [C] float32, where no triangle is.
     size_px: S.
-    capacity: Length of the list of fragments.
+    capacity: Lengths of the lists of fragments.
 
   Returns:
     Values [S * S, C]; mask [S * S], 0 or 1; lost fragments.
@@ -47,14 +50,14 @@ def draw(
 
 
 def visible_faces(
-  mesh: triangles.Mesh, size_px: int, capacity: int
+  mesh: triangles.Mesh, size_px: int, capacity: fragments.Capacity
 ) -> tuple[jax.Array, jax.Array]:
   """Finds the triangle that is seen at the centre of every pixel.
 
   Args:
     mesh: What to draw.
     size_px: S, rows and columns.
-    capacity: Length of the list of fragments.
+    capacity: Lengths of the lists of fragments.
 
   Returns:
     [S * S] int32, number of the triangle, -1 where there is none, the first of

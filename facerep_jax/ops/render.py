@@ -16,6 +16,7 @@ from facerep_jax.ops import (
   camera as cameras,
 )
 from facerep_jax.ops import (
+  fragments,
   grid_mesh,
   hard_raster,
   precision,
@@ -71,7 +72,7 @@ def render_mesh(
   pixel_grid: str = "consistent",
   background: float = 1.0,
   background_depth: float = 1.2,
-  capacity: int = 0,
+  room: float = 1.5,
 ) -> Rendered:
   """Draws triangle meshes.
 
@@ -86,9 +87,10 @@ def render_mesh(
       outer edges are, as PyTorch3D has it.
     background: Colour where nothing is.
     background_depth: Depth there.
-    capacity: Fragments of an image for which there is room: pairs of a
-      triangle and a pixel that it touches, and triangles times the rows that
-      they touch. 0: `default_capacity`.
+    room: Length of the lists of fragments (pairs of a triangle and a pixel
+      that it touches), relative to what a surface takes that fills the image
+      once. The work grows with it; steep surfaces seen from the side, several
+      layers, or large triangles need more.
 
   Returns:
     The pictures. Triangles with a corner nearer than `NEAREST`, or of no area,
@@ -106,7 +108,7 @@ def render_mesh(
   draw = _drawer(softness)
   faces = jnp.asarray(_check_faces(faces, num_vertices))
   size = camera.size_px
-  capacity = capacity or default_capacity(size, len(faces), softness)
+  lengths = capacity(size, len(faces), softness, room)
   vertices = precision.at_least_float32(vertices)
   colours = colours.astype(vertices.dtype)
   depth = vertices[..., 2]
@@ -121,7 +123,7 @@ def render_mesh(
   def draw_one(xy_px, depth, is_before, colours):
     values = jnp.concatenate([colours, depth[:, None]], axis=-1)
     mesh = triangles.gather(xy_px, depth, values, faces, is_before)
-    return draw(mesh, empty, size, capacity)
+    return draw(mesh, empty, size, lengths)
 
   out, mask, num_lost = jax.vmap(draw_one)(xy_px, safe, is_before, colours)
   out = out.reshape(num, size, size, num_colours + 1)
@@ -238,22 +240,26 @@ def to_grid(
   )
 
 
-def default_capacity(
-  size_px: int, num_faces: int, softness: Softness = HARD
-) -> int:
-  """Returns the room for fragments that suffices for most pictures.
+def capacity(
+  size_px: int, num_faces: int, softness: Softness = HARD, room: float = 1.5
+) -> fragments.Capacity:
+  """Returns the lengths of the lists of fragments of an image.
 
   Args:
     size_px: S, of the image.
     num_faces: F.
-    softness: Of the picture.
+    softness: Of the picture; soft edges widen each triangle.
+    room: As of `render_mesh`.
 
   Returns:
-    Fragments per image. A surface seen once takes about one row for every
-    triangle and one fragment for every pixel; soft edges widen each triangle.
+    The lengths.
   """
   reach = 1 + softness.edge_px
-  return int(1.5 * (0.75 * num_faces * reach * reach + size_px * size_px))
+  wide = 0.75 * num_faces * reach
+  return fragments.Capacity(
+    rows=int(room * (wide + size_px * size_px / 2)),
+    pixels=int(room * (wide * reach + size_px * size_px)),
+  )
 
 
 def _drawer(softness):

@@ -22,7 +22,7 @@ def draw(
   mesh: triangles.Mesh,
   background: jax.Array,
   size_px: int,
-  capacity: int,
+  capacity: fragments.Capacity,
   *,
   edge_px: float,
   temperature: float,
@@ -33,7 +33,7 @@ def draw(
     mesh: What to draw.
     background: [C] float32, where no triangle is.
     size_px: S.
-    capacity: Length of the list of fragments.
+    capacity: Lengths of the lists of fragments.
     edge_px: Side of the square that is a pixel, more than 0.
     temperature: Depth within which surfaces are one, more than 0.
 
