@@ -23,9 +23,18 @@ def group_norm(
   Returns:
     [N, H, W, C] float.
   """
-  grouped = x.reshape(*x.shape[:3], num_groups, -1)
-  mean = grouped.mean((1, 2, 4), keepdims=True)
-  var = jnp.square(grouped - mean).mean((1, 2, 4), keepdims=True)
-  out = (grouped - mean) * jax.lax.rsqrt(var + epsilon)
-  out = out.reshape(x.shape)
-  return out * scale[None, None, None] + bias[None, None, None]
+  # Sums over pixels first, with the channels kept apart: on a CPU this is the
+  # order that vectorises.
+  pixels = x.reshape(x.shape[0], -1, x.shape[-1])
+  centred = pixels - _group_mean(pixels.mean(1), num_groups)[:, None]
+  var = _group_mean(jnp.square(centred).mean(1), num_groups)
+  factor = scale[None] * jax.lax.rsqrt(var + epsilon)
+  out = centred * factor[:, None] + bias[None, None]
+  return out.reshape(x.shape)
+
+
+def _group_mean(values: jax.Array, num_groups: int) -> jax.Array:
+  """Replaces each of [N, C] by the mean of its group."""
+  num, channels = values.shape
+  means = values.reshape(num, num_groups, -1).mean(-1)
+  return jnp.repeat(means, channels // num_groups, axis=1)
