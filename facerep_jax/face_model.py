@@ -24,7 +24,7 @@ class Formation(NamedTuple):
     pixel_grid: "published" or "consistent", see `ops.render`.
     normal_border: "replicate" or "forward", see `ops.normals`.
     softness: Of the edges of the mesh; hard by default.
-    capacity: Room of the renderer, see `ops.render`; 0: its own choice.
+    room: Of the renderer, see `ops.render`.
     max_angle_deg: Turn at a view of 1.
     max_shift: Shift along x and y at a view of 1, scene units.
   """
@@ -34,7 +34,7 @@ class Formation(NamedTuple):
   pixel_grid: str = "published"
   normal_border: str = "replicate"
   softness: render.Softness = render.Softness()
-  capacity: int = 0
+  room: float = 1.5
   max_angle_deg: float = 60.0
   max_shift: float = 0.1
 
@@ -161,5 +161,5 @@ def photograph(
     softness=formation.softness,
     pixel_grid=formation.pixel_grid,
     background=WHITE,
-    capacity=formation.capacity,
+    room=formation.room,
   )

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import face_model
-from facerep_jax.ops import render
 
 YAWS_DEG = (-60, -30, 0, 30, 60)
 _NEAR, _FAR = 0.9, 1.1
+# Enough for the noise that shapes are before they are learned.
+_SWEEP_ROOM = 8.0
 
 
 def captions(use_confidence: bool) -> tuple[str, ...]:
@@ -85,13 +86,11 @@ def turned(
   Returns:
     [N, S, S, 3] float32, [0, 1].
   """
-  size = depth.shape[1]
   formation = formation._replace(
     kind="rasterise",
     pixel_grid="consistent",
     max_angle_deg=float(yaw_deg),
-    # Enough for the noise that shapes are before they are learned.
-    capacity=2 * render.default_capacity(size, 2 * size**2, formation.softness),
+    room=_SWEEP_ROOM,
   )
   view = jnp.zeros((depth.shape[0], 6)).at[:, 1].set(1.0)
   seen = face_model.photograph(depth, 2 * canonical01 - 1, view, formation)

@@ -28,7 +28,8 @@ _NUM_PICTURE_ROWS = 8
 # Steps that the host may be ahead of the devices.
 _MAX_AHEAD = 2
 _LONG_HOURS = 1
-# Least distance of two warnings of one kind.
+# The first warning, and the least distance of two of one kind.
+_FIRST_WARNING = 500
 _STEPS_BETWEEN_WARNINGS = 1_000
 
 
@@ -167,8 +168,10 @@ class _Log:
 
   def _warn(self, step, values):
     """Logs what looks wrong, each kind once in a while."""
+    if step < _FIRST_WARNING:
+      return
     for text in self._run.system.warnings(values):
-      kind = text.split(":")[0]
+      kind = text.split()[0]
       last = self._warned.get(kind)
       if last is None or step - last >= _STEPS_BETWEEN_WARNINGS:
         self._warned[kind] = step

@@ -56,10 +56,15 @@ def config(data_path: str, **changes):
   out.model.update(size_px=32, width=4, embed_dim=8)
   out.every.update(log=2, eval=3, pictures=1)
   out.curriculum.use = True
+  return change(out, **changes)
+
+
+def change(config, **changes):
+  """Sets values of a config; `every__log` names `config.every.log`."""
   for name, value in changes.items():
-    node = out
+    node = config
     *parents, last = name.split("__")
     for parent in parents:
       node = node[parent]
     node[last] = value
-  return out
+  return config

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import (
+  collapse,
   face_model,
   face_pictures,
   losses,
@@ -52,11 +53,13 @@ class Explanation(NamedTuple):
 
   Attributes:
     prediction: Of the networks; the light may be shared by a track.
-    images: Of each face and its mirror, [2 N, S, S, 3]; see `render`.
+    canonical: Each face and its mirror from the front, 2 N rows.
+    images: Each face and its mirror as they are seen, 2 N rows.
     mask: [N, S, S] float32, what both show; no gradient.
   """
 
   prediction: Prediction
+  canonical: face_model.Canonical
   images: render.Rendered
   mask: jax.Array
 
@@ -106,6 +109,7 @@ def make(*, dtype: str, **settings) -> base.System:
     size_px=settings.size_px,
     factors=bind(_factors, model),
     read_frozen=(lambda: {"features": features.read()}) if has_file else None,
+    warnings=collapse.warnings,
     failures=bind(_failures, settings.formation),
     notes=(features.note,) if features else (),
   )
@@ -218,7 +222,8 @@ def explain(
     both.depth, shaded.image11, both.view, formation
   )
   mask, mask_mirror = face_model.unpair(images.mask)
-  return Explanation(found, images, jax.lax.stop_gradient(mask * mask_mirror))
+  shared_mask = jax.lax.stop_gradient(mask * mask_mirror)
+  return Explanation(found, shaded, images, shared_mask)
 
 
 def terms(
@@ -351,13 +356,21 @@ def _loss(model, params, frozen, model_state, batch, control, key):
   loss, (values, explained) = loss_of_images(
     model, variables, _rows11(batch), batch["frames"].shape[1]
   )
-  metrics = values | _measurements(explained) | {"loss": loss}
+  metrics = values | _measurements(model.settings, explained) | {"loss": loss}
   return loss, (model_state, metrics)
 
 
-def _measurements(explained):
+def _measurements(settings, explained):
   """What tells a healthy run from a collapsed one."""
-  return {
+  found = explained.prediction
+  shading, _ = face_model.unpair(explained.canonical.shading)
+  return collapse.measure(
+    found.face.depth,
+    found.face.albedo11,
+    shading,
+    found.face.view[:, :3] * settings.max_angle_deg,
+    found.sigma,
+  ) | {
     "num_lost": jnp.sum(explained.images.num_lost).astype(jnp.float32),
     "mask_share": jnp.mean(explained.mask),
   }
@@ -367,15 +380,10 @@ def _failures(formation, values):
   """Says what makes a step worthless."""
   if not values.get("num_lost"):
     return []
-  room = formation.capacity or render.default_capacity(
-    formation.camera.size_px,
-    2 * (formation.camera.size_px - 1) ** 2,
-    formation.softness,
-  )
   return [
     f"the renderer ran out of room (num_lost {values['num_lost']:.3g}), so "
-    f"that pictures have holes. Set config.model.render_capacity above {room}, "
-    "with another --workdir."
+    "that pictures have holes. Set config.model.render_room above "
+    f"{formation.room:g}, with another --workdir."
   ]
 
 
@@ -395,12 +403,13 @@ def _evaluate(model, variables, batch):
   share = jnp.sum(mask, axis=(1, 2))[:, None, None, None]
   mean = jnp.sum(target01 * mask[..., None], (1, 2), keepdims=True)
   mean = mean / jnp.maximum(share, 1.0)
-  is_lost = sum(face_model.unpair(explained.images.num_lost)) * (weight > 0)
+  num_lost = sum(face_model.unpair(explained.images.num_lost))
+  num_lost = jnp.sum(jnp.where(weight > 0, num_lost, 0))
   return out | {
     "l1": (_l1(_to01(picture), target01, mask), area),
     "l1_mean_colour": (_l1(mean, target01, mask), area),
     "mask_share": (jnp.sum(jnp.mean(mask, axis=(1, 2))), total),
-    "num_lost": (jnp.sum(is_lost).astype(jnp.float32), total),
+    "num_lost": (num_lost.astype(jnp.float32), total),
   }
 
 

@@ -48,7 +48,8 @@ class Settings:
     softness_edge_px: Width over which edges of the mesh are blurred; 0 (with
       `softness_depth`) draws hard.
     softness_depth: Depth over which surfaces blend, scene units.
-    render_capacity: Room of the renderer, see `ops.render`; 0: its own choice.
+    render_room: Of the renderer, see `ops.render`. What is rough, as shapes are
+      before they are learned, needs more than a face does.
     max_angle_deg: Greatest turn of the head about each axis.
     max_shift: Greatest shift along x and y, scene units.
     perceptual: Features of the perceptual loss, one of `perceptual.KINDS`.
@@ -76,7 +77,7 @@ class Settings:
   normal_border: str = "replicate"
   softness_edge_px: float = 0.0
   softness_depth: float = 0.0
-  render_capacity: int = 0
+  render_room: float = 4.0
   max_angle_deg: float = 60.0
   max_shift: float = 0.1
   perceptual: str = "vgg16"
@@ -104,7 +105,7 @@ class Settings:
       pixel_grid=self.pixel_grid,
       normal_border=self.normal_border,
       softness=render.Softness(self.softness_edge_px, self.softness_depth),
-      capacity=self.render_capacity,
+      room=self.render_room,
       max_angle_deg=self.max_angle_deg,
       max_shift=self.max_shift,
     )
@@ -139,7 +140,7 @@ def _check_ranges(settings):
     for name in (
       "softness_edge_px",
       "softness_depth",
-      "render_capacity",
+      "render_room",
       "max_shift",
     )
   ]

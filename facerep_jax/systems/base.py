@@ -57,7 +57,7 @@ class System(NamedTuple):
     read_frozen: () -> frozen parameters, by name, that a new run reads from
       files in place of those of `init`. None if there are none.
     warnings: Values of a log line -> what looks wrong in them, a sentence
-      each; the words before its first colon say of what kind it is.
+      each, whose first word says of what kind it is.
     failures: Likewise; the first one ends the run.
     notes: What the log says once, when a run begins or goes on.
   """

@@ -1,0 +1,319 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import latentface
+from facerep_jax import errors, face_model
+from facerep_jax.systems import autoencoder, autoencoder_settings, base
+from tests import tiny_face
+
+KEY = jax.random.key(0)
+
+
+def make(**changes):
+  settings = tiny_face.MODEL | {"perceptual": "none"} | changes
+  return autoencoder.make(dtype="float32", **settings)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+  system = make()
+  return system, jax.jit(system.init)(KEY)
+
+
+def frames(rows, num_frames=1, seed=0):
+  """Smooth pictures, [rows, num_frames, 64, 64, 3] uint8."""
+  rng = np.random.default_rng(seed)
+  coarse = rng.uniform(0, 255, (rows, num_frames, 4, 4, 3))
+  return jax.image.resize(
+    jnp.asarray(coarse, jnp.float32), (rows, num_frames, 64, 64, 3), "linear"
+  ).astype(jnp.uint8)
+
+
+def first_frames(batch):
+  """The first frame of each track, float32, [0, 1]."""
+  return batch["frames"][:, 0].astype(jnp.float32) / 255
+
+
+def loss_of(system, variables, batch):
+  return jax.jit(system.loss_fn)(
+    *(variables.params, variables.frozen, variables.model_state),
+    *(batch, {}, KEY),
+  )
+
+
+def test_loss_is_the_weighted_sum_of_its_terms():
+  weights = {
+    "mirror": 0.3,
+    "perceptual": 2.0,
+    "same_albedo": 5.0,
+    "same_shape": 7.0,
+  }
+  system = make(perceptual="gradients", num_frames=2, weights=weights)
+  variables = jax.jit(system.init)(KEY)
+  loss, (model_state, metrics) = loss_of(
+    system, variables, {"frames": frames(2, 2)}
+  )
+  want = (
+    metrics["photometric"]
+    + 0.3 * metrics["photometric_mirror"]
+    + 2.0 * metrics["perceptual"]
+    + 0.6 * metrics["perceptual_mirror"]
+    + 5.0 * metrics["same_albedo"]
+    + 7.0 * metrics["same_shape"]
+  )
+  np.testing.assert_allclose(loss, want, rtol=1e-6)
+  assert metrics["loss"] == loss and model_state == {}
+  assert metrics["num_lost"] == 0 and 0.5 < metrics["mask_share"] <= 1
+  assert metrics["same_albedo"] > 0 and metrics["same_shape"] > 0
+  # Evaluation leaves what compares frames out.
+  sums = jax.jit(system.eval_fn)(
+    variables, {"frames": frames(2, 2), "weight": jnp.ones(2)}
+  )
+  rest = 5.0 * metrics["same_albedo"] + 7.0 * metrics["same_shape"]
+  # Two programs; the loss is a difference of larger numbers.
+  np.testing.assert_allclose(sums["loss"][0] / 4, loss - rest, rtol=1e-4)
+  assert sums["loss"][1] == 4
+
+
+def test_every_network_learns(tiny):
+  system, variables = tiny
+  grads = jax.jit(jax.grad(lambda *args: system.loss_fn(*args)[0]))(
+    variables.params, {}, {}, {"frames": frames(2)}, {}, KEY
+  )
+  assert set(grads) == set(autoencoder_settings.NETWORKS)
+  for name, tree in grads.items():
+    assert max(jnp.abs(x).max() for x in jax.tree.leaves(tree)) > 1e-4, name
+
+
+def test_mirror_of_the_mirror_is_the_face():
+  rng = np.random.default_rng(0)
+  depth = rng.uniform(0.9, 1.1, (2, 8, 8)).astype(np.float32)
+  albedo = rng.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
+  light, view = np.arange(8.0).reshape(2, 4), np.arange(12.0).reshape(2, 6)
+  face = face_model.Face(depth, albedo, light, view)
+  both = face_model.with_mirror(face)
+  np.testing.assert_array_equal(both.depth[0::2], depth)
+  np.testing.assert_array_equal(both.depth[1::2], depth[:, :, ::-1])
+  np.testing.assert_array_equal(both.albedo11[1::2], albedo[:, :, ::-1])
+  for name in ("light", "view"):
+    for part in face_model.unpair(getattr(both, name)):
+      np.testing.assert_array_equal(part, getattr(face, name))
+
+
+def test_consistency_is_zero_for_equal_frames_and_counts_differences():
+  rng = np.random.default_rng(0)
+  depth = rng.uniform(0.9, 1.1, (2, 16, 16)).astype(np.float32)
+  albedo = rng.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+  numbers = np.zeros((4, 6), np.float32)
+  face = face_model.Face(
+    np.repeat(depth, 2, 0), np.repeat(albedo, 2, 0), numbers[:, :4], numbers
+  )
+  same = autoencoder.consistency(face, 2)
+  assert same["same_albedo"] == 0 and same["same_shape"] == 0
+  # Of one track in two, one frame is lighter by 0.2: each frame of it is 0.1
+  # off the mean. Its depth is off by 0.01, of half a range of 0.1.
+  other = face._replace(
+    albedo11=face.albedo11 + np.array([0, 0.2, 0, 0]).reshape(4, 1, 1, 1),
+    depth=face.depth + np.array([0, 0.01, 0, 0]).reshape(4, 1, 1),
+  )
+  found = autoencoder.consistency(other, 2)
+  np.testing.assert_allclose(found["same_albedo"], 0.05, rtol=1e-5)
+  np.testing.assert_allclose(found["same_shape"], 0.025, rtol=1e-5)
+  # A wave within the cells moves no cell.
+  wave = np.where(np.arange(16) % 2, 0.01, -0.01).reshape(1, 1, 16)
+  moved = face.depth + wave * np.array([0, 1, 0, 0]).reshape(4, 1, 1)
+  found = autoencoder.consistency(face._replace(depth=moved), 2)
+  np.testing.assert_allclose(found["same_shape"], 0, atol=1e-6)
+
+
+def test_light_of_a_track_is_that_of_its_first_frame(tiny):
+  _, variables = tiny
+  images11 = first_frames({"frames": frames(4)}) * 2 - 1
+  lights = {}
+  for kind in ("image", "track"):
+    settings = autoencoder_settings.Settings(
+      **tiny_face.MODEL, perceptual="none", num_frames=2, light_per=kind
+    )
+    model = autoencoder.make_model(settings)
+    explained = jax.jit(
+      lambda v, x, model=model: autoencoder.explain(model, v, x, 2)
+    )(variables, images11)
+    lights[kind] = explained.prediction.face.light
+  own, shared = lights["image"], lights["track"]
+  np.testing.assert_allclose(shared, own[np.array([0, 0, 2, 2])], rtol=1e-5)
+  assert np.abs(own[0] - own[1]).max() > 1e-6
+
+
+def test_padded_rows_do_not_count(tiny):
+  system, variables = tiny
+  evaluate = jax.jit(system.eval_fn)
+  full = {"frames": frames(2), "weight": jnp.ones(2)}
+  padded = {
+    "frames": jnp.concatenate([full["frames"], frames(2, seed=1)]),
+    "weight": jnp.array([1.0, 1.0, 0.0, 0.0]),
+  }
+  a, b = evaluate(variables, full), evaluate(variables, padded)
+  for name, (total, weight) in a.items():
+    np.testing.assert_allclose(total, b[name][0], rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(weight, b[name][1], rtol=1e-6, err_msg=name)
+  assert a["loss"][1] == 2
+
+
+def test_errors_of_evaluation_are_those_of_the_pictures(tiny):
+  system, variables = tiny
+  batch = {"frames": frames(2), "weight": jnp.ones(2)}
+  sums = jax.jit(system.eval_fn)(variables, batch)
+  images01 = first_frames(batch)
+  factors = jax.jit(system.factors)(variables, images01)
+  # What the mirror shows too; without it, at most a border is gained.
+  share = float(sums["mask_share"][0] / sums["mask_share"][1])
+  assert 0 <= factors["mask"].mean() - share < 0.1
+  error = jnp.abs(factors["reconstruction"] - images01).mean(-1)
+  seen = (error * factors["mask"]).sum() / factors["mask"].sum()
+  np.testing.assert_allclose(sums["l1"][0] / sums["l1"][1], seen, rtol=0.05)
+  mean = images01.mean((1, 2), keepdims=True)
+  flat = jnp.abs(images01 - mean).mean()
+  found = sums["l1_mean_colour"][0] / sums["l1_mean_colour"][1]
+  np.testing.assert_allclose(found, flat, rtol=0.05)
+
+
+def test_features_do_not_depend_on_the_rest_of_the_batch(tiny):
+  system, variables = tiny
+  images = first_frames({"frames": frames(3)})
+  represent = jax.jit(system.represent)
+  whole = represent(variables, images, KEY)
+  shapes = {name: value.shape for name, value in whole.items()}
+  assert shapes == {
+    "albedo_code": (3, 8),
+    "depth_code": (3, 8),
+    "view": (3, 6),
+    "light": (3, 4),
+  }
+  alone = represent(variables, images[1:2], KEY)
+  trained, model_state = jax.jit(system.represent_train)(variables, images, KEY)
+  assert model_state == {}
+  for name, value in whole.items():
+    # Another batch size is another program: float32 rounding only.
+    np.testing.assert_allclose(alone[name][0], value[1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(trained[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_factors_are_in_their_ranges_and_fit_together(tiny):
+  system, variables = tiny
+  images = first_frames({"frames": frames(2)})
+  out = jax.device_get(jax.jit(system.factors)(variables, images))
+  maps = ("canonical_depth", "depth", "mask", "confidence")
+  for name in maps:
+    assert out[name].shape == (2, 64, 64), name
+  for name in ("albedo", "shading", "canonical", "reconstruction"):
+    assert out[name].shape == (2, 64, 64, 3), name
+    assert out[name].min() >= 0 and out[name].max() <= 1, name
+  assert out["normal"].shape == (2, 64, 64, 3)
+  assert out["canonical_depth"].min() >= 0.9
+  assert out["canonical_depth"].max() <= 1.1
+  np.testing.assert_array_equal(out["mask"] == 1, out["depth"] < 1.15)
+  lengths = np.linalg.norm(out["normal"], axis=-1)
+  assert lengths.min() > 0.9 and lengths.max() <= 1 + 1e-6
+  assert (out["confidence"] > 0).all()
+  # View: the network's numbers in radians and scene units.
+  raw = jax.jit(system.represent)(variables, images, KEY)["view"]
+  scale = np.array([np.pi / 3] * 3 + [0.1, 0.1, 0.0])
+  np.testing.assert_allclose(out["view"], raw * scale, rtol=1e-4, atol=1e-7)
+
+
+def test_reconstruction_is_grey_where_nothing_is_seen(tiny):
+  system, variables = tiny
+  batch = {"frames": frames(2)}
+  images = jax.jit(system.reconstruct)(variables, batch)
+  assert set(images) == {"target", "reconstruction", "mean colour"}
+  for value in images.values():
+    assert value.shape == (2, 64, 64, 3)
+    assert value.min() >= 0 and value.max() <= 1
+  images01 = first_frames(batch)
+  np.testing.assert_allclose(images["target"], images01, atol=1e-6)
+  out = jax.jit(system.factors)(variables, images01)
+  want = jnp.where(out["mask"][..., None] == 1, out["reconstruction"], 0.5)
+  np.testing.assert_allclose(images["reconstruction"], want, atol=1e-5)
+
+
+@pytest.mark.parametrize("use_confidence", [True, False])
+def test_pictures_are_pictures(use_confidence):
+  system = make(use_confidence=use_confidence)
+  variables = jax.jit(system.init)(KEY)
+  assert ("confidence" in variables.params) == use_confidence
+  columns = jax.jit(system.pictures)(variables, {"frames": frames(2)})
+  assert set(columns) == set(system.captions)
+  assert ("confidence" in columns) == use_confidence
+  for name, value in columns.items():
+    assert value.shape == (2, 64, 64, 3), name
+    assert value.min() >= 0 and value.max() <= 1, name
+  # Seen from the front, the face is the canonical picture.
+  np.testing.assert_allclose(columns["yaw +0"], columns["canonical"], atol=2e-3)
+
+
+def test_frozen_networks_get_no_gradient_but_have_their_effect(tiny):
+  _, variables = tiny
+  system = make(frozen=("light", "view"))
+  parted = jax.jit(system.init)(KEY)
+  assert set(parted.params) == {"depth", "albedo", "confidence"}
+  assert set(parted.frozen) == {"light", "view"}
+  batch = {"frames": frames(2)}
+  frozen_loss, _ = loss_of(system, parted, batch)
+  whole_loss, _ = loss_of(make(), variables, batch)
+  # Two programs: float32 rounding only.
+  np.testing.assert_allclose(frozen_loss, whole_loss, rtol=1e-5)
+
+
+def test_room_that_does_not_suffice_is_a_failure():
+  system = make(render_room=0.1)
+  variables = jax.jit(system.init)(KEY)
+  _, (_, metrics) = loss_of(system, variables, {"frames": frames(1)})
+  assert metrics["num_lost"] > 0
+  [text] = system.failures({"num_lost": float(metrics["num_lost"])})
+  assert "config.model.render_room above 0.1" in text
+  assert system.failures({"num_lost": 0.0, "loss": 1.0}) == []
+
+
+@pytest.mark.parametrize(
+  ("changes", "text"),
+  [
+    ({"size_px": 48}, "config.model.size_px: expected one of 64, 128, 256"),
+    ({"width": 8}, "config.model.width: expected a multiple of 16, got 8"),
+    ({"light_per": "batch"}, "light_per: expected one of image, track"),
+    ({"image_formation": "draw"}, "image_formation: expected one of"),
+    ({"pixel_grid": "own"}, "config.model.pixel_grid: expected one of"),
+    ({"perceptual": "vgg"}, "config.model.perceptual: expected one of vgg16"),
+    ({"frozen": ("decoder",)}, "config.model.frozen=.*some, not all"),
+    ({"num_frames": 0}, "config.model.num_frames: expected at least 1"),
+    ({"softness_edge_px": 1.0}, "softness_depth=0.0: expected both 0"),
+    ({"max_angle_deg": 90.0}, "max_angle_deg: expected more than 0"),
+    ({"weights": {"same_shape": 1.0}}, "num_frames is 1. Set it to 2"),
+    ({"weights": {"mirror": -1.0}}, "weights.mirror: expected at least 0"),
+  ],
+)
+def test_settings_that_cannot_work_are_refused(changes, text):
+  with pytest.raises(errors.InputError, match=text):
+    make(**changes)
+
+
+@pytest.mark.parametrize("preset", latentface.PRESETS)
+def test_every_preset_builds_its_system(preset):
+  config = latentface.get_config(preset)
+  system = base.build(config)
+  assert system.size_px == config.model.size_px and system.num_frames == 1
+  if preset == "small":
+    params = jax.eval_shape(system.init, KEY).params
+    used = [params[name] for name in ("depth", "albedo", "light", "view")]
+    count = sum(x.size for x in jax.tree.leaves(used))
+    assert 2 * count <= 15e6
+
+
+def test_unknown_stages_and_presets_are_refused():
+  config = latentface.get_config()
+  config.stage = "all"
+  with pytest.raises(errors.InputError, match="config.stage: expected one of"):
+    base.build(config)
+  with pytest.raises(errors.InputError, match="no preset 'tiny'"):
+    latentface.get_config("tiny")
