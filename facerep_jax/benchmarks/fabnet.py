@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facerep_jax import convert, optim, sharding, train_state
+from facerep_jax import optim, sharding, train_state
 from facerep_jax import run as setup
 from facerep_jax.benchmarks import report, timing
+from facerep_jax.convert import fabnet as convert_fabnet
 from facerep_jax.systems import base
 from facerep_jax.systems import fabnet as system_module
 
@@ -227,7 +228,7 @@ class Ours:
 
   def torch_state(self) -> dict[str, np.ndarray]:
     """Returns the first weights by torch name."""
-    return convert.fabnet_to_torch(
+    return convert_fabnet.to_torch(
       {"params": self._state.params, "batch_stats": self._state.model_state}
     )
 

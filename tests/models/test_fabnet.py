@@ -7,7 +7,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from facerep_jax import convert, errors
+from facerep_jax import errors
+from facerep_jax.convert import fabnet as convert
 from facerep_jax.models import fabnet
 from tests.oracles import waves
 
@@ -31,8 +32,8 @@ def _small(size=64, width=4, embed_dim=16, **kwargs):
   """A net with weights by formula; that of the small golden file."""
   sizes = (size, width, embed_dim)
   zeros = jax.tree.map(lambda x: np.zeros(x.shape), _shapes(*sizes)[1])
-  shapes = {k: v.shape for k, v in convert.fabnet_to_torch(zeros).items()}
-  variables = convert.fabnet_from_torch(waves.torch_state(shapes))
+  shapes = {k: v.shape for k, v in convert.to_torch(zeros).items()}
+  variables = convert.from_torch(waves.torch_state(shapes))
   return fabnet.FabNet(*sizes, **kwargs), variables
 
 
@@ -44,7 +45,7 @@ def _published(shared, **kwargs):
     for name in reference.files
     if name.startswith("param/")
   }
-  variables = convert.fabnet_from_torch(state)
+  variables = convert.from_torch(state)
   return fabnet.FabNet(256, 4, 16, **kwargs), variables, reference
 
 
@@ -116,7 +117,7 @@ def _check_training(model, variables, target, sources, want):
       loss, want["train/loss_percentile_25_75"], rtol=1e-5
     )
   np.testing.assert_allclose(losses, want["train/per_example_loss"], rtol=1e-5)
-  flat = convert.fabnet_to_torch({"params": grads, "batch_stats": stats})
+  flat = convert.to_torch({"params": grads, "batch_stats": stats})
   names = [n for n in want.files if n.startswith("train/gradnorm/")]
   assert len(names) == len(jax.tree.leaves(grads))
   for name in names:

@@ -2,7 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import convert, errors
+from facerep_jax import errors
+from facerep_jax.convert import fabnet as convert
 from facerep_jax.models import fabnet
 
 
@@ -18,21 +19,21 @@ def _variables(size=32, width=2, embed_dim=4):
   )
 
 
-def test_fabnet_round_trip():
+def test_round_trip():
   variables = _variables()
-  state = convert.fabnet_to_torch(variables)
-  back = convert.fabnet_from_torch(state)
+  state = convert.to_torch(variables)
+  back = convert.from_torch(state)
   jax.tree.map(np.testing.assert_array_equal, back, dict(variables))
-  assert convert.fabnet_sizes(state) == {
+  assert convert.sizes(state) == {
     "size": 32,
     "width": 2,
     "embed_dim": 4,
   }
 
 
-def test_fabnet_names_and_layouts():
+def test_names_and_layouts():
   variables = _variables()
-  state = convert.fabnet_to_torch(variables)
+  state = convert.to_torch(variables)
   encoder = variables["params"]["encoder"]
   kernel = encoder["conv1"]["kernel"]
   assert state["encoder.2.weight"].shape == (4, 2, 4, 4)
@@ -50,15 +51,15 @@ def test_fabnet_names_and_layouts():
   )
 
 
-def test_fabnet_lists_every_problem():
-  state = convert.fabnet_to_torch(_variables())
+def test_lists_every_problem():
+  state = convert.to_torch(_variables())
   state["encoder.3.num_batches_tracked"] = np.int64(7)
-  convert.fabnet_from_torch(state)
+  convert.from_torch(state)
   del state["decoder.3.running_mean"]
   state["mask.2.bias"] = np.zeros(3)
   state["module.extra"] = np.zeros(3)
   with pytest.raises(errors.InputError) as error:
-    convert.fabnet_from_torch(state)
+    convert.from_torch(state)
   for part in (
     "decoder.3.running_mean is missing",
     "mask.2.bias has shape [3], expected [16]",
@@ -67,6 +68,6 @@ def test_fabnet_lists_every_problem():
     assert part in str(error.value)
 
 
-def test_fabnet_refuses_other_weights():
+def test_refuses_other_weights():
   with pytest.raises(errors.InputError, match=r"encoder\.0\.weight"):
-    convert.fabnet_from_torch({"layer1.weight": np.zeros((3, 3))})
+    convert.from_torch({"layer1.weight": np.zeros((3, 3))})

@@ -1,4 +1,4 @@
-"""Weights of published PyTorch models, by their torch names, to and fro."""
+"""Weights of a published FAb-Net, by their torch names, to and fro."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ _NORM = {
 _MAX_LAYERS = 16
 
 
-def fabnet_sizes(state: Mapping[str, np.ndarray]) -> dict[str, int]:
+def sizes(state: Mapping[str, np.ndarray]) -> dict[str, int]:
   """Reads the sizes of a FAb-Net off its torch weights.
 
   Args:
@@ -56,7 +56,7 @@ def fabnet_sizes(state: Mapping[str, np.ndarray]) -> dict[str, int]:
   }
 
 
-def fabnet_from_torch(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def from_torch(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """Converts the weights of a published FAb-Net.
 
   Source: models_multiview.py, FrontaliseModelMasks_wider.
@@ -67,16 +67,16 @@ def fabnet_from_torch(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
   Returns:
     `params` and `batch_stats` of a `FabNet` with the sizes that
-    `fabnet_sizes` gives; NumPy float32.
+    `sizes` gives; NumPy float32.
 
   Raises:
     InputError: Names are missing, unexpected, or of another shape; all are
       listed.
   """
   names, problems = {}, []
-  for path, leaf in _template(**fabnet_sizes(state)).items():
+  for path, leaf in _template(**sizes(state)).items():
     name = names[path] = _torch_name(path)
-    shape = _to_torch(np.empty(leaf.shape, np.float32)).shape
+    shape = _to_torch_layout(np.empty(leaf.shape, np.float32)).shape
     if name not in state:
       problems.append(f"{name} is missing")
     elif np.shape(state[name]) != shape:
@@ -89,11 +89,11 @@ def fabnet_from_torch(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     raise errors.InputError(
       "torch weights do not fit a FAb-Net with masks: " + "; ".join(problems)
     )
-  flat = {path: _from_torch(state[name]) for path, name in names.items()}
+  flat = {path: _to_jax_layout(state[name]) for path, name in names.items()}
   return flax.traverse_util.unflatten_dict(flat)
 
 
-def fabnet_to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
   """Converts the other way, for torch's `load_state_dict(strict=False)`.
 
   Args:
@@ -106,7 +106,7 @@ def fabnet_to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     {name: variables[name] for name in ("params", "batch_stats")}
   )
   return {
-    _torch_name(path): _to_torch(np.asarray(leaf, np.float32))
+    _torch_name(path): _to_torch_layout(np.asarray(leaf, np.float32))
     for path, leaf in flat.items()
   }
 
@@ -139,12 +139,12 @@ def _torch_name(path: tuple[str, ...]) -> str:
   return f"{_PARTS[part]}.{index + 1}.{_NORM[leaf]}"
 
 
-def _from_torch(value: np.ndarray) -> np.ndarray:
+def _to_jax_layout(value: np.ndarray) -> np.ndarray:
   """Turns [out, in, k, k] into [k, k, in, out]; vectors stay."""
   value = np.asarray(value, np.float32)
   return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
 
 
-def _to_torch(value: np.ndarray) -> np.ndarray:
+def _to_torch_layout(value: np.ndarray) -> np.ndarray:
   """Turns [k, k, in, out] into [out, in, k, k]; vectors stay."""
   return value.transpose(3, 2, 0, 1) if value.ndim == 4 else value

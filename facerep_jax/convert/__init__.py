@@ -1,0 +1,1 @@
+"""Weights of published PyTorch models, by their torch names, to and fro."""
