@@ -58,7 +58,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
   }
   config.eval_samples = 0  # Per evaluation; 0: one per validation draw.
   config.data = {
-    "path": "",  # Folder of face tracks; empty: synthetic ones.
+    "path": "",  # Folder of face tracks or photos; empty: synthetic.
     "sample_by": "person",
     "on_bad_record": "error",
     "use_jitter": True,
