@@ -5,7 +5,8 @@ that their length follows the area that the triangles cover. All functions are
 of one image; none has a gradient.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,27 +58,125 @@ class Fragments(NamedTuple):
 
 
 def expand(
-  counts: jax.Array, capacity: int
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+  counts: jax.Array, length: int, begin: jax.Array | int = 0
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Lists the parts of things that have `counts` parts each.
 
   Args:
     counts: [M] int32, at least 0.
-    capacity: L, length of the list.
+    length: L, of the list.
+    begin: int32 scalar, how many parts to leave out first.
 
   Returns:
     `owner` [L] int32, the thing; `rank` [L] int32, which of its parts, from 0;
-    `is_used` [L] bool; and int32, how many parts found no room.
+    `is_used` [L] bool, False after the last part.
   """
   end = jnp.cumsum(counts)
   start = end - counts
-  slot = jnp.arange(capacity, dtype=jnp.int32)
-  marks = jnp.zeros(capacity, jnp.int32).at[start].add(1, mode="drop")
+  slot = begin + jnp.arange(length, dtype=jnp.int32)
+  place = jnp.maximum(start - begin, 0)
+  marks = jnp.zeros(length, jnp.int32).at[place].add(1, mode="drop")
   # Of things that start at the same slot, all but the last are empty.
   owner = jnp.clip(jnp.cumsum(marks) - 1, 0, counts.shape[0] - 1)
-  total = end[-1]
-  lost = jnp.maximum(total - capacity, 0)
-  return owner, slot - start[owner], slot < total, lost
+  return owner, slot - start[owner], slot < end[-1]
+
+
+class Rows(NamedTuple):
+  """Rows of the image that each of F triangles touches.
+
+  Attributes:
+    first: [F] float, the first of them.
+    counts: [F] int32, how many; 0 where the triangle is not drawn.
+  """
+
+  first: jax.Array
+  counts: jax.Array
+
+
+def rows(
+  corners: Corners, is_drawn: jax.Array, *, half_px: float, size_px: int
+) -> Rows:
+  """Counts the rows that triangles touch.
+
+  Args:
+    corners: Of F triangles.
+    is_drawn: [F] bool, which triangles count.
+    half_px: As of `find`.
+    size_px: Rows and columns of the image.
+
+  Returns:
+    The rows.
+  """
+  x, y = corners
+  first_x, last_x = _span(_least(x), _greatest(x), half_px, size_px)
+  first_y, last_y = _span(_least(y), _greatest(y), half_px, size_px)
+  is_drawn &= (last_x >= first_x) & (last_y >= first_y)
+  counts = jnp.where(is_drawn, last_y - first_y + 1, 0)
+  return Rows(first_y, counts.astype(jnp.int32))
+
+
+class Spans(NamedTuple):
+  """Pixels that triangles touch in one row each; L of them.
+
+  Attributes:
+    face: [L] int32, the triangle.
+    y: [L] float, the row.
+    left: [L] float, the first pixel.
+    counts: [L] int32, how many.
+  """
+
+  face: jax.Array
+  y: jax.Array
+  left: jax.Array
+  counts: jax.Array
+
+
+def spans(
+  corners: Corners,
+  found: Rows,
+  length: int,
+  begin: jax.Array | int = 0,
+  *,
+  half_px: float,
+  size_px: int,
+) -> Spans:
+  """Counts the pixels that triangles touch in their rows.
+
+  Args:
+    corners: Of F triangles.
+    found: Their rows.
+    length: L, of the list.
+    begin: int32 scalar, how many rows to leave out first.
+    half_px: As of `find`.
+    size_px: Rows and columns of the image.
+
+  Returns:
+    The list.
+  """
+  face, rank, is_used = expand(found.counts, length, begin)
+  y = found.first[face] + rank.astype(found.first.dtype)
+  left, right = _extent(take(corners, face), y, half_px)
+  left, right = _span(left, right, half_px, size_px)
+  counts = jnp.where(is_used, jnp.maximum(right - left + 1, 0), 0)
+  return Spans(face, y, left, counts.astype(jnp.int32))
+
+
+def pixels(
+  found: Spans, length: int, begin: jax.Array | int = 0
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+  """Lists pairs of a triangle and a pixel.
+
+  Args:
+    found: Pixels by row.
+    length: P, of the list.
+    begin: int32 scalar, how many pairs to leave out first.
+
+  Returns:
+    As `Fragments`: face, x, y, is_used.
+  """
+  span, rank, is_used = expand(found.counts, length, begin)
+  x = found.left[span].astype(jnp.int32) + rank
+  return found.face[span], x, found.y[span].astype(jnp.int32), is_used
 
 
 def find(
@@ -101,24 +200,66 @@ def find(
   Returns:
     The pairs, among them all in which triangle and square overlap.
   """
-  x, y = corners
-  first_x, last_x = _span(_least(x), _greatest(x), half_px, size_px)
-  first_y, last_y = _span(_least(y), _greatest(y), half_px, size_px)
-  is_drawn &= (last_x >= first_x) & (last_y >= first_y)
-  rows = jnp.where(is_drawn, last_y - first_y + 1, 0).astype(jnp.int32)
-  face, rank, is_row, lost_rows = expand(rows, capacity.rows)
-  row_y = first_y[face] + rank.astype(first_y.dtype)
-  left, right = _extent(take(corners, face), row_y, half_px)
-  left, right = _span(left, right, half_px, size_px)
-  columns = jnp.where(is_row, jnp.maximum(right - left + 1, 0), 0)
-  row, rank, is_used, lost = expand(columns.astype(jnp.int32), capacity.pixels)
-  return Fragments(
-    face=face[row],
-    x=left[row].astype(jnp.int32) + rank,
-    y=row_y[row].astype(jnp.int32),
-    is_used=is_used,
-    num_lost=lost_rows + lost,
+  box = {"half_px": half_px, "size_px": size_px}
+  touched = rows(corners, is_drawn, **box)
+  lines = spans(corners, touched, capacity.rows, **box)
+  listed = pixels(lines, capacity.pixels)
+  lost = jnp.maximum(jnp.sum(touched.counts) - capacity.rows, 0)
+  lost += jnp.maximum(jnp.sum(lines.counts) - capacity.pixels, 0)
+  return Fragments(*listed, lost)
+
+
+def fold(
+  corners: Corners,
+  is_drawn: jax.Array,
+  paint: Callable[..., Any],
+  start: Any,
+  *,
+  half_px: float,
+  size_px: int,
+  lengths: Capacity,
+) -> Any:
+  """Goes through all pairs of a triangle and a pixel, a list at a time.
+
+  Nothing is lost, however many there are; it has no derivatives.
+
+  Args:
+    corners: Of F triangles.
+    is_drawn: [F] bool, which triangles count.
+    paint: (state, `Fragments`) -> state.
+    start: The first state.
+    half_px: As of `find`.
+    size_px: Rows and columns of the image.
+    lengths: Of the lists.
+
+  Returns:
+    The last state.
+  """
+  box = {"half_px": half_px, "size_px": size_px}
+  touched = rows(corners, is_drawn, **box)
+  num_rows = jnp.sum(touched.counts)
+  none_lost = jnp.zeros((), jnp.int32)
+
+  def outer(carry):
+    begin, state = carry
+    lines = spans(corners, touched, lengths.rows, begin, **box)
+    num_pixels = jnp.sum(lines.counts)
+
+    def inner(carry):
+      begin, state = carry
+      listed = pixels(lines, lengths.pixels, begin)
+      state = paint(state, Fragments(*listed, none_lost))
+      return begin + lengths.pixels, state
+
+    _, state = jax.lax.while_loop(
+      lambda carry: carry[0] < num_pixels, inner, (jnp.int32(0), state)
+    )
+    return begin + lengths.rows, state
+
+  _, state = jax.lax.while_loop(
+    lambda carry: carry[0] < num_rows, outer, (jnp.int32(0), start)
   )
+  return state
 
 
 def take(corners: Corners, face: jax.Array) -> Corners:

@@ -16,52 +16,50 @@ _OFF_CENTRE_PX = 1e-3
 # Rounding opens no cracks between neighbours.
 _CRACK_PX = 1e-4
 _CRACK_AREA = 1e-5
+# A triangle is not continued further, relative to its size: beyond a needle's
+# edge its values would soon be any number.
+_BEYOND = 1e-2
 
 
 def draw(
-  mesh: triangles.Mesh,
-  background: jax.Array,
-  size_px: int,
-  capacity: fragments.Capacity,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+  mesh: triangles.Mesh, background: jax.Array, size_px: int
+) -> tuple[jax.Array, jax.Array]:
   """Draws a mesh.
 
   Args:
     mesh: What to draw.
     background: [C] float32, where no triangle is.
     size_px: S.
-    capacity: Lengths of the lists of fragments.
 
   Returns:
-    Values [S * S, C]; mask [S * S], 0 or 1; lost fragments.
+    Values [S * S, C]; mask [S * S], 0 or 1.
   """
   # Stops the gradient here: what follows chooses, it does not measure.
-  face, num_lost = visible_faces(jax.lax.stop_gradient(mesh), size_px, capacity)
+  fixed = jax.lax.stop_gradient(mesh._replace(values=()))
+  face = visible_faces(fixed, size_px)
   is_seen = face >= 0
   seen = triangles.take(mesh, jnp.maximum(face, 0))
   row, column = jnp.divmod(jnp.arange(size_px * size_px), size_px)
   corners = triangles.relative(seen, column, row, is_seen)
   areas = triangles.edge_areas(corners)
   total = areas[0] + areas[1] + areas[2]
-  weights = triangles.in_space([a / total for a in areas], seen.depth)
+  weights = [jnp.maximum(part / total, -_BEYOND) for part in areas]
+  weights = triangles.in_space(weights, seen.depth)
   shown = triangles.mean(weights, seen.values)
   shown = jnp.where(is_seen[:, None], shown, background[None])
-  return shown, is_seen.astype(shown.dtype), num_lost
+  return shown, is_seen.astype(shown.dtype)
 
 
-def visible_faces(
-  mesh: triangles.Mesh, size_px: int, capacity: fragments.Capacity
-) -> tuple[jax.Array, jax.Array]:
+def visible_faces(mesh: triangles.Mesh, size_px: int) -> jax.Array:
   """Finds the triangle that is seen at the centre of every pixel.
 
   Args:
-    mesh: What to draw.
+    mesh: What to draw; without values.
     size_px: S, rows and columns.
-    capacity: Lengths of the lists of fragments.
 
   Returns:
-    [S * S] int32, number of the triangle, -1 where there is none, the first of
-    several at the same depth; and how many fragments found no room.
+    [S * S] int32, number of the triangle, the first of several at the same
+    depth; -1 where there is none.
   """
   middle = (size_px - 1) / 2
   corners = jax.tree.map(
@@ -69,30 +67,47 @@ def visible_faces(
     mesh.corners,
   )
   mesh = mesh._replace(corners=corners)
-  found = fragments.find(
+  num_pixels, num_faces = size_px * size_px, mesh.is_drawn.shape[0]
+
+  def paint(state, found):
+    nearest, face = state
+    inverse = _inverse_depth(mesh, found)
+    is_inside = inverse > 0
+    # One more pixel takes what is outside.
+    pixel = jnp.where(is_inside, found.y * size_px + found.x, num_pixels)
+    before, nearest = nearest, nearest.at[pixel].max(inverse)
+    face = jnp.where(nearest > before, num_faces, face)
+    is_nearest = is_inside & (inverse == nearest[pixel])
+    pixel = jnp.where(is_nearest, pixel, num_pixels)
+    return nearest, face.at[pixel].min(found.face)
+
+  _, face = fragments.fold(
     corners,
     mesh.is_drawn,
+    paint,
+    (
+      jnp.zeros(num_pixels + 1, corners.x[0].dtype),
+      jnp.full(num_pixels + 1, num_faces, jnp.int32),
+    ),
     half_px=_CRACK_PX,
     size_px=size_px,
-    capacity=capacity,
+    # For surfaces of about one triangle to half a pixel, one list is enough.
+    lengths=fragments.Capacity(num_faces + 4 * size_px, num_pixels * 5 // 4),
   )
-  touched = triangles.take(mesh._replace(values=()), found.face)
+  return jnp.where(face < num_faces, face, -1)[:-1]
+
+
+def _inverse_depth(mesh, found):
+  """Returns 1 / depth of triangles at pixels, 0 outside of them."""
+  touched = triangles.take(mesh, found.face)
   areas = triangles.edge_areas(
     triangles.relative(touched, found.x, found.y, found.is_used)
   )
   total = areas[0] + areas[1] + areas[2]
-  sign = jnp.sign(total)
+  least = -_CRACK_AREA * jnp.minimum(jnp.abs(total), 1.0)
   is_inside = found.is_used
   inverse = jnp.zeros_like(total)
   for part, depth in zip(areas, touched.depth, strict=True):
-    is_inside &= part * sign >= -_CRACK_AREA
+    is_inside &= part * jnp.sign(total) >= least
     inverse += part / (total * depth)
-  num_pixels, num_faces = size_px * size_px, mesh.is_drawn.shape[0]
-  pixel = jnp.where(is_inside, found.y * size_px + found.x, num_pixels)
-  nearest = jnp.zeros(num_pixels + 1).at[pixel].max(inverse)
-  is_nearest = is_inside & (inverse == nearest[pixel])
-  face = jnp.full(num_pixels, num_faces, jnp.int32)
-  face = face.at[jnp.where(is_nearest, pixel, num_pixels)].min(
-    found.face, mode="drop"
-  )
-  return jnp.where(face < num_faces, face, -1), found.num_lost
+  return jnp.where(is_inside, inverse, 0.0)

@@ -52,8 +52,8 @@ class Rendered(NamedTuple):
     colour: [N, S, S, C] float32.
     depth: [N, S, S] float32, scene units.
     mask: [N, S, S] float32, share of the pixel that is covered.
-    num_lost: [N] int32, fragments that found no room; unless it is 0 the
-      picture has holes.
+    num_lost: [N] int32, fragments of soft pictures that found no room; unless
+      it is 0 the picture has holes. Hard pictures lose none.
   """
 
   colour: jax.Array
@@ -87,10 +87,10 @@ def render_mesh(
       outer edges are, as PyTorch3D has it.
     background: Colour where nothing is.
     background_depth: Depth there.
-    room: Length of the lists of fragments (pairs of a triangle and a pixel
-      that it touches), relative to what a surface takes that fills the image
-      once. The work grows with it; steep surfaces seen from the side, several
-      layers, or large triangles need more.
+    room: Of soft pictures: length of the lists of fragments (pairs of a
+      triangle and a pixel that it touches), relative to what a surface takes
+      that fills the image once. The work grows with it; steep surfaces seen
+      from the side, several layers, or large triangles need more.
 
   Returns:
     The pictures. Triangles with a corner nearer than `NEAREST`, or of no area,
@@ -105,10 +105,9 @@ def render_mesh(
   errors.check_shape("vertices", vertices, "N V 3")
   num, num_vertices, _ = vertices.shape
   errors.check_shape("colours", colours, f"{num} {num_vertices} C")
-  draw = _drawer(softness)
   faces = jnp.asarray(_check_faces(faces, num_vertices))
   size = camera.size_px
-  lengths = capacity(size, len(faces), softness, room)
+  draw = _drawer(softness, size, len(faces), room)
   vertices = precision.at_least_float32(vertices)
   colours = colours.astype(vertices.dtype)
   depth = vertices[..., 2]
@@ -123,7 +122,7 @@ def render_mesh(
   def draw_one(xy_px, depth, is_before, colours):
     values = jnp.concatenate([colours, depth[:, None]], axis=-1)
     mesh = triangles.gather(xy_px, depth, values, faces, is_before)
-    return draw(mesh, empty, size, lengths)
+    return draw(mesh, empty)
 
   out, mask, num_lost = jax.vmap(draw_one)(xy_px, safe, is_before, colours)
   out = out.reshape(num, size, size, num_colours + 1)
@@ -241,9 +240,9 @@ def to_grid(
 
 
 def capacity(
-  size_px: int, num_faces: int, softness: Softness = HARD, room: float = 1.5
+  size_px: int, num_faces: int, softness: Softness, room: float
 ) -> fragments.Capacity:
-  """Returns the lengths of the lists of fragments of an image.
+  """Returns the lengths of the lists of fragments of a soft image.
 
   Args:
     size_px: S, of the image.
@@ -262,17 +261,27 @@ def capacity(
   )
 
 
-def _drawer(softness):
-  """Returns the function that draws one image."""
+def _drawer(softness, size_px, num_faces, room):
+  """Returns the function that draws one image: values, mask, lost."""
   edge_px, depth = softness
   if edge_px < 0 or depth < 0 or (edge_px > 0) != (depth > 0):
     raise errors.InputError(
       f"softness: expected edge_px and depth both 0 or both positive, got "
       f"{edge_px} and {depth}."
     )
-  if not edge_px:
-    return hard_raster.draw
-  return functools.partial(soft_raster.draw, edge_px=edge_px, temperature=depth)
+  if edge_px:
+    return functools.partial(
+      soft_raster.draw,
+      size_px=size_px,
+      capacity=capacity(size_px, num_faces, softness, room),
+      edge_px=edge_px,
+      temperature=depth,
+    )
+  none_lost = jnp.zeros((), jnp.int32)
+  return lambda mesh, empty: (
+    *hard_raster.draw(mesh, empty, size_px),
+    none_lost,
+  )
 
 
 def _check_faces(faces, num_vertices):

@@ -3,8 +3,8 @@
 A pixel is a square of `edge_px` about its centre, and a triangle counts by the
 share of the square that it covers: edges are blurred by a box of that width,
 and neighbours add up to the whole surface. Where several surfaces meet in a
-square, the nearest is put over the others by its share; what lies within about
-`depth` of the nearest belongs to it. All functions are of one image.
+square, the nearest is put over the others by its share; what lies within
+0.7 `depth` of the nearest belongs to it, and what lies deeper ever less. All functions are of one image.
 """
 
 import functools
@@ -99,21 +99,22 @@ def _weigh(pixel, share, depth, num_pixels, temperature):
   counts = share > 0
   near = _nearest(pixel, depth, counts, num_pixels)[pixel]
   near = jnp.where(counts, near, depth)
-  first = jnp.exp((near - depth) / temperature)
+  # Whole to within ln 2 temperatures: a single surface has no rest.
+  first = jnp.minimum(2 * jnp.exp((near - depth) / temperature), 1.0)
   fixed = jax.lax.stop_gradient(depth)
-  is_behind = counts & (first < 0.5)
+  is_behind = counts & (first < 1)
   far = jnp.where(is_behind, fixed, jnp.inf)
-  next_near = jnp.full(num_pixels + 1, jnp.inf).at[pixel].min(far)[pixel]
+  least = jnp.full(num_pixels + 1, jnp.inf, depth.dtype).at[pixel].min(far)
   # The reference only keeps the numbers in range: a mean does not see it.
-  next_near = jnp.where(is_behind, next_near, fixed)
-  behind = (1 - first) * jnp.exp((next_near - depth) / temperature)
+  reference = jnp.where(is_behind, least[pixel], fixed)
+  behind = (1 - first) * jnp.exp((reference - depth) / temperature)
   return share * first, share * behind
 
 
 def _nearest(pixel, depth, counts, num_pixels):
   """Returns the least depth of each pixel, with its gradient."""
   fixed = jnp.where(counts, jax.lax.stop_gradient(depth), jnp.inf)
-  least = jnp.full(num_pixels + 1, jnp.inf).at[pixel].min(fixed)
+  least = jnp.full(num_pixels + 1, jnp.inf, depth.dtype).at[pixel].min(fixed)
   number = jnp.arange(depth.shape[0], dtype=jnp.int32)
   at = jnp.where(counts & (fixed == least[pixel]), pixel, num_pixels)
   first = jnp.full(num_pixels + 1, depth.shape[0] - 1, jnp.int32)
