@@ -31,8 +31,8 @@ class Rule(NamedTuple):
   meaning: str
 
 
-# A face fills about 0.1 scene units; its relief is then about 0.01. Depth
-# before training varies by about a thousandth.
+# A face fills about 0.1 scene units; its relief is then about 0.01. Before
+# training relief and variety are twice that, and all of it is noise.
 RULES = (
   Rule(
     "depth_relief",
@@ -45,6 +45,12 @@ RULES = (
     True,
     2e-4,
     "all faces share one shape; the depth code is not used",
+  ),
+  Rule(
+    "depth_roughness",
+    False,
+    1.0,
+    "the shape is noise; it may be painting the picture with shading",
   ),
   Rule("yaw_std_deg", True, 1.0, "the view is frozen; no face is turned"),
   Rule(
@@ -91,6 +97,8 @@ def measure(
     float32 scalars:
       depth_relief: deviation over the face of the mean depth, scene units.
       depth_variety: deviation between faces of depth less its mean.
+      depth_roughness: size of the second differences of depth, as a share of
+        its deviation over a face; 2.4 for noise, 0 where depth is constant.
       yaw_std_deg, pitch_std_deg: deviation between pictures.
       shading_std: deviation over a face.
       shading_range: largest less smallest over a face, mean of the faces.
@@ -115,6 +123,7 @@ def measure(
   out = {
     "depth_relief": jnp.std(jnp.mean(depth, axis=0)),
     "depth_variety": jnp.sqrt(jnp.mean(jnp.var(form, axis=0))),
+    "depth_roughness": _roughness(form),
     "pitch_std_deg": view_std[0],
     "yaw_std_deg": view_std[1],
     "shading_std": jnp.sqrt(jnp.mean(jnp.square(_centred(shading)))),
@@ -160,6 +169,17 @@ def _inner(x):
 def _centred(x):
   """Subtracts each picture's mean from [N, h, w]."""
   return x - jnp.mean(x, axis=(1, 2), keepdims=True)
+
+
+def _roughness(form):
+  """Compares second differences of [N, h, w] to its deviation."""
+  bends = [jnp.diff(form, n=2, axis=axis) for axis in (1, 2)]
+  bend = sum(jnp.mean(jnp.square(x)) for x in bends) / 2
+  power = jnp.mean(jnp.square(form))
+  # Rounding alone gives depths of 1 a variance of about 1e-14.
+  is_constant = power < 1e-12
+  share = jnp.sqrt(bend / jnp.where(is_constant, 1, power))
+  return jnp.where(is_constant, 0.0, share)
 
 
 def _share(whole, part):
