@@ -1,0 +1,241 @@
+import json
+import os
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from facerep_jax import errors
+from facerep_jax.convert import torch_file
+
+VALUES = np.arange(24, dtype="<f4")
+
+
+class _Global:
+  """Pickles as a name of a module that need not be there."""
+
+  def __init__(self, module, name):
+    self.module, self.name = module, name
+
+
+class _Call:
+  """Pickles as a call of a name."""
+
+  def __init__(self, function, *args):
+    self.function, self.args = function, args
+
+
+class _Pid:
+  """Pickles as a persistent id."""
+
+  def __init__(self, *pid):
+    self.pid = pid
+
+
+class _Pickler(pickle._Pickler):
+  """Writes what torch writes, without torch."""
+
+  def persistent_id(self, obj):
+    return obj.pid if isinstance(obj, _Pid) else None
+
+  def save(self, obj, save_persistent_id=True):
+    if isinstance(obj, _Global):
+      self.write(f"c{obj.module}\n{obj.name}\n".encode())
+    elif isinstance(obj, _Call):
+      self.save(obj.function)
+      self.save(obj.args)
+      self.write(pickle.REDUCE)
+    else:
+      super().save(obj, save_persistent_id)
+
+
+def _tensor(size, strides, offset=0, key="0", num=24, kind="FloatStorage"):
+  pid = _Pid("storage", _Global("torch", kind), key, "cpu", num)
+  function = _Global("torch._utils", "_rebuild_tensor_v2")
+  return _Call(function, pid, offset, size, strides, False, {})
+
+
+def _write(path, content, byteorder=b"little"):
+  with zipfile.ZipFile(path, "w") as archive:
+    with archive.open("archive/data.pkl", "w") as file:
+      _Pickler(file, 2).dump(content)
+    archive.writestr("archive/data/0", VALUES.tobytes())
+    archive.writestr("archive/byteorder", byteorder)
+    archive.writestr("archive/version", b"3")
+  return path
+
+
+def test_reads_torch_zip(tmp_path):
+  ordered = _Call(_Global("collections", "OrderedDict"))
+  parameter = _Global("torch._utils", "_rebuild_parameter")
+  content = {
+    "netD": {
+      "a": _tensor((4, 6), (6, 1)),
+      "transposed": _tensor((2, 4), (1, 6), offset=1),
+      "scalar": _tensor((), (), offset=7),
+      "empty": _tensor((0, 3), (3, 1)),
+      "parameter": _Call(parameter, _tensor((24,), (1,)), True, ordered),
+    },
+    "epoch": 30,
+    "none": ordered,
+  }
+  got = torch_file.read(_write(tmp_path / "weights.pth", content))
+  grid, net = VALUES.reshape(4, 6), got["netD"]
+  np.testing.assert_array_equal(net["a"], grid)
+  np.testing.assert_array_equal(net["transposed"], grid.T[1:3])
+  assert net["scalar"].shape == () and net["scalar"] == 7
+  assert net["empty"].shape == (0, 3)
+  np.testing.assert_array_equal(net["parameter"], VALUES)
+  assert got["epoch"] == 30 and got["none"] == {}
+  net["a"][0, 0] = 5  # An array of its own.
+  assert net["parameter"][0] == 0
+
+
+@pytest.mark.parametrize(
+  "size, strides, offset",
+  [
+    ((25,), (1,), 0),
+    ((4,), (8,), 0),
+    ((4,), (1,), 21),
+    ((4,), (-1,), 8),
+    ((4,), (1,), -1),
+    ((100,), (0,), 0),
+    ((2, 2), (1,), 0),
+    ((2.0,), (1,), 0),
+  ],
+)
+def test_refuses_tensors_outside_their_storage(tmp_path, size, strides, offset):
+  content = {"a": _tensor(size, strides, offset)}
+  with pytest.raises(errors.InputError, match="broken"):
+    torch_file.read(_write(tmp_path / "weights.pth", content))
+
+
+def test_refuses_a_storage_of_another_size(tmp_path):
+  content = {"a": _tensor((6,), (1,), num=6)}
+  with pytest.raises(errors.InputError, match="24 numbers, expected 6"):
+    torch_file.read(_write(tmp_path / "weights.pth", content))
+
+
+@pytest.mark.parametrize(
+  "module, name",
+  [
+    (os.system.__module__, "system"),  # "posix" or "nt".
+    ("os", "system"),
+    ("builtins", "eval"),
+    ("builtins", "getattr"),
+    ("torch.storage", "_load_from_bytes"),
+    ("collections", "OrderedDict.update"),
+  ],
+)
+def test_malicious_pickle_is_refused_and_not_run(tmp_path, module, name):
+  mark = tmp_path / "mark"
+  content = {"a": _Call(_Global(module, name), f"touch {mark}")}
+  with pytest.raises(errors.InputError, match=f"{module}.{name}.*not run"):
+    torch_file.read(_write(tmp_path / "weights.pth", content))
+  assert not mark.exists()
+
+
+@pytest.mark.parametrize("state", [{"a": 1}, (None, {"a": 1})])
+def test_pickle_cannot_change_the_reader(tmp_path, state):
+  name = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n"
+  content = name + pickle.dumps(state, 2)[2:-1] + pickle.BUILD + pickle.STOP
+  with zipfile.ZipFile(tmp_path / "weights.pth", "w") as archive:
+    archive.writestr("archive/data.pkl", content)
+  with pytest.raises(errors.InputError, match="AttributeError"):
+    torch_file.read(tmp_path / "weights.pth")
+
+
+def test_refuses_other_contents(tmp_path):
+  path = tmp_path / "weights.pth"
+  with pytest.raises(errors.InputError, match="no such file"):
+    torch_file.read(path)
+  with pytest.raises(errors.InputError, match="expected a dict of weights"):
+    torch_file.read(_write(path, [1, 2]))
+  with pytest.raises(errors.InputError, match="low byte first"):
+    torch_file.read(_write(path, {}, byteorder=b"big"))
+  whole = _write(path, {"a": _tensor((4, 6), (6, 1))}).read_bytes()
+  path.write_bytes(whole[:200])
+  with pytest.raises(errors.InputError, match="cut short"):
+    torch_file.read(path)
+  path.write_bytes(b"GIF89a of no use at all")
+  with pytest.raises(errors.InputError, match="got another kind"):
+    torch_file.read(path)
+
+
+def test_refuses_the_format_before_torch_1_6(tmp_path):
+  path = tmp_path / "old.pth"
+  path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + b"more")
+  with pytest.raises(errors.InputError, match=r"torch\.save\(torch\.load"):
+    torch_file.read(path)
+
+
+def _safetensors(path, header, data):
+  text = json.dumps(header).encode()
+  path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+  return path
+
+
+def test_reads_safetensors(tmp_path):
+  narrow = (VALUES.view("<u4") >> 16).astype("<u2").tobytes()
+  header = {
+    "__metadata__": {"format": "pt"},
+    "a": {"dtype": "F32", "shape": [4, 6], "data_offsets": [0, 96]},
+    "b": {"dtype": "BF16", "shape": [24], "data_offsets": [96, 144]},
+  }
+  path = tmp_path / "weights.safetensors"
+  got = torch_file.read(_safetensors(path, header, VALUES.tobytes() + narrow))
+  assert set(got) == {"a", "b"}
+  np.testing.assert_array_equal(got["a"], VALUES.reshape(4, 6))
+  assert got["b"].dtype == np.float32
+  np.testing.assert_array_equal(got["b"], VALUES)  # Small whole numbers.
+  header["a"]["dtype"] = "F8_E4M3"
+  with pytest.raises(errors.InputError, match="Save it as F32"):
+    torch_file.read(_safetensors(path, header, b""))
+  header["a"]["dtype"] = "F32"
+  with pytest.raises(errors.InputError, match="broken"):
+    torch_file.read(_safetensors(path, header, b""))
+
+
+def test_reads_npz(tmp_path):
+  np.savez(tmp_path / "weights.npz", **{"netD.a": VALUES, "b": VALUES[:2]})
+  got = torch_file.read(tmp_path / "weights.npz")
+  assert set(got) == {"netD.a", "b"}
+  np.testing.assert_array_equal(got["netD.a"], VALUES)
+  np.savez(tmp_path / "object.npz", a=np.array([{}], dtype=object))
+  with pytest.raises(errors.InputError, match="broken"):
+    torch_file.read(tmp_path / "object.npz")
+
+
+def test_reads_what_torch_writes(tmp_path):
+  torch = pytest.importorskip("torch")
+  grid = torch.arange(24.0).reshape(4, 6)
+  model = torch.nn.Sequential(
+    torch.nn.Conv2d(2, 3, 3), torch.nn.GroupNorm(1, 3)
+  )
+  content = {
+    "netD": model.state_dict(),
+    "view": grid.t()[1:3],
+    "parameter": torch.nn.Parameter(grid),
+    "half": grid.half(),
+    "bfloat16": grid.bfloat16(),
+    "bool": grid > 3,
+    "count": torch.tensor(7),
+    "optimizer": torch.optim.Adam(model.parameters()).state_dict(),
+  }
+  path = tmp_path / "weights.pth"
+  torch.save(content, path)
+  got = torch_file.read(path)
+  for name, value in content["netD"].items():
+    np.testing.assert_array_equal(got["netD"][name], value.numpy())
+  for name in ("view", "half", "bool", "count"):
+    np.testing.assert_array_equal(got[name], content[name].numpy())
+  for name in ("parameter", "bfloat16"):
+    np.testing.assert_array_equal(got[name], grid.numpy())
+  for whole in (False, True):
+    torch.save(
+      model if whole else content, path, _use_new_zipfile_serialization=whole
+    )
+    with pytest.raises(errors.InputError, match="not run" if whole else "1.6"):
+      torch_file.read(path)
