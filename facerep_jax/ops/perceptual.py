@@ -76,7 +76,7 @@ def pyramid(images01: jax.Array) -> jax.Array:
   """
   maps = []
   for cell, level in zip(_CELLS_PX, _levels(images01)):
-    band = level - blur(level, 1.5)
+    band = level - blur(level, 2.0)
     size = jnp.sqrt(jnp.square(band) + _NOISE**2)
     both = jnp.concatenate([band, size], axis=1)
     maps.append(_against_contrast(blur(both, cell / 2, cell)))

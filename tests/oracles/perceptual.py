@@ -11,7 +11,7 @@ def pyramid(image01):
   """[S / 4, S / 4, 18] bands and sizes of one picture [S, S, 3]."""
 
   def describe(level):
-    band = level - blur(level, 1.5)
+    band = level - blur(level, 2.0)
     return np.concatenate([band, np.sqrt(band**2 + NOISE**2)], -1)
 
   return 5.5 * _by_level(image01, describe)
