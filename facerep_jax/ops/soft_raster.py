@@ -3,8 +3,9 @@
 A pixel is a square of `edge_px` about its centre, and a triangle counts by the
 share of the square that it covers: edges are blurred by a box of that width,
 and neighbours add up to the whole surface. Where several surfaces meet in a
-square, the nearest is put over the others by its share; what lies within
-0.7 `depth` of the nearest belongs to it, and what lies deeper ever less. All functions are of one image.
+square, the nearest is put over the others by its share; what lies within 0.7
+`depth` of the nearest belongs to it, and what lies deeper ever less. All
+functions are of one image.
 """
 
 import functools
