@@ -24,7 +24,7 @@ class Formation(NamedTuple):
     pixel_grid: "published" or "consistent", see `ops.render`.
     normal_border: "replicate" or "forward", see `ops.normals`.
     softness: Of the edges of the mesh; hard by default.
-    room: Of the renderer, see `ops.render`.
+    room: Of the renderer for soft pictures, see `ops.render`.
     max_angle_deg: Turn at a view of 1.
     max_shift: Shift along x and y at a view of 1, scene units.
   """
@@ -33,7 +33,7 @@ class Formation(NamedTuple):
   kind: str = "rasterise"
   pixel_grid: str = "published"
   normal_border: str = "replicate"
-  softness: render.Softness = render.Softness()
+  softness: render.Softness = render.HARD
   room: float = 1.5
   max_angle_deg: float = 60.0
   max_shift: float = 0.1

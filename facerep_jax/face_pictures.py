@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import face_model
+from facerep_jax.ops import render
 
 YAWS_DEG = (-60, -30, 0, 30, 60)
 _NEAR, _FAR = 0.9, 1.1
-# Enough for the noise that shapes are before they are learned.
-_SWEEP_ROOM = 8.0
 
 
 def captions(use_confidence: bool) -> tuple[str, ...]:
@@ -81,7 +80,7 @@ def turned(
     depth: [N, S, S] float32, canonical, scene units.
     canonical01: [N, S, S, 3] float32, [0, 1], the picture from the front.
     yaw_deg: Angle; positive turns the nose to the image's left.
-    formation: How pictures are made; the mesh is drawn, whatever its kind.
+    formation: Camera of the pictures; the mesh is drawn, with hard edges.
 
   Returns:
     [N, S, S, 3] float32, [0, 1].
@@ -90,7 +89,7 @@ def turned(
     kind="rasterise",
     pixel_grid="consistent",
     max_angle_deg=float(yaw_deg),
-    room=_SWEEP_ROOM,
+    softness=render.HARD,
   )
   view = jnp.zeros((depth.shape[0], 6)).at[:, 1].set(1.0)
   seen = face_model.photograph(depth, 2 * canonical01 - 1, view, formation)

@@ -172,6 +172,11 @@ def report(summary: dict[str, dict]) -> list[str]:
   ]
   if "loss_copy" in test:
     lines.append(f"  copying the source instead: {test['loss_copy']:.4f}")
+  if "l1_mean_colour" in test:
+    lines.append(
+      f"  error of the reconstruction: {test['l1']:.4f}; of one mean colour "
+      f"instead: {test['l1_mean_colour']:.4f}"
+    )
   if "yaw_readout" in summary:
     for name, found in summary["yaw_readout"].items():
       lines.append(

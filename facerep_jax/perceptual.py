@@ -6,23 +6,20 @@ a file. The kinds of `ops.perceptual` need none; without a file, one of them,
 """
 
 import os
-import zipfile
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from facerep_jax import errors
+from facerep_jax.convert import torch_file, vgg16
 from facerep_jax.models import vgg
 from facerep_jax.ops import perceptual as perceptual_ops
 
 PyTree = Any
 KINDS = ("vgg16", *sorted(perceptual_ops.KINDS), "none")
 STAND_IN = "gradients"
-# Places of the convolutions in torchvision's `vgg16().features`.
-_TORCH_LAYERS = (0, 2, 5, 7, 10, 12, 14)
 
 
 class Features(NamedTuple):
@@ -87,8 +84,7 @@ def read_vgg16(path: str | os.PathLike) -> PyTree:
   """Reads the first convolutions of torchvision's VGG16.
 
   Args:
-    path: An .npz file whose arrays have torchvision's names and layout,
-      `features.0.weight` [64, 3, 3, 3] and so on; what else it holds is left.
+    path: File of torch, safetensors or NumPy, see `convert.vgg16`.
 
   Returns:
     Parameters of `vgg.Vgg16Features`, NumPy float32.
@@ -96,30 +92,11 @@ def read_vgg16(path: str | os.PathLike) -> PyTree:
   Raises:
     InputError: The file cannot be read or holds something else.
   """
-  what = "the arrays of torchvision's VGG16 in an .npz file"
-  try:
-    with np.load(path, allow_pickle=False) as file:
-      arrays = {name: file[name] for name in file.files}
-  except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
+  state = torch_file.read(path)
+  found, wanted = vgg16.widths(state), vgg.Vgg16Features().widths
+  if found != wanted:
     raise errors.InputError(
-      f"config.model.vgg16_path={path}: expected {what}, but it cannot be read "
-      f"({error}). See docs/latentface.md for how to make it."
-    ) from error
-  params = {}
-  widths = [w for block in vgg.Vgg16Features().widths for w in block]
-  for i, (layer, inputs, outputs) in enumerate(
-    zip(_TORCH_LAYERS, [3, *widths], widths)
-  ):
-    names = [f"features.{layer}.{kind}" for kind in ("weight", "bias")]
-    shapes = [(outputs, inputs, 3, 3), (outputs,)]
-    for name, shape in zip(names, shapes):
-      found = arrays[name].shape if name in arrays else None
-      if found != shape:
-        raise errors.InputError(
-          f"config.model.vgg16_path={path}: expected {what}, with {name} of "
-          f"shape {list(shape)}, got "
-          f"{'none' if found is None else list(found)}."
-        )
-    weight, bias = (arrays[name].astype(np.float32) for name in names)
-    params[f"conv{i}"] = {"kernel": weight.transpose(2, 3, 1, 0), "bias": bias}
-  return params
+      f"config.model.vgg16_path={path}: expected VGG16 with {wanted} channels, "
+      f"got {found}. Take torchvision's file."
+    )
+  return vgg16.from_torch(state)

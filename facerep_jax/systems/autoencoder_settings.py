@@ -48,8 +48,8 @@ class Settings:
     softness_edge_px: Width over which edges of the mesh are blurred; 0 (with
       `softness_depth`) draws hard.
     softness_depth: Depth over which surfaces blend, scene units.
-    render_room: Of the renderer, see `ops.render`. What is rough, as shapes are
-      before they are learned, needs more than a face does.
+    render_room: Of the renderer for soft pictures, see `ops.render`. What is
+      rough, as shapes are before they are learned, needs more than a face.
     max_angle_deg: Greatest turn of the head about each axis.
     max_shift: Greatest shift along x and y, scene units.
     perceptual: Features of the perceptual loss, one of `perceptual.KINDS`.

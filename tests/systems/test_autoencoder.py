@@ -238,19 +238,22 @@ def test_reconstruction_is_grey_where_nothing_is_seen(tiny):
   np.testing.assert_allclose(images["reconstruction"], want, atol=1e-5)
 
 
-@pytest.mark.parametrize("use_confidence", [True, False])
-def test_pictures_are_pictures(use_confidence):
-  system = make(use_confidence=use_confidence)
-  variables = jax.jit(system.init)(KEY)
-  assert ("confidence" in variables.params) == use_confidence
+def test_pictures_are_pictures(tiny):
+  system, variables = tiny
   columns = jax.jit(system.pictures)(variables, {"frames": frames(2)})
-  assert set(columns) == set(system.captions)
-  assert ("confidence" in columns) == use_confidence
+  assert set(columns) == set(system.captions) and "confidence" in columns
   for name, value in columns.items():
     assert value.shape == (2, 64, 64, 3), name
     assert value.min() >= 0 and value.max() <= 1, name
   # Seen from the front, the face is the canonical picture.
   np.testing.assert_allclose(columns["yaw +0"], columns["canonical"], atol=2e-3)
+
+
+def test_without_confidence_there_is_no_network_for_it():
+  system = make(use_confidence=False)
+  params = jax.eval_shape(system.init, KEY).params
+  assert set(params) == {"depth", "albedo", "light", "view"}
+  assert "confidence" not in system.captions
 
 
 def test_frozen_networks_get_no_gradient_but_have_their_effect(tiny):
@@ -267,7 +270,7 @@ def test_frozen_networks_get_no_gradient_but_have_their_effect(tiny):
 
 
 def test_room_that_does_not_suffice_is_a_failure():
-  system = make(render_room=0.1)
+  system = make(render_room=0.1, softness_edge_px=1.0, softness_depth=0.01)
   variables = jax.jit(system.init)(KEY)
   _, (_, metrics) = loss_of(system, variables, {"frames": frames(1)})
   assert metrics["num_lost"] > 0

@@ -1,0 +1,127 @@
+import jax
+import numpy as np
+import pytest
+
+from facerep_jax import first_look, metrics, run, train
+from tests import tiny, tiny_face
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  return tiny.write_tracks(tmp_path_factory.mktemp("tracks"))
+
+
+@pytest.fixture(autouse=True)
+def _optax_mixes_types():
+  with jax.numpy_dtype_promotion("standard"):
+    yield
+
+
+def fit(config, workdir, num_devices=1, hook=None):
+  """Trains; `hook(prepared)` may change what the loop works with."""
+  prepared, state = run.prepare(
+    config, workdir, config.data.path, jax.devices()[:num_devices]
+  )
+  if hook:
+    hook(prepared)
+  return prepared, train.train(prepared, state)
+
+
+def readings(workdir):
+  """The metrics without those of the host's clock."""
+  return [
+    {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
+    for line in metrics.read(workdir)
+  ]
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+  """A run of six steps without confidence, where the loss is an error."""
+  folder = tmp_path_factory.mktemp("whole")
+  config = tiny_face.config(
+    data, model__use_confidence=False, model__perceptual="none"
+  )
+  with jax.numpy_dtype_promotion("standard"):
+    _, state = fit(config, folder)
+  return folder, config, jax.device_get(state)
+
+
+def test_loss_falls(whole):
+  losses = [
+    line["loss"] for line in readings(whole[0]) if line["split"] == "train"
+  ]
+  assert len(losses) == 3 and losses[2] < 0.9 * losses[0]
+
+
+def test_resuming_equals_not_stopping(whole, tmp_path):
+  folder, config, state = whole
+  part = config.copy_and_resolve_references()
+  part.steps = 3
+  fit(part, tmp_path)
+  prepared, resumed = fit(config, tmp_path)
+  assert prepared.start == 3
+  assert readings(folder) == readings(tmp_path)
+  jax.tree.map(np.testing.assert_array_equal, state, jax.device_get(resumed))
+
+
+def test_first_look_at_the_end(whole, data):
+  summary = first_look.measure(whole[0], data)
+  assert 0 < summary["test"]["l1"] < 0.5
+  assert summary["test"]["num_lost"] == 0
+  assert set(summary["yaw_readout"]) == {"trained", "random_weights"}
+  assert any("mean colour" in line for line in first_look.report(summary))
+
+
+@pytest.mark.slow  # Two programs, one of them for eight devices.
+def test_losses_do_not_depend_on_device_count(data, tmp_path):
+  config = tiny_face.config(
+    data,
+    steps=2,
+    batch_size=8,
+    every__log=1,
+    model__num_frames=2,
+    model__light_per="track",
+    model__perceptual="none",
+    model__weights__same_albedo=1.0,
+  )
+  for count in (1, 8):
+    fit(config, tmp_path / str(count), count)
+  one, eight = (readings(tmp_path / str(count)) for count in (1, 8))
+  assert len(one) == len(eight) == 3
+  for a, b in zip(one, eight):
+    assert a.keys() == b.keys()
+    for name in a.keys() - {"split"}:
+      # Sums are taken in another order, and a pixel at an edge may change
+      # sides; Adam makes steps of the same size of the smallest gradients.
+      np.testing.assert_allclose(
+        a[name], b[name], rtol=1e-3, atol=1e-5, err_msg=name
+      )
+
+
+def test_what_the_system_cannot_go_on_with_ends_the_run(data, tmp_path, whole):
+  def fail(prepared):
+    prepared.system = prepared.system._replace(
+      failures=lambda values: ["it is wrong."] if "loss" in values else []
+    )
+
+  with pytest.raises(train.FailureError) as caught:
+    fit(whole[1], tmp_path, hook=fail)
+  text = str(caught.value)
+  assert text.startswith("step 2, training: it is wrong. Last good checkpoint")
+  assert text.endswith("none was saved yet.") and "\n" not in text
+
+
+def test_warnings_come_once_in_a_while(monkeypatch, caplog, tmp_path, whole):
+  def warn(prepared):
+    prepared.system = prepared.system._replace(
+      warnings=lambda values: ["shape is flat.", f"view {values['loss']} low."]
+    )
+
+  monkeypatch.setattr(train, "_FIRST_WARNING", 3)
+  monkeypatch.setattr(train, "_STEPS_BETWEEN_WARNINGS", 3)
+  with caplog.at_level("WARNING", "facerep_jax"):
+    fit(whole[1], tmp_path, hook=warn)
+  said = [r.getMessage() for r in caplog.records if "step" in r.getMessage()]
+  # Lines of steps 2, 4 and 6: the first is too early, the last too soon after.
+  assert len(said) == 2 and all(s.startswith("step 4: ") for s in said)
