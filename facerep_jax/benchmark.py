@@ -1,6 +1,6 @@
 """Measures speed on this machine.
 
-python -m facerep_jax.benchmark [--only=data,fabnet] [--output=DIR]
+python -m facerep_jax.benchmark [--only=NAME,NAME] [--output=DIR]
 
 Run it from the project's folder, on a machine that does nothing else.
 """
@@ -12,11 +12,9 @@ import runpy
 import sys
 
 from facerep_jax import cli, errors
-from facerep_jax.benchmarks import data, fabnet, report
+from facerep_jax.benchmarks import autoencoder, data, fabnet, render, report
 from facerep_jax.data import cache
 from facerep_jax.models import fabnet as model
-
-_CONFIG = "configs/fabnet.py"
 
 
 def main(arguments: list[str]) -> None:
@@ -50,9 +48,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _run_data(options):
-  config = _config("demo")
+  config = _config("fabnet", "demo")
   config.synthetic.num_people = 24
-  large = _config("paper")
+  large = _config("fabnet", "paper")
   large.data.sample_by = "chunk"
   large.synthetic.update(num_people=8, tracks_per_person=1, size_px=256)
   sets = [(c, cache.synthetic(**c.synthetic)) for c in (config, large)]
@@ -62,19 +60,42 @@ def _run_data(options):
   ]
 
 
-def _config(preset):
-  if not pathlib.Path(_CONFIG).is_file():
+def _config(name, preset):
+  path = f"configs/{name}.py"
+  if not pathlib.Path(path).is_file():
     raise errors.InputError(
-      f"{_CONFIG}: no such file. Run the benchmark from the project's folder."
+      f"{path}: no such file. Run the benchmark from the project's folder."
     )
-  return runpy.run_path(_CONFIG)["get_config"](preset)
+  return runpy.run_path(path)["get_config"](preset)
 
 
 def _run_fabnet(options):
   return [fabnet.measure(options.sizes, limit_s=options.seconds)]
 
 
-BENCHMARKS = {"data": _run_data, "fabnet": _run_fabnet}
+def _run_render(options):
+  return [
+    *render.measure(limit_s=options.seconds),
+    render.against_brute_force(limit_s=options.seconds),
+  ]
+
+
+def _run_autoencoder(options):
+  configs = []
+  for preset, size_px, batch_size in autoencoder.PRESETS:
+    config = _config("latentface", preset)
+    config.model.size_px = size_px
+    config.batch_size = batch_size
+    configs.append(config)
+  return [autoencoder.measure(configs, limit_s=options.seconds)]
+
+
+BENCHMARKS = {
+  "data": _run_data,
+  "fabnet": _run_fabnet,
+  "render": _run_render,
+  "autoencoder": _run_autoencoder,
+}
 
 
 def _parser():

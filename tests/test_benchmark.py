@@ -1,4 +1,6 @@
 import json
+import pathlib
+import types
 
 import pytest
 
@@ -31,14 +33,12 @@ def command(monkeypatch, *arguments):
 
 def test_everything_by_default(asked, monkeypatch, tmp_path, capsys):
   assert command(monkeypatch, f"--output={tmp_path / 'new' / 'out'}") == 0
-  assert [call[0] for call in asked] == ["data", "fabnet"]
+  names = ["data", "fabnet", "render", "autoencoder"]
+  assert [call[0] for call in asked] == names
   assert asked[0][1:] == ({64: 32, 128: 16, 256: 8}, 8.0)
   folder = tmp_path / "new" / "out"
   saved = json.loads((folder / "benchmark.json").read_text())
-  assert saved["results"] == {
-    "data": [{"value": 7}],
-    "fabnet": [{"value": 7}],
-  }
+  assert saved["results"] == {name: [{"value": 7}] for name in names}
   assert {"load_before", "load_after", "versions"} <= set(saved["machine"])
   printed = capsys.readouterr().out
   assert (folder / "benchmark.md").read_text() in printed
@@ -80,3 +80,34 @@ def test_the_folder_must_hold_the_config(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
   with pytest.raises(errors.InputError, match="from the project's folder"):
     benchmark.main(["--only=data", "--output=out"])
+  with pytest.raises(errors.InputError, match=r"configs/latentface\.py: no"):
+    benchmark.main(["--only=autoencoder", "--output=out"])
+
+
+def test_sections_of_the_renderer(monkeypatch):
+  monkeypatch.setattr(
+    benchmark.render, "measure", lambda limit_s: [limit_s, "growth"]
+  )
+  monkeypatch.setattr(
+    benchmark.render, "against_brute_force", lambda limit_s: -limit_s
+  )
+  options = types.SimpleNamespace(seconds=2.0)
+  assert benchmark.BENCHMARKS["render"](options) == [2.0, "growth", -2.0]
+
+
+def test_presets_of_the_autoencoder(monkeypatch):
+  monkeypatch.chdir(pathlib.Path(benchmark.__file__).parents[1])
+  monkeypatch.setattr(
+    benchmark.autoencoder, "measure", lambda configs, limit_s: configs
+  )
+  (configs,) = benchmark.BENCHMARKS["autoencoder"](
+    types.SimpleNamespace(seconds=2.0)
+  )
+  wanted = benchmark.autoencoder.PRESETS
+  assert wanted == tuple(
+    (c.preset, c.model.size_px, c.batch_size) for c in configs
+  )
+  assert {(c.preset, c.model.width) for c in configs} == {
+    ("demo", 16),
+    ("paper", 64),
+  }

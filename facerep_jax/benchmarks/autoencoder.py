@@ -1,0 +1,182 @@
+"""Speed and memory of the 3D-aware autoencoder's training step."""
+
+import logging
+import time
+from collections.abc import Sequence
+
+import jax
+import ml_collections
+import numpy as np
+
+from facerep_jax import (
+  curriculum,
+  face_model,
+  optim,
+  sharding,
+  train_state,
+)
+from facerep_jax import run as setup
+from facerep_jax.benchmarks import compiled, report, timing
+from facerep_jax.benchmarks import render as render_benchmark
+from facerep_jax.systems import autoencoder_settings, base
+
+_log = logging.getLogger(__name__)
+# Presets of configs/latentface.py, with sizes in pixels and batch sizes.
+PRESETS = (
+  ("demo", 64, 32),
+  ("paper", 64, 8),
+  ("demo", 128, 8),
+  ("demo", 256, 2),
+)
+_COLUMNS = (
+  report.Column("preset", "preset"),
+  report.Column("size_px", "px"),
+  report.Column("width", "width"),
+  report.Column("batch_size", "batch"),
+  report.Column("images_per_s", "training, images/s", ".1f"),
+  report.Column("step_spread", "spread", ".0%"),
+  report.Column("step_ms", "step, ms", ".0f"),
+  report.Column("render_ms", "of which rendering, ms", ".1f"),
+  report.Column("render_share", "share", ".1%"),
+  report.Column("step_mb", "memory of a step, MB", ".0f"),
+  report.Column("num_lost", "lost", ".0f"),
+  report.Column("compile_s", "compilation, s", ".1f"),
+)
+
+
+def measure(
+  configs: Sequence[ml_collections.ConfigDict], *, limit_s: float = 8.0
+) -> report.Section:
+  """Times whole training steps, and the renderer alone, on one device.
+
+  Args:
+    configs: Of runs of the autoencoder; a row for each.
+    limit_s: Time for each row, about, without compilation.
+
+  Returns:
+    The table.
+  """
+  rows = []
+  for config in configs:
+    size_px, batch_size = config.model.size_px, config.batch_size
+    _log.info(
+      "autoencoder: %s, %d px, batch of %d", config.preset, size_px, batch_size
+    )
+    rows.append(_row(config, limit_s))
+    _log.info(
+      "  %.1f images/s, %.1f %% of it the renderer",
+      *(rows[-1]["images_per_s"], 100 * rows[-1]["render_share"]),
+    )
+  return report.Section(
+    name="autoencoder",
+    title="3D-aware autoencoder",
+    columns=_COLUMNS,
+    rows=rows,
+    notes=(
+      "A step leads from uint8 frames in memory to updated weights, with every "
+      "face drawn twice, as it is and mirrored. Rendering: as many pictures "
+      "drawn by themselves, with the gradient to all that they are made of, in "
+      "turn with the steps. Memory: arguments, results and all between, as XLA "
+      "plans it; weights and moments of the optimiser are in it. Lost: "
+      "fragments for which the renderer had no room.",
+    ),
+  )
+
+
+def _row(config, limit_s):
+  step = compile_step(config)
+  drawing = compile_drawing(config)
+  num_lost = float(step.call()["num_lost"])
+  times = timing.by_turns(
+    {
+      "step": timing.repeated(step.call),
+      "render": timing.repeated(drawing.call),
+    },
+    limit_s=limit_s,
+  )
+  step_s, render_s = times["step"].median_s, times["render"].median_s
+  num_images = config.batch_size * config.model.num_frames
+  return {
+    "preset": config.preset,
+    "size_px": config.model.size_px,
+    "width": config.model.width,
+    "batch_size": config.batch_size,
+    "images_per_s": num_images / step_s,
+    "step_spread": times["step"].spread,
+    "step_ms": 1e3 * step_s,
+    "render_ms": 1e3 * render_s,
+    "render_spread": times["render"].spread,
+    "render_share": render_s / step_s,
+    "step_mb": step.memory_bytes / 1e6,
+    "render_mb": drawing.memory_bytes / 1e6,
+    "num_lost": num_lost,
+    "compile_s": step.compile_s,
+    "num_turns": len(times["step"].turns_s),
+  }
+
+
+def compile_step(config: ml_collections.ConfigDict) -> compiled.Program:
+  """Compiles a run's training step, on noise.
+
+  Args:
+    config: Of the run.
+
+  Returns:
+    The program; each call goes on where the last one ended, and returns the
+    metrics of the step.
+  """
+  system, size = base.build(config), config.model.size_px
+  optimizer = optim.make(**config.optimizer)
+  mesh = compiled.one_device()
+  abstract = jax.eval_shape(system.init, jax.random.key(0))
+  names = setup.metric_names(system, abstract, config.batch_size)
+
+  def create(key):
+    return train_state.create(system, optimizer, names, config.ema_decay, key)
+
+  state, frozen = sharding.jit_init(create, mesh)(jax.random.key(config.seed))
+  shape = (config.batch_size, system.num_frames, size, size, 3)
+  frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+  batch = sharding.put_batch({"frames": frames}, mesh)
+  control = setup.control_scalars(
+    curriculum.Rule(), curriculum.State(), config.batch_size
+  )
+  step = train_state.make_train_step(
+    system, optimizer, log_every=1, ema_decay=config.ema_decay
+  )
+  start = time.perf_counter()
+  lowered = sharding.jit_train_step(step, mesh).lower(
+    state, frozen, batch, control
+  )
+  program = lowered.compile()
+  compile_s = time.perf_counter() - start
+
+  def call():
+    nonlocal state
+    state, window = program(state, frozen, batch, control)
+    jax.block_until_ready(state)
+    return window["means"]
+
+  return compiled.Program(call, compile_s, compiled.memory_bytes(program))
+
+
+def compile_drawing(config: ml_collections.ConfigDict) -> compiled.Program:
+  """Compiles the drawing of a training step by itself, with its gradient.
+
+  Args:
+    config: Of the run.
+
+  Returns:
+    The program.
+  """
+  settings = config.model.to_dict()
+  for name in ("weights", "frozen"):
+    settings.pop(name)
+  formation = autoencoder_settings.Settings(**settings).formation
+
+  def draw(depth, colour, view):
+    return face_model.photograph(depth, colour, view, formation)
+
+  num_drawn = 2 * config.batch_size * config.model.num_frames
+  batch = render_benchmark.face_batch(config.model.size_px, num_drawn)
+  return render_benchmark.compile_pass(draw, batch, use_gradient=True)

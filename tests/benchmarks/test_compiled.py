@@ -1,0 +1,51 @@
+import jax
+import numpy as np
+import pytest
+
+from facerep_jax.benchmarks import compiled
+
+
+def test_result_and_memory_of_a_program():
+  batch = {"x": np.arange(256, dtype=np.float32)}
+  program = compiled.on_batch(
+    lambda scale, batch: scale["by"] * batch["x"],
+    {"by": np.float32(2)},
+    batch,
+  )
+  np.testing.assert_array_equal(program.call(), 2 * batch["x"])
+  # 1 + 256 numbers in and 256 out, and nothing of note between.
+  assert 4 * 513 <= program.memory_bytes < 4 * 513 + 256
+  assert program.compile_s > 0
+
+
+class Program:
+  """Says what a compiled program does."""
+
+  def __init__(self, **sizes):
+    self.sizes = sizes
+
+  def memory_analysis(self):
+    known = {f"{name}_size_in_bytes": n for name, n in self.sizes.items()}
+    return type("Known", (), known)
+
+
+def test_what_is_written_over_an_argument_counts_once():
+  program = Program(argument=100, output=80, alias=70, temp=5)
+  assert compiled.memory_bytes(program) == 100 + 10 + 5
+
+
+def test_one_device_of_several():
+  assert len(jax.devices()) == 8
+  assert compiled.one_device().devices.size == 1
+
+
+def test_memory_grows_with_the_batch():
+  def work(variables, batch):
+    del variables
+    return batch["x"].sum()
+
+  small, large = (
+    compiled.on_batch(work, {}, {"x": np.ones((n, 64), np.float32)})
+    for n in (8, 32)
+  )
+  assert large.memory_bytes / small.memory_bytes == pytest.approx(4, rel=0.05)
