@@ -212,9 +212,8 @@ def explain(
   """
   found = predict(model, variables, images11)
   if model.settings.light_per == "track":
-    light = found.face.light.reshape(-1, num_frames, 4)
-    first = jnp.broadcast_to(light[:, :1], light.shape).reshape(-1, 4)
-    found = found._replace(face=found.face._replace(light=first))
+    light = of_first_frame(found.face.light, num_frames)
+    found = found._replace(face=found.face._replace(light=light))
   both = face_model.with_mirror(found.face)
   formation = model.settings.formation
   shaded = face_model.shade(both, formation)
@@ -224,6 +223,12 @@ def explain(
   mask, mask_mirror = face_model.unpair(images.mask)
   shared_mask = jax.lax.stop_gradient(mask * mask_mirror)
   return Explanation(found, shaded, images, shared_mask)
+
+
+def of_first_frame(rows: jax.Array, num_frames: int) -> jax.Array:
+  """Gives all frames of a track what its first one has, [N, K]."""
+  tracks = rows.reshape(-1, num_frames, rows.shape[-1])
+  return jnp.broadcast_to(tracks[:, :1], tracks.shape).reshape(rows.shape)
 
 
 def terms(
