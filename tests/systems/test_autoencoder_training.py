@@ -73,32 +73,6 @@ def test_first_look_at_the_end(whole, data):
   assert any("mean colour" in line for line in first_look.report(summary))
 
 
-@pytest.mark.slow  # Two programs, one of them for eight devices.
-def test_losses_do_not_depend_on_device_count(data, tmp_path):
-  config = tiny_face.config(
-    data,
-    steps=2,
-    batch_size=8,
-    every__log=1,
-    model__num_frames=2,
-    model__light_per="track",
-    model__perceptual="none",
-    model__weights__same_albedo=1.0,
-  )
-  for count in (1, 8):
-    fit(config, tmp_path / str(count), count)
-  one, eight = (readings(tmp_path / str(count)) for count in (1, 8))
-  assert len(one) == len(eight) == 3
-  for a, b in zip(one, eight):
-    assert a.keys() == b.keys()
-    for name in a.keys() - {"split"}:
-      # Sums are taken in another order, and a pixel at an edge may change
-      # sides; Adam makes steps of the same size of the smallest gradients.
-      np.testing.assert_allclose(
-        a[name], b[name], rtol=1e-3, atol=1e-5, err_msg=name
-      )
-
-
 def test_what_the_system_cannot_go_on_with_ends_the_run(data, tmp_path, whole):
   def fail(prepared):
     prepared.system = prepared.system._replace(
