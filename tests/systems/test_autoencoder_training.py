@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import first_look, metrics, run, train
+from facerep_jax.models import vgg
 from tests import tiny, tiny_face
 
 
@@ -71,6 +72,41 @@ def test_first_look_at_the_end(whole, data):
   assert summary["test"]["num_lost"] == 0
   assert set(summary["yaw_readout"]) == {"trained", "random_weights"}
   assert any("mean colour" in line for line in first_look.report(summary))
+
+
+def test_another_run_and_a_file_give_weights(data, whole, tmp_path):
+  rng = np.random.default_rng(0)
+  state, channels = {}, 3
+  widths = [w for block in vgg.Vgg16Features().widths for w in block]
+  for layer, features in zip((0, 2, 5, 7, 10, 12, 14), widths):
+    shape = (features, channels, 3, 3)
+    state[f"features.{layer}.weight"] = rng.normal(size=shape).astype("f4")
+    state[f"features.{layer}.bias"] = np.zeros(features, np.float32)
+    channels = features
+  path = tmp_path / "vgg16.npz"
+  np.savez(path, **state)
+  folder, config, first = whole
+  config = config.copy_and_resolve_references()
+  config.init_from = str(folder)
+  config.model.update(
+    frozen=("light",), perceptual="vgg16", vgg16_path=str(path)
+  )
+  prepared, state_now = run.prepare(
+    config, tmp_path / "second", data, jax.devices()[:1]
+  )
+  frozen = jax.device_get(prepared.frozen)
+  assert set(frozen) == {"light", "features"}
+  same = np.testing.assert_array_equal
+  jax.tree.map(same, frozen["light"], first.params["light"])
+  for name in ("depth", "albedo", "view"):
+    jax.tree.map(
+      same, jax.device_get(state_now.params[name]), first.params[name]
+    )
+  want = state["features.7.weight"].transpose(2, 3, 1, 0)
+  same(frozen["features"]["conv3"]["kernel"], want)
+  # Saved with the run: going on and using it need no file.
+  again = prepared.checkpoints.restore_frozen(prepared.frozen, prepared.mesh)
+  jax.tree.map(same, frozen, jax.device_get(again))
 
 
 def test_what_the_system_cannot_go_on_with_ends_the_run(data, tmp_path, whole):
