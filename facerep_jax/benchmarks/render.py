@@ -219,20 +219,24 @@ def against_brute_force(
   Returns:
     The table.
   """
-  rows, per_pair_s = [], 0.0
-  for size_px, batch_size in shapes:
-    num_pairs = size_px**4 * batch_size
-    expected_s = per_pair_s * num_pairs
-    if expected_s > long_s:
+  rows = []
+  for name in _PASSES:
+    per_pair_s = 0.0
+    for size_px, batch_size in shapes:
+      num_pairs = size_px**4 * batch_size
+      expected_s = per_pair_s * num_pairs
       _log.info(
-        "render: brute force left out at %d px, %d images: about %.0f s",
-        *(size_px, batch_size, expected_s),
+        "render: brute force, %d px, %d images, %s",
+        *(size_px, batch_size, _PASSES[name]),
       )
-      continue
-    is_long = expected_s > limit_s
-    new = _compare(size_px, batch_size, limit_s, min_turns=1 if is_long else 3)
-    per_pair_s = max(row["brute_force_ms"] for row in new) / 1e3 / num_pairs
-    rows += new
+      if expected_s > long_s:
+        _log.info("  left out: one turn would take %.0f s", expected_s)
+        continue
+      min_turns = 1 if expected_s > limit_s else 3
+      row = _compare(name, size_px, batch_size, limit_s, min_turns=min_turns)
+      per_pair_s = row["brute_force_ms"] / 1e3 / num_pairs
+      rows.append(row)
+      _log.info("  %.0f times as long", row["ratio"])
   return report.Section(
     name="render_brute_force",
     title="Renderer and brute force, soft, 1 px",
@@ -245,47 +249,38 @@ def against_brute_force(
   )
 
 
-def _compare(size_px, batch_size, limit_s, min_turns):
+def _compare(name, size_px, batch_size, limit_s, *, min_turns):
   batch = face_batch(size_px, batch_size)
-  rows = []
-  for name, title in _PASSES.items():
-    _log.info(
-      "render: brute force, %d px, %d images, %s", size_px, batch_size, title
+  ours, brute = (
+    compile_pass(
+      _drawer(draw, size_px, SOFT), batch, use_gradient=name == "both"
     )
-    ours, brute = (
-      compile_pass(
-        _drawer(draw, size_px, SOFT), batch, use_gradient=name == "both"
-      )
-      for draw in (render.render_depth_map, brute_force.render_depth_map)
-    )
-    pictures = []
-    times = timing.by_turns(
-      {
-        "ours": timing.repeated(ours.call),
-        "brute_force": functools.partial(_turn, brute.call, pictures),
-      },
-      limit_s=limit_s,
-      min_turns=min_turns,
-    )
-    difference = jnp.abs(_colour(pictures[-1]) - _colour(ours.call())).max()
-    medians = {key: 1e3 * t.median_s for key, t in times.items()}
-    rows.append(
-      {
-        "size_px": size_px,
-        "batch_size": batch_size,
-        "work": name,
-        "work_title": title,
-        "ours_ms": medians["ours"],
-        "brute_force_ms": medians["brute_force"],
-        "ratio": medians["brute_force"] / medians["ours"],
-        "ours_mb": ours.memory_bytes / 1e6,
-        "brute_force_mb": brute.memory_bytes / 1e6,
-        "difference": float(difference),
-        "num_turns": len(times["ours"].turns_s),
-      }
-    )
-    _log.info("  %.0f times as long", rows[-1]["ratio"])
-  return rows
+    for draw in (render.render_depth_map, brute_force.render_depth_map)
+  )
+  pictures = []
+  times = timing.by_turns(
+    {
+      "ours": timing.repeated(ours.call),
+      "brute_force": functools.partial(_turn, brute.call, pictures),
+    },
+    limit_s=limit_s,
+    min_turns=min_turns,
+  )
+  difference = jnp.abs(_colour(pictures[-1]) - _colour(ours.call())).max()
+  medians = {key: 1e3 * t.median_s for key, t in times.items()}
+  return {
+    "size_px": size_px,
+    "batch_size": batch_size,
+    "work": name,
+    "work_title": _PASSES[name],
+    "ours_ms": medians["ours"],
+    "brute_force_ms": medians["brute_force"],
+    "ratio": medians["brute_force"] / medians["ours"],
+    "ours_mb": ours.memory_bytes / 1e6,
+    "brute_force_mb": brute.memory_bytes / 1e6,
+    "difference": float(difference),
+    "num_turns": len(times["ours"].turns_s),
+  }
 
 
 def _turn(call, results):
