@@ -185,11 +185,24 @@ def predict(
   }
   depth_code, depth = out["depth"]
   albedo_code, albedo11 = out["albedo"]
+  settings = model.settings
+  raw = settings.depth_gain * depth[..., 0] + settings.depth_dome * dome(
+    settings.size_px
+  )
   face = face_model.Face(
-    depth_ops.rescale(depth[..., 0]), albedo11, out["light"], out["view"]
+    depth_ops.rescale(raw), albedo11, out["light"], out["view"]
   )
   sigma = out.get("confidence", (None, None))
   return Prediction(albedo_code, depth_code, face, *sigma)
+
+
+def dome(size_px: int) -> jax.Array:
+  """Makes a shape like the front of a head, [1, S, S]: 0 in the middle.
+
+  It is a paraboloid that lies 1 deeper at the middle of each side.
+  """
+  place = jnp.square(jnp.linspace(-1.0, 1.0, size_px))
+  return (place[None, :, None] + place[None, None, :]).astype(jnp.float32)
 
 
 def explain(
@@ -299,6 +312,15 @@ def consistency(face: face_model.Face, num_frames: int) -> dict[str, jax.Array]:
   }
 
 
+def roughness(depth: jax.Array) -> jax.Array:
+  """Averages the second differences of depth [N, S, S] along both axes.
+
+  In units of half its range; 0 for planes.
+  """
+  bends = [jnp.abs(jnp.diff(depth, n=2, axis=axis)) for axis in (1, 2)]
+  return sum(map(jnp.mean, bends)) / (2 * _HALF_DEPTH_RANGE)
+
+
 def _spread(x, num_frames):
   """Mean absolute distance from the mean over the frames of a track."""
   x = x.reshape(-1, num_frames, *x.shape[1:])
@@ -338,6 +360,7 @@ def loss_of_images(
   values = terms(model, variables, images11, explained, explained.mask)
   if num_frames > 1:
     values |= consistency(explained.prediction.face, num_frames)
+  values["rough_shape"] = roughness(explained.prediction.face.depth)
   return _weighted(model.settings.weights, values), (values, explained)
 
 
@@ -351,6 +374,7 @@ def _weighted(weights, values):
     "perceptual_mirror": features * mirror,
     "same_albedo": weights.same_albedo,
     "same_shape": weights.same_shape,
+    "rough_shape": weights.rough_shape,
   }
   return sum(factors[name] * value for name, value in values.items())
 

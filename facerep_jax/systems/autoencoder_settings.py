@@ -19,12 +19,14 @@ class Weights:
     perceptual: Of the perceptual terms; without one, see `Settings`.
     same_albedo: Of what differs in albedo between the frames of a track.
     same_shape: Of what differs in coarse shape between them.
+    rough_shape: Of the bends of the depth map.
   """
 
   mirror: float = 0.5
   perceptual: float = 1.0
   same_albedo: float = 0.0
   same_shape: float = 0.0
+  rough_shape: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Settings:
     softness_depth: Depth over which surfaces blend, scene units.
     render_room: Of the renderer for soft pictures, see `ops.render`. What is
       rough, as shapes are before they are learned, needs more than a face.
+    depth_gain: Factor of the depth network's output; small ones begin with a
+      smooth shape instead of noise.
+    depth_dome: Height of the dome that is added to it, before it is squashed to
+      the range of depths: the shape with which training begins.
     max_angle_deg: Greatest turn of the head about each axis.
     max_shift: Greatest shift along x and y, scene units.
     perceptual: Features of the perceptual loss, one of `perceptual.KINDS`.
@@ -78,6 +84,8 @@ class Settings:
   softness_edge_px: float = 0.0
   softness_depth: float = 0.0
   render_room: float = 4.0
+  depth_gain: float = 1.0
+  depth_dome: float = 0.0
   max_angle_deg: float = 60.0
   max_shift: float = 0.1
   perceptual: str = "vgg16"
@@ -141,6 +149,8 @@ def _check_ranges(settings):
       "softness_edge_px",
       "softness_depth",
       "render_room",
+      "depth_gain",
+      "depth_dome",
       "max_shift",
     )
   ]

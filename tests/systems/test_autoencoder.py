@@ -49,6 +49,7 @@ def test_loss_is_the_weighted_sum_of_its_terms():
     "perceptual": 2.0,
     "same_albedo": 5.0,
     "same_shape": 7.0,
+    "rough_shape": 3.0,
   }
   system = make(perceptual="gradients", num_frames=2, weights=weights)
   variables = jax.jit(system.init)(KEY)
@@ -62,16 +63,18 @@ def test_loss_is_the_weighted_sum_of_its_terms():
     + 0.6 * metrics["perceptual_mirror"]
     + 5.0 * metrics["same_albedo"]
     + 7.0 * metrics["same_shape"]
+    + 3.0 * metrics["rough_shape"]
   )
   np.testing.assert_allclose(loss, want, rtol=1e-6)
   assert metrics["loss"] == loss and model_state == {}
   assert metrics["num_lost"] == 0 and 0.5 < metrics["mask_share"] <= 1
   assert metrics["same_albedo"] > 0 and metrics["same_shape"] > 0
-  # Evaluation leaves what compares frames out.
+  # Evaluation leaves out what does not compare pictures.
   sums = jax.jit(system.eval_fn)(
     variables, {"frames": frames(2, 2), "weight": jnp.ones(2)}
   )
   rest = 5.0 * metrics["same_albedo"] + 7.0 * metrics["same_shape"]
+  rest += 3.0 * metrics["rough_shape"]
   # Two programs; the loss is a difference of larger numbers.
   np.testing.assert_allclose(sums["loss"][0] / 4, loss - rest, rtol=1e-4)
   assert sums["loss"][1] == 4
@@ -157,6 +160,27 @@ def test_consistency_is_zero_for_equal_frames_and_counts_differences():
   moved = face.depth + wave * np.array([0, 1, 0, 0]).reshape(4, 1, 1)
   found = autoencoder.consistency(face._replace(depth=moved), 2)
   np.testing.assert_allclose(found["same_shape"], 0, atol=1e-6)
+
+
+def test_roughness_is_of_bends_alone():
+  row = np.arange(8.0)
+  slope = 1.0 + 0.01 * (row[None, :, None] + 2 * row[None, None, :])
+  np.testing.assert_allclose(autoencoder.roughness(slope), 0, atol=1e-5)
+  # Bent by 0.02 from column to column, along one axis of two.
+  bent = 1.0 + 0.01 * np.square(row)[None, None, :] + np.zeros((1, 8, 1))
+  np.testing.assert_allclose(autoencoder.roughness(bent), 0.1, rtol=1e-4)
+
+
+def test_training_can_begin_with_a_dome(tiny):
+  _, variables = tiny
+  system = make(depth_gain=0.0, depth_dome=0.5)
+  images = first_frames({"frames": frames(1)})
+  depth = jax.jit(system.factors)(variables, images)["canonical_depth"][0]
+  place = np.square(np.linspace(-1, 1, 64))
+  raw = 0.5 * (place[:, None] + place[None])
+  want = 1.0 + 0.1 * np.tanh(raw - raw.mean())
+  np.testing.assert_allclose(depth[:, 2:-2], want[:, 2:-2], atol=1e-5)
+  assert depth[32, 32] < 1.0 < depth[0, 2]
 
 
 def test_light_of_a_track_is_that_of_its_first_frame():
