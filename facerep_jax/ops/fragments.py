@@ -204,8 +204,12 @@ def find(
   touched = rows(corners, is_drawn, **box)
   lines = spans(corners, touched, capacity.rows, **box)
   listed = pixels(lines, capacity.pixels)
-  lost = jnp.maximum(jnp.sum(touched.counts) - capacity.rows, 0)
-  lost += jnp.maximum(jnp.sum(lines.counts) - capacity.pixels, 0)
+  lost = jnp.maximum(
+    jnp.sum(touched.counts, dtype=jnp.int32) - capacity.rows, 0
+  )
+  lost += jnp.maximum(
+    jnp.sum(lines.counts, dtype=jnp.int32) - capacity.pixels, 0
+  )
   return Fragments(*listed, lost)
 
 
@@ -237,13 +241,13 @@ def fold(
   """
   box = {"half_px": half_px, "size_px": size_px}
   touched = rows(corners, is_drawn, **box)
-  num_rows = jnp.sum(touched.counts)
+  num_rows = jnp.sum(touched.counts, dtype=jnp.int32)
   none_lost = jnp.zeros((), jnp.int32)
 
   def outer(carry):
     begin, state = carry
     lines = spans(corners, touched, lengths.rows, begin, **box)
-    num_pixels = jnp.sum(lines.counts)
+    num_pixels = jnp.sum(lines.counts, dtype=jnp.int32)
 
     def inner(carry):
       begin, state = carry

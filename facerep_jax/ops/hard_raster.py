@@ -41,9 +41,8 @@ def draw(
   seen = triangles.take(mesh, jnp.maximum(face, 0))
   row, column = jnp.divmod(jnp.arange(size_px * size_px), size_px)
   corners = triangles.relative(seen, column, row, is_seen)
-  areas = triangles.edge_areas(corners)
-  total = areas[0] + areas[1] + areas[2]
-  weights = [jnp.maximum(part / total, -_BEYOND) for part in areas]
+  weights, _ = triangles.on_screen(triangles.edge_areas(corners))
+  weights = [jnp.maximum(weight, -_BEYOND) for weight in weights]
   weights = triangles.in_space(weights, seen.depth)
   shown = triangles.mean(weights, seen.values)
   shown = jnp.where(is_seen[:, None], shown, background[None])
@@ -103,11 +102,11 @@ def _inverse_depth(mesh, found):
   areas = triangles.edge_areas(
     triangles.relative(touched, found.x, found.y, found.is_used)
   )
-  total = areas[0] + areas[1] + areas[2]
-  least = -_CRACK_AREA * jnp.minimum(jnp.abs(total), 1.0)
-  is_inside = found.is_used
+  weights, total = triangles.on_screen(areas)
+  least = -_CRACK_AREA / jnp.maximum(jnp.abs(total), 1.0)
+  is_inside = found.is_used & (total != 0)
   inverse = jnp.zeros_like(total)
-  for part, depth in zip(areas, touched.depth, strict=True):
-    is_inside &= part * jnp.sign(total) >= least
-    inverse += part / (total * depth)
+  for weight, depth in zip(weights, touched.depth, strict=True):
+    is_inside &= weight >= least
+    inverse += weight / depth
   return jnp.where(is_inside, inverse, 0.0)

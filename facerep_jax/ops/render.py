@@ -93,8 +93,8 @@ def render_mesh(
       from the side, several layers, or large triangles need more.
 
   Returns:
-    The pictures. Triangles with a corner nearer than `NEAREST`, or of no area,
-    are not drawn.
+    The pictures. Triangles with a corner nearer than `NEAREST` or not finite,
+    or of no area, are not drawn.
 
   Raises:
     InputError: A shape or a setting does not fit.
@@ -108,23 +108,18 @@ def render_mesh(
   faces = jnp.asarray(_check_faces(faces, num_vertices))
   size = camera.size_px
   draw = _drawer(softness, size, len(faces), room)
-  vertices = precision.at_least_float32(vertices)
-  colours = colours.astype(vertices.dtype)
-  depth = vertices[..., 2]
-  is_before = depth > NEAREST
-  safe = jnp.where(is_before, depth, 1.0)
-  seen = jnp.concatenate([vertices[..., :2], safe[..., None]], axis=-1)
-  xy_px = to_grid(cameras.project(seen, camera), camera, pixel_grid)
+  xy_px, depth, is_before = _on_screen(vertices, camera, pixel_grid)
+  colours = colours.astype(depth.dtype)
   num_colours = colours.shape[-1]
   empty = [background] * num_colours + [background_depth]
-  empty = jnp.array(empty, vertices.dtype)
+  empty = jnp.array(empty, depth.dtype)
 
   def draw_one(xy_px, depth, is_before, colours):
     values = jnp.concatenate([colours, depth[:, None]], axis=-1)
     mesh = triangles.gather(xy_px, depth, values, faces, is_before)
     return draw(mesh, empty)
 
-  out, mask, num_lost = jax.vmap(draw_one)(xy_px, safe, is_before, colours)
+  out, mask, num_lost = jax.vmap(draw_one)(xy_px, depth, is_before, colours)
   out = out.reshape(num, size, size, num_colours + 1)
   return Rendered(
     out[..., :num_colours],
@@ -261,6 +256,18 @@ def capacity(
   )
 
 
+def _on_screen(vertices, camera, pixel_grid):
+  """Returns px [N, V, 2], depth, and which vertices are before the camera."""
+  vertices = precision.at_least_float32(vertices)
+  is_before = jnp.all(jnp.isfinite(vertices), axis=-1)
+  is_before &= vertices[..., 2] > NEAREST
+  # Others go to a place that can be projected, and their gradient is 0.
+  spare = jnp.array([[[0.0, 0.0, 1.0]]], vertices.dtype)
+  seen = jnp.where(is_before[..., None], vertices, spare)
+  xy_px = to_grid(cameras.project(seen, camera), camera, pixel_grid)
+  return xy_px, seen[..., 2], is_before
+
+
 def _drawer(softness, size_px, num_faces, room):
   """Returns the function that draws one image: values, mask, lost."""
   edge_px, depth = softness
@@ -269,6 +276,8 @@ def _drawer(softness, size_px, num_faces, room):
       f"softness: expected edge_px and depth both 0 or both positive, got "
       f"{edge_px} and {depth}."
     )
+  if not room > 0:
+    raise errors.InputError(f"room: expected more than 0, got {room}.")
   if edge_px:
     return functools.partial(
       soft_raster.draw,
@@ -287,6 +296,7 @@ def _drawer(softness, size_px, num_faces, room):
 def _check_faces(faces, num_vertices):
   faces = np.asarray(faces)
   is_mesh = faces.ndim == 2 and faces.shape[1] == 3 and len(faces)
+  is_mesh = is_mesh and faces.dtype.kind in "iu"
   if not is_mesh or faces.min() < 0 or faces.max() >= num_vertices:
     raise errors.InputError(
       f"faces: expected [F, 3] vertex numbers below {num_vertices}, got "

@@ -86,9 +86,9 @@ def _measure(mesh, found, *, edge_px):
   share = coverage.triangle_in_square(corners, edge_px)
   share = jnp.where(found.is_used & (share > _LEAST_SHARE), share, 0.0)
   areas = triangles.edge_areas(corners)
-  total = areas[0] + areas[1] + areas[2]
+  weights, total = triangles.on_screen(areas)
   # At the nearest corner or edge, about, of a centre that lies outside.
-  weights = [jnp.maximum(part / total, 0.0) for part in areas]
+  weights = [jnp.maximum(weight, 0.0) for weight in weights]
   weights = triangles.in_space(weights, touched.depth)
   depth = sum(w * z for w, z in zip(weights, touched.depth, strict=True))
   shown = triangles.mean(weights, touched.values)

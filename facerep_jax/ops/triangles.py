@@ -1,5 +1,6 @@
 """Triangles on the screen, and means of what is at their corners."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,7 +9,9 @@ import jax.numpy as jnp
 
 from facerep_jax.ops import fragments
 
-_LEAST_AREA = 1e-6  # Twice the area in square pixels; less is not drawn.
+# Twice the area, in square pixels and in squares of the longest side (about);
+# less is rounding, and is not drawn.
+_LEAST_AREA = 1e-6
 # Stands in, where there is no triangle, for one that can be divided by.
 _SPARE_X, _SPARE_Y = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -53,8 +56,7 @@ def gather(
   corners = fragments.Corners(
     tuple(xy_px[:, 0][i] for i in at), tuple(xy_px[:, 1][i] for i in at)
   )
-  areas = edge_areas(jax.lax.stop_gradient(corners))
-  is_drawn = jnp.abs(areas[0] + areas[1] + areas[2]) > _LEAST_AREA
+  is_drawn = _has_area(jax.lax.stop_gradient(corners))
   for i in at:
     is_drawn &= is_before[i]
   return Mesh(
@@ -115,6 +117,25 @@ def edge_areas(corners: fragments.Corners) -> tuple[jax.Array, ...]:
   return tuple(x[i] * y[j] - x[j] * y[i] for i, j in pairs)
 
 
+def on_screen(
+  areas: Sequence[jax.Array],
+) -> tuple[list[jax.Array], jax.Array]:
+  """Turns areas to weights of the corners.
+
+  Args:
+    areas: Three arrays [P], of `edge_areas`.
+
+  Returns:
+    Three arrays [P], of sum 1, linear on the screen; and the sum of the areas,
+    0 where it is too little to divide by. The weights are the same there.
+  """
+  total = areas[0] + areas[1] + areas[2]
+  has_area = jnp.abs(total) > _LEAST_AREA / 4  # Moved, it may look smaller.
+  safe = jnp.where(has_area, total, 1.0)
+  weights = [jnp.where(has_area, part / safe, 1 / 3) for part in areas]
+  return weights, jnp.where(has_area, total, 0.0)
+
+
 def in_space(
   weights: Sequence[jax.Array], depth: Sequence[jax.Array]
 ) -> list[jax.Array]:
@@ -139,3 +160,12 @@ def mean(
   return sum(
     w[:, None] * value for w, value in zip(weights, values, strict=True)
   )
+
+
+def _has_area(corners):
+  """Returns which triangles have an area, by differences: places cancel."""
+  x, y = corners
+  ax, bx, ay, by = x[1] - x[0], x[2] - x[0], y[1] - y[0], y[2] - y[0]
+  side = functools.reduce(jnp.maximum, map(jnp.abs, (ax, bx, ay, by)))
+  area = jnp.abs(ax * by - bx * ay)
+  return area > _LEAST_AREA * jnp.maximum(side, 1.0) ** 2
