@@ -5,7 +5,13 @@ import pytest
 
 from configs import latentface
 from facerep_jax import errors, face_model, sharding
-from facerep_jax.systems import autoencoder, autoencoder_settings, base
+from facerep_jax.systems import (
+  autoencoder,
+  autoencoder_loss,
+  autoencoder_model,
+  autoencoder_settings,
+  base,
+)
 from tests import tiny_face
 
 KEY = jax.random.key(0)
@@ -144,7 +150,7 @@ def test_consistency_is_zero_for_equal_frames_and_counts_differences():
   face = face_model.Face(
     np.repeat(depth, 2, 0), np.repeat(albedo, 2, 0), numbers[:, :4], numbers
   )
-  same = autoencoder.consistency(face, 2)
+  same = autoencoder_loss.consistency(face, 2)
   assert same["same_albedo"] == 0 and same["same_shape"] == 0
   # Of one track in two, one frame is lighter by 0.2: each frame of it is 0.1
   # off the mean. Its depth is off by 0.01, of half a range of 0.1.
@@ -152,23 +158,23 @@ def test_consistency_is_zero_for_equal_frames_and_counts_differences():
     albedo11=face.albedo11 + np.array([0, 0.2, 0, 0]).reshape(4, 1, 1, 1),
     depth=face.depth + np.array([0, 0.01, 0, 0]).reshape(4, 1, 1),
   )
-  found = autoencoder.consistency(other, 2)
+  found = autoencoder_loss.consistency(other, 2)
   np.testing.assert_allclose(found["same_albedo"], 0.05, rtol=1e-5)
   np.testing.assert_allclose(found["same_shape"], 0.025, rtol=1e-5)
   # A wave within the cells moves no cell.
   wave = np.where(np.arange(16) % 2, 0.01, -0.01).reshape(1, 1, 16)
   moved = face.depth + wave * np.array([0, 1, 0, 0]).reshape(4, 1, 1)
-  found = autoencoder.consistency(face._replace(depth=moved), 2)
+  found = autoencoder_loss.consistency(face._replace(depth=moved), 2)
   np.testing.assert_allclose(found["same_shape"], 0, atol=1e-6)
 
 
 def test_roughness_is_of_bends_alone():
   row = np.arange(8.0)
   slope = 1.0 + 0.01 * (row[None, :, None] + 2 * row[None, None, :])
-  np.testing.assert_allclose(autoencoder.roughness(slope), 0, atol=1e-5)
+  np.testing.assert_allclose(autoencoder_loss.roughness(slope), 0, atol=1e-5)
   # Bent by 0.02 from column to column, along one axis of two.
   bent = 1.0 + 0.01 * np.square(row)[None, None, :] + np.zeros((1, 8, 1))
-  np.testing.assert_allclose(autoencoder.roughness(bent), 0.1, rtol=1e-4)
+  np.testing.assert_allclose(autoencoder_loss.roughness(bent), 0.1, rtol=1e-4)
 
 
 def test_training_can_begin_with_a_dome(tiny):
@@ -185,7 +191,7 @@ def test_training_can_begin_with_a_dome(tiny):
 
 def test_light_of_a_track_is_that_of_its_first_frame():
   rows = np.arange(24.0).reshape(6, 4)
-  got = autoencoder.of_first_frame(rows, 3)
+  got = autoencoder_model.of_first_frame(rows, 3)
   np.testing.assert_array_equal(got, rows[[0, 0, 0, 3, 3, 3]])
 
 

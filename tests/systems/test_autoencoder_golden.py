@@ -11,7 +11,12 @@ from facerep_jax import face_model, perceptual
 from facerep_jax.convert import unsup3d, vgg16
 from facerep_jax.models import vgg
 from facerep_jax.ops import shading
-from facerep_jax.systems import autoencoder, autoencoder_settings, base
+from facerep_jax.systems import (
+  autoencoder_loss,
+  autoencoder_model,
+  autoencoder_settings,
+  base,
+)
 from tests.oracles import waves
 
 _PREFIX = "64/param/"
@@ -51,13 +56,13 @@ def ours_and_theirs(shared):
     num_frames=2,
     light_per="track",
   )
-  model = autoencoder.make_model(settings)._replace(features=features)
+  model = autoencoder_model.make(settings)._replace(features=features)
   frozen = {"features": vgg16.from_torch(state)}
   images11 = jnp.asarray(2 * waves.images(2, 64, 0.3) - 1)
 
   def loss(params):
     variables = base.Variables(params, {}, frozen)
-    return autoencoder.loss_of_images(model, variables, images11, 2)
+    return autoencoder_loss.of_images(model, variables, images11, 2)
 
   step = jax.jit(jax.value_and_grad(loss, has_aux=True))
   (total, (terms, explained)), grads = jax.device_get(step(params))

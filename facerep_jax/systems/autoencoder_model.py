@@ -1,0 +1,171 @@
+"""The 3D-aware autoencoder's networks, and what they make of pictures."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from facerep_jax import face_model, perceptual
+from facerep_jax.models import unsup3d
+from facerep_jax.ops import depth as depth_ops
+from facerep_jax.ops import render
+from facerep_jax.systems import autoencoder_settings, base
+
+
+class Prediction(NamedTuple):
+  """What the networks say about N images.
+
+  Attributes:
+    albedo_code: [N, D] float32, not negative.
+    depth_code: Likewise.
+    face: Canonical shape and texture, light and view.
+    sigma: [N, S, S, 2] float32, expected error of each pixel of the picture,
+      and of its mirrored explanation; None without a confidence network.
+    sigma_quarter: [N, S / 4, S / 4, 2], likewise of the features.
+  """
+
+  albedo_code: jax.Array
+  depth_code: jax.Array
+  face: face_model.Face
+  sigma: jax.Array | None
+  sigma_quarter: jax.Array | None
+
+
+class Explanation(NamedTuple):
+  """Images and what the model makes of them, for the loss.
+
+  Attributes:
+    prediction: Of the networks; the light may be shared by a track.
+    canonical: Each face and its mirror from the front, 2 N rows.
+    images: Each face and its mirror as they are seen, 2 N rows.
+    mask: [N, S, S] float32, what both show; no gradient.
+  """
+
+  prediction: Prediction
+  canonical: face_model.Canonical
+  images: render.Rendered
+  mask: jax.Array
+
+
+class Model(NamedTuple):
+  """The networks and the settings that go with them."""
+
+  settings: autoencoder_settings.Settings
+  nets: dict[str, object]
+  features: perceptual.Features | None
+
+
+def make(settings: autoencoder_settings.Settings) -> Model:
+  """Builds networks, without parameters, and features for settings."""
+  features = perceptual.make(
+    settings.perceptual, settings.vgg16_path, settings.dtype
+  )
+  return Model(settings, _networks(settings), features)
+
+
+def _networks(settings):
+  dtype = jnp.dtype(settings.dtype)
+  size = settings.size_px
+  coded = functools.partial(
+    unsup3d.MapNet, size, settings.width, settings.code_dim, dtype=dtype
+  )
+  vector = functools.partial(
+    unsup3d.VectorNet,
+    size,
+    settings.vector_width,
+    hidden_dim=settings.hidden_dim,
+    dtype=dtype,
+  )
+  nets = {
+    "depth": coded(out_channels=1, use_tanh=False),
+    "albedo": coded(out_channels=3, use_tanh=True),
+    "light": vector(num_out=4),
+    "view": vector(num_out=6),
+    "confidence": unsup3d.ConfidenceNet(
+      size,
+      settings.confidence_width,
+      settings.confidence_code_dim,
+      dtype=dtype,
+    ),
+  }
+  return {name: nets[name] for name in settings.networks}
+
+
+def predict(
+  model: Model, variables: base.Variables, images11: jax.Array
+) -> Prediction:
+  """Applies the networks.
+
+  Args:
+    model: Networks and settings.
+    variables: Their parameters.
+    images11: [N, S, S, 3] float32, [-1, 1].
+
+  Returns:
+    What they say; each image has its own light.
+  """
+  params = variables.params | variables.frozen
+  out = {
+    name: net.apply({"params": params[name]}, images11)
+    for name, net in model.nets.items()
+  }
+  depth_code, depth = out["depth"]
+  albedo_code, albedo11 = out["albedo"]
+  settings = model.settings
+  raw = settings.depth_gain * depth[..., 0] + settings.depth_dome * dome(
+    settings.size_px
+  )
+  face = face_model.Face(
+    depth_ops.rescale(raw), albedo11, out["light"], out["view"]
+  )
+  sigma = out.get("confidence", (None, None))
+  return Prediction(albedo_code, depth_code, face, *sigma)
+
+
+def dome(size_px: int) -> jax.Array:
+  """Makes a shape like the front of a head, [1, S, S]: 0 in the middle.
+
+  It is a paraboloid that lies 1 deeper at the middle of each side.
+  """
+  place = jnp.square(jnp.linspace(-1.0, 1.0, size_px))
+  return (place[None, :, None] + place[None, None, :]).astype(jnp.float32)
+
+
+def explain(
+  model: Model,
+  variables: base.Variables,
+  images11: jax.Array,
+  num_frames: int,
+) -> Explanation:
+  """Takes images apart, and puts them and their mirrors together again.
+
+  Args:
+    model: Networks and settings.
+    variables: Their parameters.
+    images11: [N, S, S, 3] float32, [-1, 1]; the frames of a track follow each
+      other.
+    num_frames: T, frames of a track; N is a multiple of it.
+
+  Returns:
+    The explanation.
+  """
+  found = predict(model, variables, images11)
+  if model.settings.light_per == "track":
+    light = of_first_frame(found.face.light, num_frames)
+    found = found._replace(face=found.face._replace(light=light))
+  both = face_model.with_mirror(found.face)
+  formation = model.settings.formation
+  shaded = face_model.shade(both, formation)
+  images = face_model.photograph(
+    both.depth, shaded.image11, both.view, formation
+  )
+  mask, mask_mirror = face_model.unpair(images.mask)
+  shared_mask = jax.lax.stop_gradient(mask * mask_mirror)
+  return Explanation(found, shaded, images, shared_mask)
+
+
+def of_first_frame(rows: jax.Array, num_frames: int) -> jax.Array:
+  """Gives all frames of a track what its first one has, [N, K]."""
+  tracks = rows.reshape(-1, num_frames, rows.shape[-1])
+  return jnp.broadcast_to(tracks[:, :1], tracks.shape).reshape(rows.shape)
