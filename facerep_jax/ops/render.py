@@ -154,8 +154,8 @@ def render_depth_map(
   Source: LatentFace, `Renderer.render_given_view`; Unsup3D, `warp_canon_depth`.
   """
   size = camera.size_px
-  errors.check_shape("colour", colour, f"{depth.shape[0]} {size} {size} C")
   points = cameras.back_project(depth, camera)
+  errors.check_shape("colour", colour, f"{depth.shape[0]} {size} {size} C")
   points = cameras.to_view(points, pose, camera)
   num = depth.shape[0]
   return render_mesh(
@@ -202,6 +202,8 @@ def warp_by_depth(
   Source: Unsup3D, `Unsup3D.forward` and `Renderer.warp_canon_depth`.
   """
   drawn = render_depth_map(depth, depth[..., None], pose, camera, **settings)
+  size = camera.size_px
+  errors.check_shape("colour", colour, f"{depth.shape[0]} {size} {size} C")
   # Published so: a surface beyond these cannot be a face.
   clamped = jnp.clip(drawn.depth, min_depth, max_depth)
   grid_ndc = cameras.canonical_grid_ndc(clamped, pose, camera)
