@@ -73,6 +73,9 @@ def _make_demo(config):
   config.model.hidden_dim = 128
   config.model.confidence_width = 16
   config.model.confidence_code_dim = 64
+  # From the noise of the first shapes so short a run does not recover.
+  config.model.depth_gain = 0.1
+  config.model.depth_dome = 0.8
   config.steps = 2000
   config.batch_size = 32
   config.optimizer.learning_rate = 1e-3
