@@ -28,7 +28,7 @@ def _scalar(out, seed=3):
   )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_soft_gradient_to_vertices_colours_and_focal_length(seed):
   """At silhouettes and where one triangle hides another."""
   camera = cameras.Camera(6)
@@ -53,7 +53,7 @@ def test_soft_gradient_to_vertices_colours_and_focal_length(seed):
     check_grads(jax.jit(f), arguments, 1, ("rev",), eps=1e-7, rtol=1e-3)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_soft_gradient_to_pose_depth_and_colours(seed):
   camera = cameras.Camera(6)
   rng = np.random.default_rng(seed)
@@ -75,7 +75,7 @@ def test_soft_gradient_to_pose_depth_and_colours(seed):
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_hard_gradient_with_the_same_triangles_seen(seed):
   """Steps of 1e-7 px change what is seen at no pixel of these scenes."""
   points, faces, colours = scenes.soup(seed, 5, CAMERA, np.float64)
@@ -104,6 +104,7 @@ def _wedge(angles_rad, shift):
 WEDGE_FACES = [[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4], [0, 2, 1], [0, 3, 2]]
 
 
+@functools.partial(jax.jit, static_argnames="softness")
 def _mask(parameters, softness):
   vertices = _wedge(parameters["angles_rad"], parameters["shift"])
   colours = jnp.ones_like(vertices)
@@ -141,8 +142,10 @@ def test_a_soft_silhouette_teaches_pose_and_a_hard_one_nothing(start):
   axis = {"roll": 2, "yaw": 1}.get(start)
   keep = jnp.ones(3) if axis is None else jnp.zeros(3).at[axis].set(1.0)
   parameters = _parameters(*STARTS[start])
-  hard = jax.grad(loss)(parameters, render.HARD)
-  assert loss(parameters, render.HARD) > 0.01
+  value, hard = jax.jit(jax.value_and_grad(lambda p: loss(p, render.HARD)))(
+    parameters
+  )
+  assert value > 0.01
   for grad in hard.values():
     np.testing.assert_array_equal(grad, 0)
   optimiser = optax.adam(0.002 if moved == "shift" else 0.03)
