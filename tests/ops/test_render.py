@@ -238,6 +238,7 @@ def test_lists_grow_with_pixels_and_triangles():
 # One image, many, and many devices.
 
 
+@pytest.mark.slow
 def test_jit_equals_eager():
   arguments = _batch(POSES[1:2], 4)
   camera = cameras.Camera(4)
@@ -261,7 +262,9 @@ def test_images_of_a_batch_do_not_touch_each_other(softness):
       np.testing.assert_allclose(got[0], want[n], atol=1e-5)
 
 
-@BOTH
+@pytest.mark.parametrize(
+  "softness", (render.HARD, pytest.param(SOFT, marks=pytest.mark.slow))
+)
 def test_eight_devices_draw_what_one_draws(softness):
   depth, colour, pose = _batch(POSES * 2)
   batch = {"depth": depth, "colour": colour, **pose._asdict()}

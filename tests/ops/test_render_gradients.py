@@ -14,6 +14,9 @@ from tests.ops import scenes
 SIZE = 12
 CAMERA = cameras.Camera(SIZE)
 SOFT = render.Softness(1.0, 0.01)
+SEEDS = pytest.mark.parametrize(
+  "seed", (0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3)))
+)
 BOTH = pytest.mark.parametrize(
   "softness", (render.HARD, SOFT), ids=("hard", "soft")
 )
@@ -28,7 +31,7 @@ def _scalar(out, seed=3):
   )
 
 
-@pytest.mark.parametrize("seed", range(2))
+@SEEDS
 def test_soft_gradient_to_vertices_colours_and_focal_length(seed):
   """At silhouettes and where one triangle hides another."""
   camera = cameras.Camera(6)
@@ -53,7 +56,7 @@ def test_soft_gradient_to_vertices_colours_and_focal_length(seed):
     check_grads(jax.jit(f), arguments, 1, ("rev",), eps=1e-7, rtol=1e-3)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@SEEDS
 def test_soft_gradient_to_pose_depth_and_colours(seed):
   camera = cameras.Camera(6)
   rng = np.random.default_rng(seed)
@@ -75,7 +78,7 @@ def test_soft_gradient_to_pose_depth_and_colours(seed):
     )
 
 
-@pytest.mark.parametrize("seed", range(2))
+@SEEDS
 def test_hard_gradient_with_the_same_triangles_seen(seed):
   """Steps of 1e-7 px change what is seen at no pixel of these scenes."""
   points, faces, colours = scenes.soup(seed, 5, CAMERA, np.float64)
@@ -129,7 +132,9 @@ STARTS = {
 }
 
 
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(
+  "start", ("roll", "shift", pytest.param("yaw", marks=pytest.mark.slow))
+)
 def test_a_soft_silhouette_teaches_pose_and_a_hard_one_nothing(start):
   softness = render.Softness(3.0, 0.02)
   target = {s: _mask(_parameters(*TARGET), s) for s in (softness, render.HARD)}

@@ -176,7 +176,9 @@ def _gradients(mesh, edge, temperature, eps=1e-6):
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+  "seed", (0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3)))
+)
 @pytest.mark.parametrize("temperature", (0.02, 0.2))
 def test_gradient_at_silhouettes_and_occlusions(seed, temperature):
   """Piecewise smooth: no seed was left out to make this pass."""
@@ -185,7 +187,7 @@ def test_gradient_at_silhouettes_and_occlusions(seed, temperature):
   _gradients(mesh, 1.3, temperature)
 
 
-@pytest.mark.parametrize("yaw", (10, 60))
+@pytest.mark.parametrize("yaw", (pytest.param(10, marks=pytest.mark.slow), 60))
 def test_gradient_of_a_depth_map(yaw):
   mesh = scenes.mesh_in_view(
     scenes.nose(6, np.float64),
