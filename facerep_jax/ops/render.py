@@ -113,12 +113,7 @@ def render_mesh(
   num_colours = colours.shape[-1]
   empty = [background] * num_colours + [background_depth]
   empty = jnp.array(empty, depth.dtype)
-
-  def draw_one(xy_px, depth, is_before, colours):
-    values = jnp.concatenate([colours, depth[:, None]], axis=-1)
-    mesh = triangles.gather(xy_px, depth, values, faces, is_before)
-    return draw(mesh, empty)
-
+  draw_one = functools.partial(_draw_one, draw, faces, empty)
   out, mask, num_lost = jax.vmap(draw_one)(xy_px, depth, is_before, colours)
   out = out.reshape(num, size, size, num_colours + 1)
   return Rendered(
@@ -268,6 +263,13 @@ def _on_screen(vertices, camera, pixel_grid):
   seen = jnp.where(is_before[..., None], vertices, spare)
   xy_px = to_grid(cameras.project(seen, camera), camera, pixel_grid)
   return xy_px, seen[..., 2], is_before
+
+
+def _draw_one(draw, faces, empty, xy_px, depth, is_before, colours):
+  """Draws one image; its depth comes last among the values."""
+  values = jnp.concatenate([colours, depth[:, None]], axis=-1)
+  mesh = triangles.gather(xy_px, depth, values, faces, is_before)
+  return draw(mesh, empty)
 
 
 def _drawer(softness, size_px, num_faces, room):
