@@ -161,5 +161,7 @@ def photograph(
     softness=formation.softness,
     pixel_grid=formation.pixel_grid,
     background=WHITE,
+    # Of a depth map, back sides show from behind only.
+    cull=formation.softness.edge_px > 0,
     room=formation.room,
   )

@@ -72,13 +72,14 @@ def render_mesh(
   pixel_grid: str = "consistent",
   background: float = 1.0,
   background_depth: float = 1.2,
-  room: float = 1.5,
+  cull: bool = False,
+  room: float = 2.0,
 ) -> Rendered:
   """Draws triangle meshes.
 
   Args:
     vertices: [N, V, 3] float, in the frame of the camera, scene units.
-    faces: [F, 3] int, corners of the triangles; both sides are drawn.
+    faces: [F, 3] int, corners of the triangles.
     colours: [N, V, C] float.
     camera: The camera.
     softness: Hard by default.
@@ -87,14 +88,15 @@ def render_mesh(
       outer edges are, as PyTorch3D has it.
     background: Colour where nothing is.
     background_depth: Depth there.
-    room: Of soft pictures: length of the lists of fragments (pairs of a
-      triangle and a pixel that it touches), relative to what a surface takes
-      that fills the image once. The work grows with it; steep surfaces seen
-      from the side, several layers, or large triangles need more.
+    cull: Whether to leave out back sides (clockwise on the screen). Soft edges
+      need it where a surface hides its own far side.
+    room: Of soft pictures: length of the lists of pairs of triangle and pixel,
+      relative to a surface that fills the image once. The work grows with it;
+      steep surfaces, layers, large triangles need more.
 
   Returns:
-    The pictures. Triangles with a corner nearer than `NEAREST` or not finite,
-    or of no area, are not drawn.
+    The pictures, without triangles that have a corner nearer than `NEAREST` or
+    not finite, or no area.
 
   Raises:
     InputError: A shape or a setting does not fit.
@@ -113,7 +115,7 @@ def render_mesh(
   num_colours = colours.shape[-1]
   empty = [background] * num_colours + [background_depth]
   empty = jnp.array(empty, depth.dtype)
-  draw_one = functools.partial(_draw_one, draw, faces, empty)
+  draw_one = functools.partial(_draw_one, draw, faces, empty, cull)
   out, mask, num_lost = jax.vmap(draw_one)(xy_px, depth, is_before, colours)
   out = out.reshape(num, size, size, num_colours + 1)
   return Rendered(
@@ -248,7 +250,7 @@ def capacity(
   reach = 1 + softness.edge_px
   wide = 0.75 * num_faces * reach
   return fragments.Capacity(
-    rows=int(room * (wide + size_px * size_px / 2)),
+    rows=int(room * (wide + size_px * size_px)),
     pixels=int(room * (wide * reach + size_px * size_px)),
   )
 
@@ -265,10 +267,10 @@ def _on_screen(vertices, camera, pixel_grid):
   return xy_px, seen[..., 2], is_before
 
 
-def _draw_one(draw, faces, empty, xy_px, depth, is_before, colours):
+def _draw_one(draw, faces, empty, cull, xy_px, depth, is_before, colours):
   """Draws one image; its depth comes last among the values."""
   values = jnp.concatenate([colours, depth[:, None]], axis=-1)
-  mesh = triangles.gather(xy_px, depth, values, faces, is_before)
+  mesh = triangles.gather(xy_px, depth, values, faces, is_before, cull=cull)
   return draw(mesh, empty)
 
 

@@ -38,6 +38,8 @@ def gather(
   values: jax.Array,
   faces: jax.Array,
   is_before: jax.Array,
+  *,
+  cull: bool = False,
 ) -> Mesh:
   """Collects what is at the corners of triangles.
 
@@ -47,6 +49,8 @@ def gather(
     values: [V, C] float.
     faces: [F, 3] int32.
     is_before: [V] bool, whether the vertex is before the camera.
+    cull: Whether back sides are not drawn either; from the front, corners run
+      counter-clockwise on the screen.
 
   Returns:
     The triangles; those with a vertex behind the camera, or of no area, are
@@ -56,7 +60,8 @@ def gather(
   corners = fragments.Corners(
     tuple(xy_px[:, 0][i] for i in at), tuple(xy_px[:, 1][i] for i in at)
   )
-  is_drawn = _has_area(jax.lax.stop_gradient(corners))
+  area, least = _area(jax.lax.stop_gradient(corners))
+  is_drawn = (-area if cull else jnp.abs(area)) > least
   for i in at:
     is_drawn &= is_before[i]
   return Mesh(
@@ -162,10 +167,12 @@ def mean(
   )
 
 
-def _has_area(corners):
-  """Returns which triangles have an area, by differences: places cancel."""
+def _area(corners):
+  """Returns twice the signed area, by differences, and the least that counts.
+
+  Far from the origin, areas with it would lose a small triangle to rounding.
+  """
   x, y = corners
   ax, bx, ay, by = x[1] - x[0], x[2] - x[0], y[1] - y[0], y[2] - y[0]
   side = functools.reduce(jnp.maximum, map(jnp.abs, (ax, bx, ay, by)))
-  area = jnp.abs(ax * by - bx * ay)
-  return area > _LEAST_AREA * jnp.maximum(side, 1.0) ** 2
+  return ax * by - bx * ay, _LEAST_AREA * jnp.maximum(side, 1.0) ** 2

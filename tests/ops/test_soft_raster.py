@@ -7,7 +7,7 @@ import pytest
 from jax.test_util import check_grads
 
 from facerep_jax.ops import camera as cameras
-from facerep_jax.ops import fragments, soft_raster, triangles
+from facerep_jax.ops import fragments, hard_raster, soft_raster, triangles
 from tests.ops import scenes
 from tests.oracles import render as oracle
 
@@ -16,9 +16,12 @@ CAMERA = cameras.Camera(SIZE)
 PLENTY = fragments.Capacity(3000, 9000)
 
 
-@functools.partial(jax.jit, static_argnames=("edge", "capacity"))
-def _compiled(xy, depth, values, faces, temperature, *, edge, capacity):
-  mesh = triangles.gather(xy, depth, values, faces, jnp.ones(xy.shape[0], bool))
+@functools.partial(jax.jit, static_argnames=("edge", "capacity", "cull"))
+def _compiled(
+  xy, depth, values, faces, temperature, *, edge, capacity=PLENTY, cull=False
+):
+  is_before = jnp.ones(xy.shape[0], bool)
+  mesh = triangles.gather(xy, depth, values, faces, is_before, cull=cull)
   return soft_raster.draw(
     mesh,
     jnp.array(scenes.EMPTY, xy.dtype),
@@ -29,11 +32,13 @@ def _compiled(xy, depth, values, faces, temperature, *, edge, capacity):
   )
 
 
-def _draw(xy, depth, values, faces, edge, temperature, dtype=np.float32):
+def _draw(
+  xy, depth, values, faces, edge, temperature, dtype=np.float32, cull=False
+):
   """Values [S, S, C] and mask [S, S]."""
   arrays = [np.asarray(x, dtype) for x in (xy, depth, values)]
   out, mask, num_lost = _compiled(
-    *arrays, np.int32(faces), dtype(temperature), edge=edge, capacity=PLENTY
+    *arrays, np.int32(faces), dtype(temperature), edge=edge, cull=cull
   )
   assert num_lost == 0
   return out.reshape(SIZE, SIZE, -1), mask.reshape(SIZE, SIZE)
@@ -166,7 +171,6 @@ def _gradients(mesh, edge, temperature, eps=1e-6):
         np.int32(faces),
         temperature,
         edge=edge,
-        capacity=PLENTY,
       )
       return jnp.sum(weight * out) + jnp.sum(weight_mask * mask)
 
@@ -197,3 +201,42 @@ def test_gradient_of_a_depth_map(yaw):
   )
   xy, depth, values, faces = mesh
   _gradients((2 * xy + 0.3, depth, values, faces), 1.0, 0.01)
+
+
+def _area_sampled(mesh, fine=9):
+  """Averages hard pictures over the square of each pixel."""
+  total, mask = 0, 0
+  for i in range(fine):
+    for j in range(fine):
+      shift = np.array([i, j]) / fine + 0.5 / fine - 0.5
+      out, seen, *_ = _sampled_once(mesh[0] - shift, *mesh[1:])
+      total, mask = total + out, mask + seen
+  count = fine * fine
+  return (x.reshape(SIZE, SIZE, -1) / count for x in (total, mask))
+
+
+@jax.jit
+def _sampled_once(xy, depth, values, faces):
+  is_before = jnp.ones(xy.shape[0], bool)
+  mesh = triangles.gather(xy, depth, values, faces, is_before)
+  return hard_raster.draw(mesh, jnp.array(scenes.EMPTY, xy.dtype), SIZE)
+
+
+@pytest.mark.parametrize("yaw", (0.0, 35.0, -60.0))
+def test_without_back_sides_it_is_near_area_sampling(yaw):
+  pose = scenes.pose(4.0, yaw, 3.0)
+  mesh = scenes.mesh_in_view(
+    scenes.nose(SIZE), scenes.picture(SIZE), pose, CAMERA
+  )
+  mesh = tuple(np.asarray(x, np.float32) for x in mesh[:3]) + mesh[3:]
+  want, _ = _area_sampled(mesh)
+  hard, _ = _area_sampled(mesh, fine=1)
+  both, culled = (
+    _draw(*mesh, 1.0, 0.03, cull=cull)[0] for cull in (False, True)
+  )
+  worst, with_backs, error = (
+    np.abs(out - want).mean() for out in (hard, both, culled)
+  )
+  # One colour for a triangle's part of a pixel, and two layers, are left.
+  assert error < 0.3 * worst
+  assert error < with_backs if yaw else error == with_backs
