@@ -19,7 +19,7 @@ from facerep_jax.ops import perceptual as perceptual_ops
 
 PyTree = Any
 KINDS = ("vgg16", *sorted(perceptual_ops.KINDS), "none")
-STAND_IN = "gradients"
+STAND_IN = "pyramid"
 
 
 class Features(NamedTuple):
