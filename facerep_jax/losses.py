@@ -1,6 +1,7 @@
 """Losses: pure functions of arrays, one value per example where they can."""
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,24 @@ def l1_per_example(predicted: jax.Array, target: jax.Array) -> jax.Array:
   return jnp.mean(difference, axis=tuple(range(1, difference.ndim)))
 
 
+def in_band(
+  per_example: jax.Array, start: jax.Array, stop: jax.Array
+) -> jax.Array:
+  """Marks the losses ranked [start, stop), easiest first.
+
+  Args:
+    per_example: [B] float, as of `band_mean`.
+    start: int32 scalar, as of `band_mean`.
+    stop: int32 scalar, as of `band_mean`.
+
+  Returns:
+    [B] float32, 1 in the band and 0 outside; no gradient.
+  """
+  order = jnp.argsort(jax.lax.stop_gradient(per_example))
+  rank = jnp.argsort(order)
+  return ((rank >= start) & (rank < stop)).astype(jnp.float32)
+
+
 def band_mean(
   per_example: jax.Array, start: jax.Array, stop: jax.Array
 ) -> jax.Array:
@@ -54,18 +73,46 @@ def band_mean(
   return jnp.mean(jnp.sort(per_example), where=keep)
 
 
+class Sums(NamedTuple):
+  """A weighted mean over the pixels of each image, before the division.
+
+  Attributes:
+    total: [N] float32, sum of the weighted values.
+    weight: [N] float32, sum of the weights.
+  """
+
+  total: jax.Array
+  weight: jax.Array
+
+  def mean(self, keep: jax.Array | None = None) -> jax.Array:
+    """Averages over all images, or those that `keep` [N] weighs.
+
+    Returns:
+      float32 scalar; 0 with zero gradients where the weights are.
+    """
+    total, weight = self
+    if keep is not None:
+      total, weight = total * keep, weight * keep
+    return _divide(jnp.sum(total), jnp.sum(weight))
+
+  def each(self) -> jax.Array:
+    """Averages over the pixels of each image, [N] float32."""
+    return _divide(self.total, self.weight)
+
+
 def photometric(
   predicted11: jax.Array,
   target11: jax.Array,
   sigma: jax.Array | None,
   mask: jax.Array,
-) -> jax.Array:
-  """Averages the L1 error of images over a mask, given its expected size.
+) -> Sums:
+  """Sums the L1 error of images over a mask, given its expected size.
 
   With a confidence this is the negative logarithm of a Laplace density, up
   to a constant: large `sigma` discounts an error, and costs log(sigma).
 
-  Source: arXiv 1911.11130, the published `photometric_loss`.
+  Source: arXiv 1911.11130, the published `photometric_loss`, which is the mean
+    of the sums.
 
   Args:
     predicted11: [N, H, W, C] float, [-1, 1].
@@ -76,8 +123,7 @@ def photometric(
       it: stop them where it is not to be learnt.
 
   Returns:
-    float32 scalar, the weighted mean over pixels and channels; 0 with zero
-    gradients where the mask is empty.
+    The sums over pixels and channels.
 
   Raises:
     InputError: A shape does not fit.
@@ -88,7 +134,7 @@ def photometric(
   if sigma is not None:
     spread = _float32(sigma)[..., None] + _EPSILON
     error = math.sqrt(2) * error / spread + jnp.log(spread)
-  return _masked_mean(error, _float32(mask))
+  return _masked_sums(error, _float32(mask))
 
 
 def perceptual(
@@ -96,13 +142,14 @@ def perceptual(
   target: jax.Array,
   sigma: jax.Array | None,
   mask: jax.Array,
-) -> jax.Array:
-  """Averages the squared error of features over a mask, given its spread.
+) -> Sums:
+  """Sums the squared error of features over a mask, given its spread.
 
   With a confidence this is the negative logarithm of a Gaussian density, up
   to a constant.
 
-  Source: arXiv 1911.11130, the published `PerceptualLoss`.
+  Source: arXiv 1911.11130, the published `PerceptualLoss`, which is the mean
+    of the sums.
 
   Args:
     predicted: [N, h, w, D] float features of the reconstruction.
@@ -114,8 +161,7 @@ def perceptual(
       it: stop them where it is not to be learnt.
 
   Returns:
-    float32 scalar, the weighted mean over places and channels; 0 with zero
-    gradients where the mask is empty.
+    The sums over places and channels.
 
   Raises:
     InputError: A shape does not fit.
@@ -126,17 +172,21 @@ def perceptual(
     spread = _float32(sigma)[..., None]
     error = error / (2 * jnp.square(spread) + _EPSILON)
     error = error + jnp.log(spread + _EPSILON)
-  return _masked_mean(error, _pool(_float32(mask), error.shape[:3]))
+  return _masked_sums(error, _pool(_float32(mask), error.shape[:3]))
 
 
-def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-  """Weighs [N, H, W, C] by [N, H, W], once per channel; 0 where all is 0."""
-  total = jnp.sum(mask) * values.shape[-1]
+def _masked_sums(values: jax.Array, mask: jax.Array) -> Sums:
+  """Weighs [N, H, W, C] by [N, H, W], once per channel."""
+  total = jnp.sum(values * mask[..., None], axis=(1, 2, 3))
+  return Sums(total, jnp.sum(mask, axis=(1, 2)) * values.shape[-1])
+
+
+def _divide(total: jax.Array, weight: jax.Array) -> jax.Array:
+  """Divides; 0 where the weight is."""
   # The division must be safe even where its result is not used: the gradient
   # of a discarded 0 / 0 is still NaN.
-  is_empty = total == 0
-  mean = jnp.sum(values * mask[..., None]) / jnp.where(is_empty, 1.0, total)
-  return jnp.where(is_empty, 0.0, mean)
+  is_empty = weight == 0
+  return jnp.where(is_empty, 0.0, total / jnp.where(is_empty, 1.0, weight))
 
 
 def _pool(mask: jax.Array, shape: tuple[int, int, int]) -> jax.Array:

@@ -7,7 +7,16 @@ from jax.test_util import check_grads
 from facerep_jax import errors, losses
 from tests.oracles import confidence, waves
 
-LOSSES = (losses.photometric, losses.perceptual)
+
+def photometric(*arrays):
+  return losses.photometric(*arrays).mean()
+
+
+def perceptual(*arrays):
+  return losses.perceptual(*arrays).mean()
+
+
+LOSSES = (photometric, perceptual)
 
 
 def _made_up(size=8, cell=1, channels=3, dtype=np.float32):
@@ -64,7 +73,7 @@ def test_band_mean_gradient_and_moving_without_recompiling():
 def test_photometric_matches_published(golden):
   reference = np.load(golden / "losses.npz")
   predicted, target = (2 * waves.images(2, 64, p) - 1 for p in (0.2, 0.5))
-  got = losses.photometric(
+  got = photometric(
     predicted, target, reference["sigma"][:, 0], reference["mask"][:, 0]
   )
   # Float32 sums of 24,576 terms of size 1.
@@ -75,13 +84,13 @@ def test_photometric_matches_published(golden):
 def test_confidence_losses_match_loops(is_confident):
   *images, sigma, mask = _made_up()
   sigma = sigma if is_confident else None
-  got = jax.jit(losses.photometric)(*images, sigma, mask)
+  got = jax.jit(photometric)(*images, sigma, mask)
   want = confidence.photometric(*images, sigma, mask)
   # Float32 means of 384 numbers.
   np.testing.assert_allclose(got, want, rtol=1e-5)
   *features, sigma, mask = _made_up(16, 4, 5)
   sigma = sigma if is_confident else None
-  got = jax.jit(losses.perceptual)(*features, sigma, mask)
+  got = jax.jit(perceptual)(*features, sigma, mask)
   pooled = confidence.pool(mask, 4)
   want = confidence.perceptual(*features, sigma, pooled)
   np.testing.assert_allclose(got, want, rtol=1e-5)
@@ -99,7 +108,7 @@ def test_best_sigma_is_the_error():
   """d/ds of sqrt(2) d / s + log s is 0 at sqrt(2) d; of the Gauss's, at d."""
   ones = np.ones((1, 4, 4, 1), np.float32)
   mask = ones[..., 0]
-  for loss, best in ((losses.photometric, 2**0.5), (losses.perceptual, 1.0)):
+  for loss, best in ((photometric, 2**0.5), (perceptual, 1.0)):
     for difference in (0.1, 0.7):
       sigma = mask * np.float32(best * difference)
       slope = jax.grad(loss, 2)(ones * 0, ones * difference, sigma, mask)
@@ -168,3 +177,20 @@ def test_shapes_that_do_not_fit_are_refused():
     losses.photometric(predicted, target, sigma, mask[:, :4])
   with pytest.raises(errors.InputError, match="multiple of 8"):
     losses.perceptual(predicted, target, sigma, mask[:, :6])
+
+
+def test_band_marks_what_band_mean_averages():
+  each = jnp.array([0.4, 0.1, 0.3, 0.2])
+  keep = jax.jit(losses.in_band)(each, 1, 3)
+  np.testing.assert_array_equal(keep, [0, 0, 1, 1])
+  mean = jnp.sum(keep * each) / 2
+  # One sum, ordered otherwise.
+  np.testing.assert_allclose(mean, losses.band_mean(each, 1, 3), rtol=1e-6)
+
+
+def test_sums_average_over_what_is_kept():
+  sums = losses.Sums(jnp.array([2.0, 9.0, 0.0]), jnp.array([4.0, 3.0, 0.0]))
+  np.testing.assert_array_equal(sums.each(), [0.5, 3.0, 0.0])
+  assert sums.mean() == 11 / 7
+  assert sums.mean(jnp.array([1.0, 0.0, 1.0])) == 0.5
+  assert sums.mean(jnp.zeros(3)) == 0.0

@@ -88,10 +88,12 @@ def _to01(images11):
 
 
 def _loss(model, params, frozen, model_state, batch, control, key):
-  del control, key  # No ranks, and nothing random inside the networks.
+  del key  # Nothing is drawn at random inside the networks.
   variables = base.Variables(params, model_state, frozen)
+  num_frames = batch["frames"].shape[1]
+  band = [control[end] * num_frames for end in ("band_start", "band_stop")]
   loss, (values, explained) = autoencoder_loss.of_images(
-    model, variables, _rows11(batch), batch["frames"].shape[1]
+    model, variables, _rows11(batch), num_frames, band
   )
   metrics = values | _measurements(model.settings, explained) | {"loss": loss}
   return loss, (model_state, metrics)
@@ -130,7 +132,8 @@ def _evaluate(model, variables, batch):
   weight = jnp.repeat(batch["weight"], num_frames)
   explained = autoencoder_model.explain(model, variables, images11, num_frames)
   mask = explained.mask * weight[:, None, None]
-  values = autoencoder_loss.terms(model, variables, images11, explained, mask)
+  sums = autoencoder_loss.terms(model, variables, images11, explained)
+  values = {name: x.mean(weight) for name, x in sums.items()}
   total = jnp.sum(weight)
   out = {name: (value * total, total) for name, value in values.items()}
   out["loss"] = (

@@ -19,6 +19,7 @@ def of_images(
   variables: base.Variables,
   images11: jax.Array,
   num_frames: int,
+  band: tuple[jax.Array, jax.Array],
 ) -> tuple[
   jax.Array, tuple[dict[str, jax.Array], autoencoder_model.Explanation]
 ]:
@@ -30,16 +31,24 @@ def of_images(
     images11: [N, S, S, 3] float32, [-1, 1]; the frames of a track follow each
       other.
     num_frames: T, frames of a track.
+    band: First rank of N that counts, and the first after it that does not;
+      the images are ranked by their loss, easiest first.
 
   Returns:
     The weighted sum, its terms before they are weighted, and the explanation.
+
+  Differs: the published loss has no ranks, as with a band of all of them.
   """
   explained = autoencoder_model.explain(model, variables, images11, num_frames)
-  values = terms(model, variables, images11, explained, explained.mask)
+  sums = terms(model, variables, images11, explained)
+  weights = model.settings.weights
+  each = weighted(weights, {name: x.each() for name, x in sums.items()})
+  keep = losses.in_band(each, *band)
+  values = {name: x.mean(keep) for name, x in sums.items()}
   if num_frames > 1:
     values |= consistency(explained.prediction.face, num_frames)
   values["rough_shape"] = roughness(explained.prediction.face.depth)
-  return weighted(model.settings.weights, values), (values, explained)
+  return weighted(weights, values), (values, explained)
 
 
 def terms(
@@ -47,8 +56,7 @@ def terms(
   variables: base.Variables,
   images11: jax.Array,
   explanation: autoencoder_model.Explanation,
-  mask: jax.Array,
-) -> dict[str, jax.Array]:
+) -> dict[str, losses.Sums]:
   """Computes the terms of the loss that compare pictures.
 
   Args:
@@ -56,15 +64,13 @@ def terms(
     variables: Their parameters.
     images11: [N, S, S, 3] float32, [-1, 1].
     explanation: Of them.
-    mask: [N, S, S] float32, weight of each pixel.
 
   Returns:
-    float32 scalars, not weighted yet: `photometric`, `photometric_mirror`, and
+    Of each image, not weighted yet: `photometric`, `photometric_mirror`, and
     with features `perceptual` and `perceptual_mirror`.
   """
-  found = explanation.prediction
-  both_masks = face_model.pair(explanation.mask, explanation.mask)
-  masked = explanation.images.colour * both_masks[..., None]
+  found, mask = explanation.prediction, explanation.mask
+  masked = explanation.images.colour * face_model.pair(mask, mask)[..., None]
   pictures = face_model.unpair(masked)
   ends = ("", "_mirror")
   out = {}

@@ -122,7 +122,7 @@ def test_descent_finds_a_shift_and_a_turn_under_wrong_light(kind):
     shift, angle = jnp.where(is_turn, 0, place), jnp.where(is_turn, place, 0)
     moved = _turned(_relit(images), (shift, 0.5 * shift), jnp.deg2rad(angle))
     first, second = (perceptual.features(x, kind) for x in (moved, images))
-    return losses.perceptual(first, second, None, masks)
+    return losses.perceptual(first, second, None, masks).mean()
 
   slope = jax.jit(jax.grad(loss))
   for is_turn, start in ((False, 3.0), (True, 12.0)):

@@ -42,11 +42,36 @@ def first_frames(batch):
   return batch["frames"][:, 0].astype(jnp.float32) / 255
 
 
-def loss_of(system, variables, batch):
+def loss_of(system, variables, batch, start=0, stop=None):
+  stop = len(batch["frames"]) if stop is None else stop
   return jax.jit(system.loss_fn)(
     *(variables.params, variables.frozen, variables.model_state),
-    *(batch, {}, KEY),
+    *(batch, band(start, stop), KEY),
   )
+
+
+def band(start, stop):
+  """Which ranks train."""
+  return {"band_start": np.int32(start), "band_stop": np.int32(stop)}
+
+
+def test_the_band_trains_the_easiest_images():
+  system = make(perceptual="none")
+  variables = jax.jit(system.init)(KEY)
+  batch = {"frames": frames(4, 1)}
+  alone = [
+    float(loss_of(system, variables, {"frames": row[None]})[0])
+    for row in batch["frames"]
+  ]
+  easy = {"frames": batch["frames"][np.argsort(alone)[:2]]}
+  # Sums are reordered.
+  np.testing.assert_allclose(
+    loss_of(system, variables, batch, stop=2)[0],
+    loss_of(system, variables, easy)[0],
+    rtol=1e-5,
+  )
+  hard = loss_of(system, variables, batch, start=2)[0]
+  assert hard > loss_of(system, variables, batch, stop=2)[0]
 
 
 def test_loss_is_the_weighted_sum_of_its_terms():
@@ -89,7 +114,7 @@ def test_loss_is_the_weighted_sum_of_its_terms():
 def test_every_network_learns(tiny):
   system, variables = tiny
   grads = jax.jit(jax.grad(lambda *args: system.loss_fn(*args)[0]))(
-    variables.params, {}, {}, {"frames": frames(2)}, {}, KEY
+    variables.params, {}, {}, {"frames": frames(2)}, band(0, 2), KEY
   )
   assert set(grads) == set(autoencoder_settings.NETWORKS)
   for name, tree in grads.items():
@@ -107,7 +132,9 @@ def test_gradients_do_not_depend_on_device_count():
     whole = sharding.replicated(mesh)
     step = jax.jit(
       jax.value_and_grad(
-        lambda params, batch: system.loss_fn(params, {}, {}, batch, {}, KEY)[0]
+        lambda params, batch: system.loss_fn(
+          params, {}, {}, batch, band(0, 8), KEY
+        )[0]
       ),
       in_shardings=(whole, sharding.by_row(mesh)),
       out_shardings=whole,
