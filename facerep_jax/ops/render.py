@@ -112,18 +112,12 @@ def render_mesh(
   draw = _drawer(softness, size, len(faces), room)
   xy_px, depth, is_before = _on_screen(vertices, camera, pixel_grid)
   colours = colours.astype(depth.dtype)
-  num_colours = colours.shape[-1]
-  empty = [background] * num_colours + [background_depth]
+  empty = [background] * colours.shape[-1] + [background_depth]
   empty = jnp.array(empty, depth.dtype)
   draw_one = functools.partial(_draw_one, draw, faces, empty, cull)
   out, mask, num_lost = jax.vmap(draw_one)(xy_px, depth, is_before, colours)
-  out = out.reshape(num, size, size, num_colours + 1)
-  return Rendered(
-    out[..., :num_colours],
-    out[..., num_colours],
-    mask.reshape(num, size, size),
-    num_lost,
-  )
+  out, mask = (x.reshape(num, size, size, -1) for x in (out, mask))
+  return Rendered(out[..., :-1], out[..., -1], mask[..., 0], num_lost)
 
 
 def render_depth_map(

@@ -151,9 +151,7 @@ def explain(
     The explanation.
   """
   found = predict(model, variables, images11)
-  if model.settings.light_per == "track":
-    light = of_first_frame(found.face.light, num_frames)
-    found = found._replace(face=found.face._replace(light=light))
+  found = found._replace(face=_share(model.settings, found.face, num_frames))
   both = face_model.with_mirror(found.face)
   formation = model.settings.formation
   shaded = face_model.shade(both, formation)
@@ -163,6 +161,24 @@ def explain(
   mask, mask_mirror = face_model.unpair(images.mask)
   shared_mask = jax.lax.stop_gradient(mask * mask_mirror)
   return Explanation(found, shaded, images, shared_mask)
+
+
+def _share(settings, face, num_frames):
+  """Explains frames of a track by what was found in others, where wanted."""
+  if settings.light_per == "track":
+    face = face._replace(light=of_first_frame(face.light, num_frames))
+  if settings.face_from == "next":
+    face = face._replace(
+      depth=of_next_frame(face.depth, num_frames),
+      albedo11=of_next_frame(face.albedo11, num_frames),
+    )
+  return face
+
+
+def of_next_frame(rows: jax.Array, num_frames: int) -> jax.Array:
+  """Gives each frame what the next of its track has, the last the first's."""
+  tracks = rows.reshape(-1, num_frames, *rows.shape[1:])
+  return jnp.roll(tracks, -1, axis=1).reshape(rows.shape)
 
 
 def of_first_frame(rows: jax.Array, num_frames: int) -> jax.Array:

@@ -44,6 +44,9 @@ class Settings:
     use_confidence: Whether there is one; without, all errors count alike.
     num_frames: T, frames of a sample, all of one track.
     light_per: "image", or "track": its first frame's light is that of all.
+    face_from: Whose shape and texture explain a frame in training: its "own",
+      or those of the "next" frame of its track, so that only viewpoint and
+      light can tell the frames apart.
     image_formation: "rasterise" or "warp", see `face_model`.
     pixel_grid: "published" or "consistent", see `ops.render`.
     normal_border: "replicate" or "forward", see `ops.normals`.
@@ -78,6 +81,7 @@ class Settings:
   use_confidence: bool = True
   num_frames: int = 1
   light_per: str = "image"
+  face_from: str = "own"
   image_formation: str = "rasterise"
   pixel_grid: str = "published"
   normal_border: str = "replicate"
@@ -123,6 +127,7 @@ def _check_choices(settings):
   for name, allowed in (
     ("size_px", SIZES),
     ("light_per", ("image", "track")),
+    ("face_from", ("own", "next")),
     ("image_formation", face_model.FORMATIONS),
     ("pixel_grid", render.PIXEL_GRIDS),
     ("normal_border", ("replicate", "forward")),
@@ -176,6 +181,11 @@ def _check_ranges(settings):
     raise errors.InputError(
       "config.model.max_angle_deg: expected more than 0 and less than 90, got "
       f"{settings.max_angle_deg}."
+    )
+  if settings.num_frames == 1 and settings.face_from == "next":
+    raise errors.InputError(
+      "config.model.face_from='next' takes the face of another frame, but "
+      "config.model.num_frames is 1. Set it to 2 or more."
     )
   if settings.num_frames == 1 and (weights.same_albedo or weights.same_shape):
     raise errors.InputError(

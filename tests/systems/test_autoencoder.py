@@ -111,6 +111,27 @@ def test_loss_is_the_weighted_sum_of_its_terms():
   assert sums["loss"][1] == 4
 
 
+def test_frames_can_be_explained_by_the_face_of_the_next():
+  rows = jnp.arange(6.0)[:, None]
+  moved = autoencoder_model.of_next_frame(rows, 3)
+  np.testing.assert_array_equal(moved[:, 0], [1, 2, 0, 4, 5, 3])
+  own, following = (
+    make(perceptual="none", num_frames=2, face_from=kind)
+    for kind in ("own", "next")
+  )
+  variables = jax.jit(own.init)(KEY)
+  pictures = frames(2, 2)
+  # Between frames that are equal there is nothing to exchange.
+  still = {"frames": np.repeat(pictures[:, :1], 2, axis=1)}
+  moving = {"frames": pictures}
+  losses = [
+    [float(loss_of(s, variables, batch)[0]) for s in (own, following)]
+    for batch in (still, moving)
+  ]
+  assert losses[0][0] == losses[0][1]
+  assert losses[1][0] != losses[1][1]
+
+
 def test_every_network_learns(tiny):
   system, variables = tiny
   grads = jax.jit(jax.grad(lambda *args: system.loss_fn(*args)[0]))(
@@ -362,6 +383,7 @@ def test_room_that_does_not_suffice_is_a_failure():
     ({"size_px": 48}, "config.model.size_px: expected one of 64, 128, 256"),
     ({"width": 8}, "config.model.width: expected a multiple of 16, got 8"),
     ({"light_per": "batch"}, "light_per: expected one of image, track"),
+    ({"face_from": "next"}, "config.model.face_from='next' takes the face"),
     ({"image_formation": "draw"}, "image_formation: expected one of"),
     ({"pixel_grid": "own"}, "config.model.pixel_grid: expected one of"),
     ({"perceptual": "vgg"}, "config.model.perceptual: expected one of vgg16"),
