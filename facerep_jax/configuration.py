@@ -73,6 +73,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "tracks_per_person": 2,
     "num_frames": 16,
     "size_px": 128,
+    "turns": 1.0,  # Factor of yaw, pitch and roll.
     "heads": "",  # Path of ICT-FaceKit's data; empty: the built-in head.
   }
   return config

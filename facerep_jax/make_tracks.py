@@ -137,6 +137,12 @@ def _parser():
   add("--tracks-per-person", type=int, default=default.tracks_per_person)
   add("--num-frames", type=int, default=default.num_frames, help="a track")
   add(
+    "--turns",
+    type=float,
+    default=default.turns,
+    help="factor of yaw, pitch and roll of synthetic heads",
+  )
+  add(
     "--depth",
     action="store_true",
     help="store depth and mask of synthetic tracks, too",
@@ -177,6 +183,7 @@ def _settings(options):
     num_people=options.num_people,
     tracks_per_person=options.tracks_per_person,
     num_frames=options.num_frames,
+    turns=options.turns,
     maps=options.depth,
   )
 

@@ -105,6 +105,7 @@ def test_benchmark_is_made_as_it_is_fixed(tmp_path, capsys, monkeypatch):
   [
     (["--source=/none/there"], "no such file or folder"),
     (["--size=7"], "--size=7: expected"),
+    (["--turns=2"], "turns of synthetic heads: expected a factor"),
     (["--chunk=1"], "--chunk=1: expected"),
     (["--fps=0"], "--fps=0.0: expected"),
     (["--quality=101"], "--quality=101: expected"),

@@ -26,6 +26,7 @@ from facerep_jax.data import (
   sources,
   splits,
   tfrecord,
+  unit_report,
 )
 
 FORMAT = 1  # Of manifest.json and of the parts.
@@ -61,7 +62,7 @@ def build(
   *,
   workers: int = 1,
   overwrite: bool = False,
-  on_unit: Callable[[extract.Report, bool], None] = lambda report, is_new: None,
+  on_unit: Callable[[unit_report.Report, bool], None] = lambda *_: None,
 ) -> dict[str, Any]:
   """Makes the dataset of some units of work.
 
@@ -196,7 +197,7 @@ def _make_parts(units, settings, folder, workers, on_unit):
     with _one_thread():
       for unit in units:
         made.append(parts.make(unit, settings, folder))
-        on_unit(extract.Report(**made[-1].report), made[-1].is_new)
+        on_unit(unit_report.Report(**made[-1].report), made[-1].is_new)
     return made
   others = set(multiprocessing.active_children())
   pool = concurrent.futures.ProcessPoolExecutor(
@@ -206,7 +207,7 @@ def _make_parts(units, settings, folder, workers, on_unit):
     futures = [pool.submit(parts.make, x, settings, folder) for x in units]
     for future in concurrent.futures.as_completed(futures):
       part = future.result()
-      on_unit(extract.Report(**part.report), part.is_new)
+      on_unit(unit_report.Report(**part.report), part.is_new)
     return [future.result() for future in futures]
   except concurrent.futures.process.BrokenProcessPool as error:
     raise errors.InputError(
@@ -255,7 +256,7 @@ def _set_threads(count):
 
 
 def _nothing_found(made):
-  reports = [extract.Report(**part.report) for part in made]
+  reports = [unit_report.Report(**part.report) for part in made]
   reasons = {}
   for report in reports:
     if report.problem:

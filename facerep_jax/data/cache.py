@@ -44,6 +44,7 @@ def synthetic(
   tracks_per_person: int,
   num_frames: int,
   size_px: int,
+  turns: float = 1.0,
   heads: str = "",
 ) -> str:
   """Makes a set of synthetic tracks, unless it was made before.
@@ -54,14 +55,15 @@ def synthetic(
     tracks_per_person: Of each.
     num_frames: Of each track.
     size_px: Side of the frames.
+    turns: Factor of yaw, pitch and roll, 0 to 1.
     heads: Path of ICT-FaceKit's data; "" for the built-in head.
 
   Returns:
     Folder of the tracks.
 
   Raises:
-    InputError: There is no room for it, it cannot be written, or there are no
-      heads at that path.
+    InputError: There is no room for it, it cannot be written, `turns` is out
+      of range, or there are no heads at that path.
   """
   settings = extract.Settings(
     size_px=size_px,
@@ -69,6 +71,7 @@ def synthetic(
     num_people=num_people,
     tracks_per_person=tracks_per_person,
     num_frames=num_frames,
+    turns=turns,
   )
   source = sources.Source(sources.ICT + heads if heads else sources.SYNTHETIC)
   return _kept(
@@ -218,6 +221,8 @@ def _name(settings, heads):
     "num_frames": settings.num_frames,
     "size_px": settings.size_px,
   }
+  if settings.turns != 1:
+    what["turns"] = settings.turns
   if heads:
     what["heads"] = ict_read.fingerprint(heads)
   text = json.dumps(what, sort_keys=True)

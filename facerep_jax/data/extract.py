@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from facerep_jax import errors
 from facerep_jax.data import (
   chunks,
   crop,
@@ -15,6 +16,7 @@ from facerep_jax.data import (
   images,
   schema,
   sources,
+  unit_report,
   video,
 )
 from facerep_jax.data.synthetic import generator
@@ -41,6 +43,7 @@ class Settings:
     num_people: Of a synthetic source.
     tracks_per_person: Of a synthetic source.
     num_frames: Of a synthetic track.
+    turns: Factor of yaw, pitch and roll of synthetic heads, 0 to 1.
     maps: Store depth and mask of synthetic tracks, too.
   """
 
@@ -54,67 +57,19 @@ class Settings:
   num_people: int = 16
   tracks_per_person: int = 4
   num_frames: int = 16
+  turns: float = 1.0
   maps: bool = False
 
-
-@dataclasses.dataclass
-class Report:
-  """What happened to one video, folder of tracks, or block of images.
-
-  Attributes:
-    kind: Layout of the source.
-    source: The path that the user gave.
-    person: Of the video or folder; the first one of a block.
-    name: Of the video; the first one of a block.
-    path: File or folder; the first one of a block.
-    num_read: Frames of the video or image files seen.
-    num_decoded: Those that decoded.
-    num_kept: Those looked at for the dataset (at `fps` for a video).
-    num_detected: Kept frames in which the face was detected.
-    num_interpolated: Kept frames in which it was followed only.
-    num_tracks: Tracks stored.
-    num_stored: Frames stored; a kept frame counts once per face.
-    num_cuts: Changes of scene.
-    num_resized: Frames or crops stored at another size than they had.
-    num_enlarged: Those that were smaller than the stored size.
-    num_squared: Images that lost their ends to become square.
-    skipped: By reason: how many, and the first example.
-    problem: Why nothing came of it; "" otherwise.
-  """
-
-  kind: str
-  source: str
-  person: str
-  name: str
-  path: str
-  num_read: int = 0
-  num_decoded: int = 0
-  num_kept: int = 0
-  num_detected: int = 0
-  num_interpolated: int = 0
-  num_tracks: int = 0
-  num_stored: int = 0
-  num_cuts: int = 0
-  num_resized: int = 0
-  num_enlarged: int = 0
-  num_squared: int = 0
-  skipped: dict[str, dict] = dataclasses.field(default_factory=dict)
-  problem: str = ""
-
-  def skip(self, reason: str, example: str, count: int = 1) -> None:
-    """Counts what could not be used."""
-    entry = self.skipped.setdefault(reason, {"count": 0, "first": example})
-    entry["count"] += count
-
-
-def new_report(unit: sources.Unit) -> Report:
-  """Starts the report on a unit."""
-  first = unit.entries[0]
-  return Report(unit.kind, unit.source, first.person, first.video, first.path)
+  def __post_init__(self):
+    if not 0 <= self.turns <= 1:
+      raise errors.InputError(
+        "turns of synthetic heads: expected a factor from 0 to 1, got "
+        f"{self.turns}."
+      )
 
 
 def extract(
-  unit: sources.Unit, settings: Settings, report: Report
+  unit: sources.Unit, settings: Settings, report: unit_report.Report
 ) -> Iterator[schema.Track]:
   """Cuts the tracks out of a unit.
 
@@ -163,6 +118,7 @@ def _synthetic(entry, settings, report):
       tracks_per_person=settings.tracks_per_person,
       num_frames=settings.num_frames,
       size_px=settings.size_px,
+      turns=settings.turns,
       heads=entry.path,
       maps=settings.maps,
     ),

@@ -9,7 +9,7 @@ import shutil
 from typing import Any
 
 from facerep_jax import errors
-from facerep_jax.data import extract, schema, sources, tfrecord
+from facerep_jax.data import extract, schema, sources, tfrecord, unit_report
 
 FOLDER = ".parts"
 
@@ -22,7 +22,7 @@ class Part:
     path: TFRecord file of its chunks.
     records: One (person, video, track, frames, bytes) a record, in order.
     labels: How many records have each label or map.
-    report: Fields of `extract.Report`.
+    report: Fields of `unit_report.Report`.
     is_new: It was made now, not by an earlier run.
   """
 
@@ -65,7 +65,7 @@ def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
   base = os.path.join(folder, unit.key())
   is_new = not is_done(unit, folder)
   if is_new:
-    report = extract.new_report(unit)
+    report = unit_report.start(unit)
     records, labels = [], collections.Counter()
     with tfrecord.Writer(base + ".tfrecord") as writer:
       for track in extract.extract(unit, settings, report):

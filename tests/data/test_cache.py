@@ -104,6 +104,20 @@ def test_other_settings_are_another_set(place, monkeypatch, name):
   assert getattr(made[1][1], name) == TINY[name] + 1
 
 
+def test_smaller_turns_are_another_set(place, drawn):
+  first = cache.synthetic(**TINY)
+  assert cache.synthetic(**TINY, turns=1.0) == first
+  half = cache.synthetic(**TINY, turns=0.5)
+  assert half != first
+  yaw, yaw_half = (
+    tracks.TrackSource(folder, "train").read(0, ("yaw_rad",)).labels["yaw_rad"]
+    for folder in (first, half)
+  )
+  np.testing.assert_array_equal(yaw_half, yaw / 2)
+  with pytest.raises(errors.InputError, match="turns .* 0 to 1, got 1.5"):
+    cache.synthetic(**TINY, turns=1.5)
+
+
 def test_another_generator_is_another_set(place, monkeypatch):
   monkeypatch.setattr(
     cache, "_make", lambda folder, *rest: folder.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax.data import extract, images, sources
+from facerep_jax.data import extract, images, sources, unit_report
 
 av = pytest.importorskip("av")
 
@@ -18,7 +18,7 @@ def save(path, height, width, *, kind=None, level=0):
 def run(path, layout="auto", **settings):
   chunks, reports = [], []
   for unit in sources.collect([sources.Source(str(path), layout)]):
-    reports.append(extract.new_report(unit))
+    reports.append(unit_report.start(unit))
     chunks += extract.extract(unit, extract.Settings(**settings), reports[-1])
   return chunks, reports
 
@@ -233,7 +233,7 @@ def test_synthetic_tracks_are_cut_into_chunks():
   settings = extract.Settings(
     size_px=32, chunk=2, num_people=1, tracks_per_person=1, num_frames=5
   )
-  report = extract.new_report(units[0])
+  report = unit_report.start(units[0])
   chunks = list(extract.extract(units[0], settings, report))
   assert [len(x.frames) for x in chunks] == [1, 2, 2]
   assert all(len(x.labels["yaw_rad"]) == len(x.frames) for x in chunks)

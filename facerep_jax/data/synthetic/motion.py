@@ -70,17 +70,20 @@ def path(knots: np.ndarray, num_frames: int) -> np.ndarray:
   return knots[first] * (1 - u) + knots[first + 1] * u
 
 
-def draw(rng: np.random.Generator, num_frames: int) -> Motion:
+def draw(
+  rng: np.random.Generator, num_frames: int, turns: float = 1.0
+) -> Motion:
   """Draws the motion of a track.
 
   Args:
     rng: Where the numbers come from.
     num_frames: T.
+    turns: Factor of yaw, pitch and roll.
 
   Returns:
     The paths.
   """
-  yaw, pitch, roll = _pose(rng, num_frames)
+  yaw, pitch, roll = (turns * x for x in _pose(rng, num_frames))
   left, right, expression, intensity = _face(rng, num_frames)
   # The eyes make up for some of the head's turn.
   gaze = path(bounded_normal(rng, (6, 2)) * [0.14, 0.08], num_frames)

@@ -41,6 +41,7 @@ class Settings:
     max_quality: Highest JPEG quality.
     max_blur: Largest weight of a neighbouring pixel in the lens's blur.
     max_noise: Largest deviation of the noise, share of the range.
+    turns: Factor of the heads' yaw, pitch and roll.
     heads: Path of ICT-FaceKit's data, as for `ict.model`; "" for the built-in
       head.
     maps: Make depth and mask, too.
@@ -60,6 +61,7 @@ class Settings:
   max_quality: int = 95
   max_blur: float = 0.18
   max_noise: float = 0.02
+  turns: float = 1.0
   heads: str = ""
   maps: bool = False
 
@@ -120,7 +122,7 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
   shape = motion.bounded_normal(who, len(model.shape_basis))
   look = albedo.look(motion.bounded_normal(who, len(albedo.NAMES)))
   bare = head.neutral(model, shape)
-  paths = motion.draw(what, settings.num_frames)
+  paths = motion.draw(what, settings.num_frames, settings.turns)
   light = shading.draw(what, settings.num_frames)
   side = settings.size_px * settings.supersample
   cover = hair.draw_cover(what)

@@ -39,6 +39,21 @@ def test_poses_stay_in_range_and_half_of_the_frames_are_near_the_front():
   assert abs(yaw.mean()) < 5  # No side is preferred.
 
 
+def test_turns_scale_the_pose_and_nothing_of_the_face():
+  for seed in range(20):
+    full, half, still = (
+      motion.draw(np.random.default_rng(seed), 16, turns)
+      for turns in (1.0, 0.5, 0.0)
+    )
+    for name in ("yaw_rad", "pitch_rad", "roll_rad"):
+      np.testing.assert_array_equal(
+        getattr(half, name), getattr(full, name) / 2
+      )
+      assert not getattr(still, name).any()
+    for name in ("left", "right", "expression", "aim", "zoom", "drift"):
+      np.testing.assert_array_equal(getattr(half, name), getattr(full, name))
+
+
 def test_paths_are_smooth():
   # At 10 times as many frames the steps must shrink with the step of time,
   # and their differences with its square: no jumps, no kinks.
