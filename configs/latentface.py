@@ -76,10 +76,20 @@ def _make_demo(config):
   # From the noise of the first shapes so short a run does not recover.
   config.model.depth_gain = 0.1
   config.model.depth_dome = 0.8
-  config.steps = 2000
-  config.batch_size = 32
-  config.optimizer.learning_rate = 1e-3
+  config.model.dome_upright = 0.2
+  config.model.weights.rough_shape = 0.5
+  # Viewpoints are what is learned last, if at all. What a track's other frame
+  # shows cannot be copied into the texture, and without confidence the mirror
+  # cannot be discounted.
+  config.model.num_frames = 4
+  config.model.face_from = "next"
+  config.model.use_confidence = False
+  config.model.weights.mirror = 1.0
+  config.synthetic.turns = 0.4
+  config.steps = 2400
+  config.batch_size = 2
+  config.optimizer.learning_rate = 5e-4
   config.optimizer.l2 = 0.0
-  config.every = {"log": 50, "eval": 200, "save": 1, "pictures": 2}
+  config.every = {"log": 50, "eval": 300, "save": 1, "pictures": 2}
   config.synthetic.num_people = 300
   config.synthetic.size_px = 96

@@ -11,6 +11,9 @@ MODEL = {
   "hidden_dim": 8,
   "confidence_width": 16,
   "confidence_code_dim": 8,
+  "use_confidence": True,
+  "num_frames": 1,
+  "face_from": "own",
 }
 
 
@@ -21,6 +24,7 @@ def config(data_path: str, **changes):
   out.steps = 6
   out.batch_size = 2
   out.model.update(MODEL)
+  out.model.weights.update(mirror=0.5, rough_shape=0.0)
   out.every.update(log=2, eval=3, pictures=1)
   out.eval_samples = 2
   return tiny.change(out, **changes)

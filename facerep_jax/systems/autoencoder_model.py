@@ -113,9 +113,8 @@ def predict(
   depth_code, depth = out["depth"]
   albedo_code, albedo11 = out["albedo"]
   settings = model.settings
-  raw = settings.depth_gain * depth[..., 0] + settings.depth_dome * dome(
-    settings.size_px
-  )
+  start = settings.depth_dome * dome(settings.size_px, settings.dome_upright)
+  raw = settings.depth_gain * depth[..., 0] + start
   face = face_model.Face(
     depth_ops.rescale(raw), albedo11, out["light"], out["view"]
   )
@@ -123,13 +122,19 @@ def predict(
   return Prediction(albedo_code, depth_code, face, *sigma)
 
 
-def dome(size_px: int) -> jax.Array:
+def dome(size_px: int, upright: float) -> jax.Array:
   """Makes a shape like the front of a head, [1, S, S]: 0 in the middle.
 
-  It is a paraboloid that lies 1 deeper at the middle of each side.
+  Args:
+    size_px: S.
+    upright: Depth at the middle of the top and the bottom.
+
+  Returns:
+    A paraboloid, float32, whose left and right side are 1 deep in the middle.
   """
   place = jnp.square(jnp.linspace(-1.0, 1.0, size_px))
-  return (place[None, :, None] + place[None, None, :]).astype(jnp.float32)
+  down = upright * place[None, :, None]
+  return (down + place[None, None, :]).astype(jnp.float32)
 
 
 def explain(

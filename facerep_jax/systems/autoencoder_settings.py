@@ -44,7 +44,7 @@ class Settings:
     use_confidence: Whether there is one; without, all errors count alike.
     num_frames: T, frames of a sample, all of one track.
     light_per: "image", or "track": its first frame's light is that of all.
-    face_from: Whose shape and texture explain a frame in training: its "own",
+    face_from: Whose shape and texture explain a frame in the loss: its "own",
       or those of the "next" frame of its track, so that only viewpoint and
       light can tell the frames apart.
     image_formation: "rasterise" or "warp", see `face_model`.
@@ -59,6 +59,8 @@ class Settings:
       smooth shape instead of noise.
     depth_dome: Height of the dome that is added to it, before it is squashed to
       the range of depths: the shape with which training begins.
+    dome_upright: Share of that height at the top and the bottom; 0 makes the
+      dome an upright cylinder.
     max_angle_deg: Greatest turn of the head about each axis.
     max_shift: Greatest shift along x and y, scene units.
     perceptual: Features of the perceptual loss, one of `perceptual.KINDS`.
@@ -90,6 +92,7 @@ class Settings:
   render_room: float = 4.0
   depth_gain: float = 1.0
   depth_dome: float = 0.0
+  dome_upright: float = 1.0
   max_angle_deg: float = 60.0
   max_shift: float = 0.1
   perceptual: str = "vgg16"
@@ -156,6 +159,7 @@ def _check_ranges(settings):
       "render_room",
       "depth_gain",
       "depth_dome",
+      "dome_upright",
       "max_shift",
     )
   ]

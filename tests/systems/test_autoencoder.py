@@ -225,13 +225,14 @@ def test_roughness_is_of_bends_alone():
   np.testing.assert_allclose(autoencoder_loss.roughness(bent), 0.1, rtol=1e-4)
 
 
-def test_training_can_begin_with_a_dome(tiny):
+@pytest.mark.parametrize("upright", [1.0, 0.2])
+def test_training_can_begin_with_a_dome(tiny, upright):
   _, variables = tiny
-  system = make(depth_gain=0.0, depth_dome=0.5)
+  system = make(depth_gain=0.0, depth_dome=0.5, dome_upright=upright)
   images = first_frames({"frames": frames(1)})
   depth = jax.jit(system.factors)(variables, images)["canonical_depth"][0]
   place = np.square(np.linspace(-1, 1, 64))
-  raw = 0.5 * (place[:, None] + place[None])
+  raw = 0.5 * (upright * place[:, None] + place[None])
   want = 1.0 + 0.1 * np.tanh(raw - raw.mean())
   np.testing.assert_allclose(depth[:, 2:-2], want[:, 2:-2], atol=1e-5)
   assert depth[32, 32] < 1.0 < depth[0, 2]
@@ -404,7 +405,8 @@ def test_settings_that_cannot_work_are_refused(changes, text):
 def test_every_preset_builds_its_system(preset):
   config = latentface.get_config(preset)
   system = base.build(config)
-  assert system.size_px == config.model.size_px and system.num_frames == 1
+  assert system.size_px == config.model.size_px
+  assert system.num_frames == (4 if preset == "demo" else 1)
   if preset == "small":
     params = jax.eval_shape(system.init, KEY).params
     used = [params[name] for name in ("depth", "albedo", "light", "view")]
