@@ -223,7 +223,7 @@ def _last_good(run):
 
 def _evaluate(run, state, step, num_evals):
   variables = train_state.inference_variables(state, run.frozen)
-  totals, first = None, None
+  totals, shown = None, []
   for batch in batches.eval_batches(
     run.eval_samples,
     batch_size=run.config.batch_size,
@@ -236,7 +236,8 @@ def _evaluate(run, state, step, num_evals):
     batch = sharding.put_batch(batch, run.mesh)
     sums = run.eval_step(variables, batch)
     totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
-    first = batch if first is None else first
+    if len(shown) * run.config.batch_size < _NUM_PICTURE_ROWS:
+      shown.append(batch)
   values = {
     name: float(total) / float(weight)
     for name, (total, weight) in totals.items()
@@ -252,12 +253,13 @@ def _evaluate(run, state, step, num_evals):
   every = run.config.every.pictures
   is_last = step == run.config.steps
   if every and (num_evals % every == 0 or is_last):
-    _save_pictures(run, variables, first, step)
+    _save_pictures(run, variables, shown, step)
   return values["loss"]
 
 
-def _save_pictures(run, variables, batch, step):
-  columns = jax.device_get(run.picture_step(variables, batch))
+def _save_pictures(run, variables, shown, step):
+  parts = [jax.device_get(run.picture_step(variables, x)) for x in shown]
+  columns = {k: np.concatenate([x[k] for x in parts]) for k in parts[0]}
   if jax.process_index():
     return
   sheet = pictures.sheet(

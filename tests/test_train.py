@@ -5,6 +5,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from facerep_jax import (
   configuration,
@@ -272,6 +273,16 @@ def test_pictures_are_written_at_evaluations(data, tmp_path):
   fit(tiny.config(data), tmp_path)
   names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
   assert names == ["step_00000003.png", "step_00000006.png"]
+
+
+def test_pictures_show_as_many_samples_with_small_batches(data, tmp_path):
+  heights = []
+  for size in (8, 2):
+    config = tiny.config(data, steps=1, batch_size=size, eval_samples=8)
+    fit(config, tmp_path / str(size))
+    with Image.open(tmp_path / str(size) / "pictures/step_00000001.png") as x:
+      heights.append(x.height)
+  assert heights[0] == heights[1] > 8 * config.model.size_px
 
 
 def test_meta_holds_what_a_resume_needs(data, tmp_path):
