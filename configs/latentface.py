@@ -77,7 +77,7 @@ def _make_demo(config):
   config.model.depth_gain = 0.1
   config.model.depth_dome = 0.8
   config.model.dome_upright = 0.2
-  config.model.weights.rough_shape = 0.5
+  config.model.weights.rough_shape = 3.0
   # Viewpoints are what is learned last, if at all. What a track's other frame
   # shows cannot be copied into the texture, and without confidence the mirror
   # cannot be discounted.

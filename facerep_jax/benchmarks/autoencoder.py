@@ -27,7 +27,7 @@ PRESETS = (
   ("demo", 64, 8),
   ("paper", 64, 8),
   ("demo", 128, 2),
-  ("demo", 256, 1),
+  ("demo", 256, 2),
 )
 _COLUMNS = (
   report.Column("preset", "preset"),
