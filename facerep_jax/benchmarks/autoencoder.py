@@ -59,9 +59,10 @@ def measure(
   """
   rows = []
   for config in configs:
-    size_px, batch_size = config.model.size_px, config.batch_size
+    size_px = config.model.size_px
+    num_images = config.batch_size * config.model.num_frames
     _log.info(
-      "autoencoder: %s, %d px, batch of %d", config.preset, size_px, batch_size
+      "autoencoder: %s, %d px, %d images", config.preset, size_px, num_images
     )
     rows.append(_row(config, limit_s))
     _log.info(

@@ -36,7 +36,8 @@ class Explanation(NamedTuple):
   """Images and what the model makes of them, for the loss.
 
   Attributes:
-    prediction: Of the networks; the light may be shared by a track.
+    prediction: Of the networks; with `light_per` or `face_from` the light, or
+      shape and texture, of its faces are those of other frames of the track.
     canonical: Each face and its mirror from the front, 2 N rows.
     images: Each face and its mirror as they are seen, 2 N rows.
     mask: [N, S, S] float32, what both show; no gradient.
