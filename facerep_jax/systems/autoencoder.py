@@ -59,6 +59,11 @@ def make(*, dtype: str, **settings) -> base.System:
     warnings=collapse.warnings,
     failures=bind(_failures, settings.formation),
     notes=(features.note,) if features else (),
+    faces=base.Faces(
+      take_apart=bind(_represent, model),
+      decode=bind(autoencoder_model.decode, model),
+      formation=settings.formation,
+    ),
   )
 
 
@@ -163,13 +168,7 @@ def _l1(a, b, mask):
 
 def _represent(model, variables, images01, key):
   del key
-  found = autoencoder_model.predict(model, variables, 2 * images01 - 1)
-  return {
-    "albedo_code": found.albedo_code,
-    "depth_code": found.depth_code,
-    "view": found.face.view,
-    "light": found.face.light,
-  }
+  return autoencoder_model.encode(model, variables, 2 * images01 - 1)
 
 
 def _represent_train(model, variables, images01, key):

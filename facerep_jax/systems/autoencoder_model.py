@@ -106,21 +106,70 @@ def predict(
   Returns:
     What they say; each image has its own light.
   """
-  params = variables.params | variables.frozen
-  out = {
-    name: net.apply({"params": params[name]}, images11)
-    for name, net in model.nets.items()
+  codes = encode(model, variables, images11)
+  depth, albedo11 = decode(
+    model, variables, codes["albedo_code"], codes["depth_code"]
+  )
+  face = face_model.Face(depth, albedo11, codes["light"], codes["view"])
+  sigma = (None, None)
+  if "confidence" in model.nets:
+    sigma = _apply(model, variables, "confidence", images11)
+  return Prediction(codes["albedo_code"], codes["depth_code"], face, *sigma)
+
+
+def encode(
+  model: Model, variables: base.Variables, images11: jax.Array
+) -> dict[str, jax.Array]:
+  """Finds what pictures are made of.
+
+  Args:
+    model: Networks and settings.
+    variables: Their parameters.
+    images11: [N, S, S, 3] float32, [-1, 1].
+
+  Returns:
+    `albedo_code`, `depth_code` [N, D] float32, not negative; `view` [N, 6] and
+    `light` [N, 4] float32, (-1, 1).
+  """
+  apply = functools.partial(_apply, model, variables)
+  return {
+    "albedo_code": apply("albedo", images11, method="encode"),
+    "depth_code": apply("depth", images11, method="encode"),
+    "view": apply("view", images11),
+    "light": apply("light", images11),
   }
-  depth_code, depth = out["depth"]
-  albedo_code, albedo11 = out["albedo"]
+
+
+def decode(
+  model: Model,
+  variables: base.Variables,
+  albedo_code: jax.Array,
+  depth_code: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """Makes canonical maps of codes.
+
+  Args:
+    model: Networks and settings.
+    variables: Their parameters.
+    albedo_code: [N, D] float32.
+    depth_code: Likewise.
+
+  Returns:
+    Depth [N, S, S] float32, scene units, and albedo [N, S, S, 3] float32,
+    [-1, 1].
+  """
+  depth = _apply(model, variables, "depth", depth_code, method="decode")
+  albedo11 = _apply(model, variables, "albedo", albedo_code, method="decode")
   settings = model.settings
   start = settings.depth_dome * dome(settings.size_px, settings.dome_upright)
   raw = settings.depth_gain * depth[..., 0] + start
-  face = face_model.Face(
-    depth_ops.rescale(raw), albedo11, out["light"], out["view"]
-  )
-  sigma = out.get("confidence", (None, None))
-  return Prediction(albedo_code, depth_code, face, *sigma)
+  return depth_ops.rescale(raw), albedo11
+
+
+def _apply(model, variables, name, x, method=None):
+  """Applies one network."""
+  params = (variables.params | variables.frozen)[name]
+  return model.nets[name].apply({"params": params}, x, method=method)
 
 
 def dome(size_px: int, upright: float) -> jax.Array:

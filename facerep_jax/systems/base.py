@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from facerep_jax import errors
+from facerep_jax import errors, face_model
 
 PyTree = Any
 NAMES = ("fabnet", "latentface")
@@ -27,6 +27,24 @@ class Variables(NamedTuple):
   params: PyTree
   model_state: PyTree
   frozen: PyTree
+
+
+class Faces(NamedTuple):
+  """Takes faces apart and puts them together: pure functions of arrays.
+
+  Attributes:
+    take_apart: (variables, images01 [N, S, S, 3], key) -> `albedo_code` and
+      `depth_code` [N, D], `view` [N, 6] and `light` [N, 4] in (-1, 1), see
+      `face_model.Face`; of a system that knows what a face is without its
+      expression also `neutral_albedo_code` and `neutral_depth_code` [N, D].
+    decode: (variables, albedo_code, depth_code) -> canonical depth [N, S, S],
+      scene units, and albedo11 [N, S, S, 3].
+    formation: How pictures come of these.
+  """
+
+  take_apart: Callable[..., dict[str, jax.Array]]
+  decode: Callable[..., tuple[jax.Array, jax.Array]]
+  formation: face_model.Formation
 
 
 class System(NamedTuple):
@@ -60,6 +78,7 @@ class System(NamedTuple):
       each, whose first word says of what kind it is.
     failures: Likewise; the first one ends the run.
     notes: What the log says once, when a run begins or goes on.
+    faces: How its faces are taken apart. None if it does not.
   """
 
   init: Callable[..., Variables]
@@ -77,6 +96,7 @@ class System(NamedTuple):
   warnings: Callable[[dict[str, float]], list[str]] = lambda values: []
   failures: Callable[[dict[str, float]], list[str]] = lambda values: []
   notes: tuple[str, ...] = ()
+  faces: Faces | None = None
 
 
 def build(config: ml_collections.ConfigDict) -> System:
