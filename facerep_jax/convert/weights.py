@@ -1,5 +1,6 @@
 """What the converters share: names, layouts, and the list of what is wrong."""
 
+import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +11,15 @@ from facerep_jax import errors
 
 # From torch's axes to ours. Convolutions are [out, in, k, k] there, transposed
 # ones [in, out, k, k]; ours are both [k, k, in, out].
-_AXES = {"conv": (2, 3, 1, 0), "transposed": (2, 3, 0, 1), "vector": (0,)}
+_AXES = {
+  "conv": (2, 3, 1, 0),
+  "transposed": (2, 3, 0, 1),
+  "dense": (1, 0),
+  "vector": (0,),
+}
+# Convolutions there, [out, in, k, k], of which ours keep the centre as a dense
+# layer: k by kind.
+_CENTRES = {"centre1": 1, "centre3": 3}
 
 
 class Leaf(NamedTuple):
@@ -18,7 +27,9 @@ class Leaf(NamedTuple):
 
   Attributes:
     name: torch's name.
-    kind: "conv", "transposed" or "vector".
+    kind: "conv", "transposed", "dense" or "vector"; "centre1" or "centre3" for
+      a convolution of that size there of whose kernel only the centre tap is
+      kept, as a dense layer.
   """
 
   name: str
@@ -30,6 +41,7 @@ def from_torch(
   leaves: Mapping[tuple[str, ...], Leaf],
   shapes: Mapping[tuple[str, ...], tuple[int, ...]],
   what: str,
+  unused: Mapping[str, tuple[int, ...]] = types.MappingProxyType({}),
 ) -> dict[str, Any]:
   """Converts the weights of one network.
 
@@ -38,6 +50,7 @@ def from_torch(
     leaves: Path in the parameters to the array's place in torch.
     shapes: Path in the parameters to the shape there.
     what: Name of the network in messages.
+    unused: torch's names of arrays that have no effect, to their shapes.
 
   Returns:
     The parameters, NumPy float32.
@@ -46,22 +59,24 @@ def from_torch(
     InputError: Names are missing, unexpected, or of another shape; all are
       listed.
   """
-  problems = []
+  expected = dict(unused)
   for path, leaf in leaves.items():
-    axes = _AXES[leaf.kind]
-    shape = [shapes[path][axis] for axis in np.argsort(axes)]
-    if leaf.name not in state:
-      problems.append(f"{leaf.name} is missing")
-    elif (got := list(np.shape(state[leaf.name]))) != shape:
-      problems.append(f"{leaf.name} has shape {got}, expected {shape}")
-  known = {leaf.name for leaf in leaves.values()}
-  problems += [f"{name} is unexpected" for name in sorted(set(state) - known)]
+    expected[leaf.name] = _shape_in_torch(leaf.kind, shapes[path])
+  problems = []
+  for name, shape in expected.items():
+    if name not in state:
+      problems.append(f"{name} is missing")
+    elif (got := list(np.shape(state[name]))) != list(shape):
+      problems.append(f"{name} has shape {got}, expected {list(shape)}")
+  problems += [
+    f"{name} is unexpected" for name in sorted(set(state) - set(expected))
+  ]
   if problems:
     raise errors.InputError(
       f"torch weights do not fit {what}: {'; '.join(problems)}"
     )
   flat = {
-    path: np.asarray(state[leaf.name], np.float32).transpose(_AXES[leaf.kind])
+    path: _to_ours(leaf.kind, np.asarray(state[leaf.name], np.float32))
     for path, leaf in leaves.items()
   }
   return flax.traverse_util.unflatten_dict(flat)
@@ -81,8 +96,30 @@ def to_torch(
   """
   flat = flax.traverse_util.flatten_dict(params)
   return {
-    leaf.name: np.asarray(flat[path], np.float32).transpose(
-      np.argsort(_AXES[leaf.kind])
-    )
+    leaf.name: _to_torch(leaf.kind, np.asarray(flat[path], np.float32))
     for path, leaf in leaves.items()
   }
+
+
+def _shape_in_torch(kind, shape):
+  """Turns the shape of one of our arrays into that of torch's."""
+  if kind in _CENTRES:
+    return (*reversed(shape), _CENTRES[kind], _CENTRES[kind])
+  return tuple(shape[axis] for axis in np.argsort(_AXES[kind]))
+
+
+def _to_ours(kind, value):
+  """Turns one of torch's arrays into ours."""
+  if kind in _CENTRES:
+    middle = _CENTRES[kind] // 2
+    return value[..., middle, middle].T
+  return value.transpose(_AXES[kind])
+
+
+def _to_torch(kind, value):
+  """Turns one of our arrays into torch's; zeros around a centre."""
+  if kind in _CENTRES:
+    margin = _CENTRES[kind] // 2
+    pads = ((0, 0), (0, 0), (margin, margin), (margin, margin))
+    return np.pad(value.T[..., None, None], pads)
+  return value.transpose(np.argsort(_AXES[kind]))

@@ -156,6 +156,37 @@ class FromVector(nn.Module):
     return out.reshape(-1, 4, 4, self.features)
 
 
+class Dense(nn.Module):
+  """Dense layer; or a convolution of a single pixel, which is the same.
+
+  Of a 3x3 kernel with padding 1 a single pixel only ever meets the centre tap;
+  the others count in the initial values alone.
+
+  Source: `torch.nn.Linear` and `torch.nn.Conv2d`: weights and biases start
+  uniform within 1 / sqrt(fan_in), the fan-in being the channels times the taps
+  of the whole kernel.
+
+  Attributes:
+    features: Output channels.
+    num_taps: Of the convolution's kernel: 9 for 3x3.
+    dtype: Type of the computation; parameters are float32.
+  """
+
+  features: int
+  num_taps: int = 1
+  dtype: Dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [N, C] float to [N, features]."""
+    channels = x.shape[-1]
+    bound = (self.num_taps * channels) ** -0.5
+    kernel = self.param("kernel", uniform, (channels, self.features), bound)
+    bias = self.param("bias", uniform, (self.features,), bound)
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+    return x @ kernel + _row(bias, x.ndim)
+
+
 class GroupNorm(nn.Module):
   """Group normalisation, groups of neighbouring channels.
 
@@ -173,7 +204,7 @@ class GroupNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Normalises [N, H, W, C] float; gives `dtype`."""
+    """Normalises [N, H, W, C] or [N, C] float; gives `dtype`."""
     shape = x.shape[-1:]
     scale = self.param("scale", nn.initializers.ones, shape)
     bias = self.param("bias", nn.initializers.zeros, shape)

@@ -14,14 +14,14 @@ def group_norm(
   """Normalises each image over its pixels and groups of its channels.
 
   Args:
-    x: [N, H, W, C] float.
+    x: [N, H, W, C] float; or [N, C], images of a single pixel.
     scale: [C] float.
     bias: [C] float.
     num_groups: Groups of neighbouring channels, a divisor of C.
     epsilon: Added to the variance.
 
   Returns:
-    [N, H, W, C] float.
+    float, as `x`.
   """
   # Sums over pixels first, with the channels kept apart: on a CPU this is the
   # order that vectorises.
