@@ -60,13 +60,7 @@ def _make_demo(config):
   config.model.width = 16
   config.model.embed_dim = 128
   config.steps = 2200
-  config.optimizer = {
-    "name": "adam",
-    "learning_rate": 1e-3,
-    "momentum": 0.9,
-    "l2": 0.0,
-    "clip_norm": 0.0,
-  }
+  config.optimizer.name = "adam"
   # The window of easy pairs needs longer than this: it starts with those in
   # which hardly anything moves.
   config.curriculum.use = False

@@ -1,8 +1,9 @@
 """LatentFace: --config=configs/latentface.py, or configs/latentface.py:PRESET.
 
-So far its first stage (`config.stage`), the 3D-aware autoencoder. Presets:
+Two stages, `config.autoencoder` and `config.diffusion`, one after the other; or
+the one that `config.stage` names. Presets:
   paper: the published recipe, 64 px (the default).
-  small: 128 px, at most 15 MB of float16 weights.
+  small: 128 px; the autoencoder has at most 15 MB of float16 weights.
   demo: minutes on a laptop.
 """
 
@@ -11,7 +12,11 @@ import dataclasses
 import ml_collections
 
 from facerep_jax import configuration, errors
-from facerep_jax.systems import autoencoder_settings
+from facerep_jax.systems import (
+  autoencoder_settings,
+  base,
+  diffusion_settings,
+)
 
 PRESETS = ("paper", "small", "demo")
 
@@ -30,25 +35,9 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
       f"configs/latentface.py: no preset {preset!r}; there are "
       f"{', '.join(PRESETS)}."
     )
-  config = configuration.base("latentface", preset)
-  config.stage = "autoencoder"
-  config.model = dataclasses.asdict(autoencoder_settings.Settings())
-  del config.model.dtype  # Of `config`.
-  # 30 passes over the 162,770 training images of CelebA, 64 at a time.
-  config.steps = 76_000
-  config.batch_size = 64
-  config.optimizer = {
-    "name": "adam",
-    "learning_rate": 1e-4,
-    "momentum": 0.9,
-    "l2": 5e-4,
-    "clip_norm": 0.0,
-  }
-  config.curriculum.use = False
-  config.curriculum.lr_factor = 1.0  # A constant learning rate.
-  config.data.sample_by = "chunk"
-  config.data.use_jitter = False
-  config.data.use_mirror = True
+  config = configuration.staged("latentface", preset, base.STAGES["latentface"])
+  _set_autoencoder(config.autoencoder)
+  _set_diffusion(config.diffusion)
   if preset == "small":
     _make_small(config)
   if preset == "demo":
@@ -56,40 +45,105 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
   return config
 
 
+def _set_autoencoder(config):
+  config.model = dataclasses.asdict(autoencoder_settings.Settings())
+  del config.model.dtype  # Of all stages.
+  # 30 passes over the 162,770 training images of CelebA, 64 at a time.
+  config.steps = 76_000
+  config.batch_size = 64
+  config.optimizer.update(name="adam", learning_rate=1e-4, l2=5e-4)
+  config.curriculum.use = False
+  config.curriculum.lr_factor = 1.0  # A constant learning rate.
+  config.data.sample_by = "chunk"
+  config.data.use_jitter = False
+  config.data.use_mirror = True
+
+
+def _set_diffusion(config):
+  config.model = dataclasses.asdict(diffusion_settings.Settings({}))
+  del config.model.dtype, config.model.autoencoder  # Of the other stage.
+  # Published: one track at a time; for how long is not said.
+  config.steps = 100_000
+  config.batch_size = 1
+  config.optimizer.update(
+    name="adam",
+    learning_rate=1e-4,
+    l2=5e-4,
+    clip_norm=1.0,
+    clip_by="network",
+    schedule="waves",
+    last_rate=1e-5,
+    wave_steps=100,
+  )
+  config.curriculum.use = False
+  config.curriculum.lr_factor = 1.0
+  config.data.sample_by = "chunk"
+  config.data.min_frames = 16
+  config.data.with_replacement = True
+  config.data.use_jitter = False
+  config.data.use_mirror = True
+  config.data.cache_codes = True
+  config.every.update(eval=2_000, pictures=5)
+
+
 def _make_small(config):
-  config.model.size_px = 128
+  model = config.autoencoder.model
+  model.size_px = 128
   # 14.9 MB of float16 weights without the confidence network, which only
   # training needs.
-  config.model.width = 16
-  config.model.vector_width = 24
-  config.model.confidence_width = 32
+  model.width = 16
+  model.vector_width = 24
+  model.confidence_width = 32
+  config.diffusion.model.width = 128
   config.synthetic.size_px = 192
 
 
 def _make_demo(config):
-  config.model.width = 16
-  config.model.code_dim = 128
-  config.model.vector_width = 16
-  config.model.hidden_dim = 128
-  config.model.confidence_width = 16
-  config.model.confidence_code_dim = 64
+  _make_demo_autoencoder(config.autoencoder)
+  _make_demo_diffusion(config.diffusion)
+  config.synthetic.turns = 0.4
+  config.synthetic.num_people = 300
+  config.synthetic.size_px = 96
+
+
+def _make_demo_autoencoder(config):
+  model = config.model
+  model.width = 16
+  model.code_dim = 128
+  model.vector_width = 16
+  model.hidden_dim = 128
+  model.confidence_width = 16
+  model.confidence_code_dim = 64
   # From the noise of the first shapes so short a run does not recover.
-  config.model.depth_gain = 0.1
-  config.model.depth_dome = 0.8
-  config.model.dome_upright = 0.2
-  config.model.weights.rough_shape = 3.0
+  model.depth_gain = 0.1
+  model.depth_dome = 0.8
+  model.dome_upright = 0.2
+  model.weights.rough_shape = 3.0
   # Viewpoints are what is learned last, if at all. What a track's other frame
   # shows cannot be copied into the texture, and without confidence the mirror
   # cannot be discounted.
-  config.model.num_frames = 4
-  config.model.face_from = "next"
-  config.model.use_confidence = False
-  config.model.weights.mirror = 1.0
-  config.synthetic.turns = 0.4
-  config.steps = 2400
+  model.num_frames = 4
+  model.face_from = "next"
+  model.use_confidence = False
+  model.weights.mirror = 1.0
+  config.steps = 1600
   config.batch_size = 2
-  config.optimizer.learning_rate = 5e-4
-  config.optimizer.l2 = 0.0
-  config.every = {"log": 50, "eval": 300, "save": 1, "pictures": 2}
-  config.synthetic.num_people = 300
-  config.synthetic.size_px = 96
+  config.optimizer.update(learning_rate=5e-4, l2=0.0)
+  config.every.update(log=50, eval=400, save=1, pictures=2)
+
+
+def _make_demo_diffusion(config):
+  config.model.update(
+    width=128,
+    standardise=True,
+    weighting="min_snr",
+    direction="textbook",
+    sampler_clip=0.0,
+  )
+  config.steps = 2000
+  config.batch_size = 16
+  config.ema_decay = 0.99
+  config.optimizer.update(
+    learning_rate=5e-4, l2=0.0, schedule="cosine", last_rate=0.0
+  )
+  config.every.update(log=50, eval=500, save=1, pictures=2)

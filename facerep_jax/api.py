@@ -12,6 +12,7 @@ from facerep_jax import (
   configuration,
   errors,
   sharding,
+  stages,
   train_state,
 )
 from facerep_jax.data import transforms
@@ -152,7 +153,8 @@ def load(
   """Loads a trained run.
 
   Args:
-    workdir: Folder of the run.
+    workdir: Folder of the run; of one in stages, the last stage that was begun
+      is taken, or the one whose folder is given.
     step: Of the checkpoint; by default the one of least validation loss.
     devices: Which to use; all of this process by default.
 
@@ -162,6 +164,7 @@ def load(
   Raises:
     InputError: The folder holds no such checkpoint, or it does not fit.
   """
+  workdir = stages.folder(workdir)
   config = configuration.load(workdir)
   system = base.build(config)
   devices = jax.local_devices() if devices is None else devices

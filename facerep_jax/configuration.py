@@ -4,12 +4,32 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 
 import ml_collections
 
-from facerep_jax import curriculum, errors
+from facerep_jax import curriculum, errors, optim
 from facerep_jax.data import samples, transforms
 
+# What each stage has of its own, where there are stages.
+_OWN = (
+  "steps",
+  "batch_size",
+  "ema_decay",
+  "optimizer",
+  "curriculum",
+  "every",
+  "eval_samples",
+)
+_OWN_DATA = (
+  "sample_by",
+  "min_frames",
+  "with_replacement",
+  "use_jitter",
+  "use_mirror",
+  "colour",
+  "cache_codes",
+)
 # What may change between the parts of a run that was interrupted.
 _FREE = (
   "steps",
@@ -42,13 +62,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
   config.init_from = ""  # Run folder whose best weights to start from.
   config.ema_decay = 0.0  # Of a moving average of the weights; 0: none.
   config.keep = 3  # Checkpoints kept, beside the best.
-  config.optimizer = {
-    "name": "sgd",
-    "learning_rate": 1e-3,
-    "momentum": 0.9,
-    "l2": 0.0,
-    "clip_norm": 0.0,
-  }
+  config.optimizer = dataclasses.asdict(optim.Recipe())
   config.curriculum = dataclasses.asdict(curriculum.Rule())
   config.every = {
     "log": 100,  # Steps.
@@ -60,10 +74,13 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
   config.data = {
     "path": "",  # Folder of face tracks or photos; empty: synthetic.
     "sample_by": "person",
+    "min_frames": 0,  # Tracks of fewer are left out.
+    "with_replacement": False,  # Frames of a sample may repeat.
     "on_bad_record": "error",
     "use_jitter": True,
     "use_mirror": False,
     "colour": 0.0,
+    "cache_codes": False,  # Compute what the frozen stage says only once.
     "num_threads": 2,
     "crop": dataclasses.asdict(transforms.Crop()),
   }
@@ -76,6 +93,33 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "turns": 1.0,  # Factor of yaw, pitch and roll.
     "heads": "",  # Path of ICT-FaceKit's data; empty: the built-in head.
   }
+  return config
+
+
+def staged(
+  system: str, preset: str, names: Sequence[str]
+) -> ml_collections.ConfigDict:
+  """Returns the settings of a system that learns in stages.
+
+  Args:
+    system: As for `base`.
+    preset: As for `base`.
+    names: Of the stages.
+
+  Returns:
+    As `base`, but what each stage has of its own stands under its name, and
+    `stage` says which are trained: "all", or one of them.
+  """
+  config = base(system, preset)
+  own = {key: config[key] for key in _OWN}
+  own["data"] = {key: config.data[key] for key in _OWN_DATA}
+  for key in _OWN:
+    del config[key]
+  for key in _OWN_DATA:
+    del config.data[key]
+  config.stage = "all"
+  for name in names:
+    config[name] = ml_collections.ConfigDict(own).copy_and_resolve_references()
   return config
 
 
@@ -98,6 +142,8 @@ def sampling(
     "num_frames": num_frames,
     "size_px": size_px,
     "sample_by": data.sample_by,
+    "min_frames": data.min_frames,
+    "with_replacement": data.with_replacement,
     "on_bad_record": data.on_bad_record,
     "crop": transforms.Crop(**data.crop),
     "is_jittered": data.use_jitter,
@@ -131,6 +177,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     ("every.pictures", config.every.pictures, 0),
     ("eval_samples", config.eval_samples, 0),
     ("data.num_threads", config.data.num_threads, 1),
+    ("data.min_frames", config.data.min_frames, 0),
   )
   for name, value, least in limits:
     if value < least:
@@ -145,11 +192,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     raise errors.InputError(
       f"config.ema_decay: expected 0 <= decay < 1, got {config.ema_decay}."
     )
-  if not config.optimizer.learning_rate > 0:
-    raise errors.InputError(
-      "config.optimizer.learning_rate: expected more than 0, got "
-      f"{config.optimizer.learning_rate}."
-    )
+  optim.Recipe(**config.optimizer)
   rule = curriculum.Rule(**config.curriculum)
   curriculum.band(rule, curriculum.State(), config.batch_size)
 
@@ -177,6 +220,22 @@ def store(
   Raises:
     InputError: The folder belongs to a run with other settings.
   """
+  check_same(config, workdir)
+  write(config, workdir)
+
+
+def check_same(
+  config: ml_collections.ConfigDict, workdir: str | os.PathLike
+) -> None:
+  """Checks that a folder holds no run with other settings than these.
+
+  Args:
+    config: The run's config.
+    workdir: Its folder.
+
+  Raises:
+    InputError: It does.
+  """
   path = pathlib.Path(workdir) / "config.json"
   new = json.loads(config.to_json())
   if path.exists():
@@ -192,8 +251,16 @@ def store(
         f"{workdir}: holds a run with other settings: {', '.join(differing)}. "
         "Use the same settings, or another --workdir."
       )
+
+
+def write(
+  config: ml_collections.ConfigDict, workdir: str | os.PathLike
+) -> None:
+  """Writes config.json of a run."""
+  path = pathlib.Path(workdir) / "config.json"
   temporary = path.with_suffix(".tmp")
-  temporary.write_text(json.dumps(new, indent=2) + "\n")
+  text = json.dumps(json.loads(config.to_json()), indent=2)
+  temporary.write_text(text + "\n")
   os.replace(temporary, path)
 
 

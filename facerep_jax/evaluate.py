@@ -17,6 +17,7 @@ from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, landmark_pose
 from facerep_jax.evaluators import (
   depth_tracks,
+  features,
   held_out,
   leaks,
   readout,
@@ -110,6 +111,11 @@ def _parser():
     help=f"labelled data, see docs/labelled.md; default {BENCHMARK}; may be "
     "given several times",
   )
+  add(
+    "--features",
+    default="",
+    help="which of the run's, separated by commas; default: all",
+  )
   add("--compare", default="", help="other runs, separated by commas")
   add(
     "--crop",
@@ -173,7 +179,15 @@ def _networks(options):
   compared = {name: api.load(path) for name, path in zip(names, paths)}
   steps = 0 if options.readouts else options.supervised_steps
   recipe = supervised.Recipe(steps=steps) if steps else None
-  return studies.Networks(run, compared, recipe)
+  only = tuple(options.features.split(",")) if options.features else ()
+  known = features.names(run)
+  for name in only:
+    if name not in known:
+      raise errors.InputError(
+        f"--features={options.features}: {name!r} is none of "
+        f"{', '.join(known)}."
+      )
+  return studies.Networks(run, compared, recipe, only)
 
 
 def _open_data(text, options):

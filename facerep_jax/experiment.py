@@ -1,13 +1,24 @@
-"""From a config to a trained run."""
+"""From a config to a trained run, in one stage or several."""
 
+import logging
 import pathlib
+from typing import Any
 
 import ml_collections
 
-from facerep_jax import configuration, first_look, train
+from facerep_jax import (
+  configuration,
+  errors,
+  first_look,
+  stage_inputs,
+  stages,
+  train,
+)
 from facerep_jax import run as setup
 from facerep_jax.data import cache
 from facerep_jax.systems import base
+
+_log = logging.getLogger(__name__)
 
 
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
@@ -23,14 +34,67 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
   Raises:
     InputError: Config, data or the folder do not fit.
   """
+  if stages.of(config):
+    return _run_stages(config, workdir)
   data_path = _data_path(config)
-  prepared, state = setup.prepare(config, workdir, data_path)
-  step = int(train.train(prepared, state).step)
-  if step >= config.steps:  # More, where it was trained for longer before.
-    for line in first_look.report(first_look.measure(workdir, data_path)):
-      print(line)
-    print(f"{workdir}: trained")
+  if _train(config, workdir, data_path, {}):
+    _look(workdir, data_path, workdir / "examples")
   return 0
+
+
+def _run_stages(config, workdir):
+  configs = {
+    name: stages.config_of(config, name) for name in stages.chosen(config)
+  }
+  for name, one in configs.items():
+    configuration.check(one)
+    base.build(one)
+    configuration.check_same(one, workdir / name)
+  _check_order(configs, workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  configuration.write(config, workdir)
+  data_path = _data_path(next(iter(configs.values())))
+  for name, one in configs.items():
+    place = workdir / name
+    if stages.done_step(place) >= one.steps:
+      _log.info("stage %s: done, step %d", name, stages.done_step(place))
+      continue
+    _log.info("stage %s: %d steps, in %s", name, one.steps, place)
+    given = stage_inputs.frozen(one, workdir, data_path)
+    if not _train(one, place, data_path, given):
+      return 0
+    _look(place, data_path, workdir / "examples")
+    stages.mark_done(place, one.steps)
+  return 0
+
+
+def _check_order(configs, workdir):
+  """Refuses to train a stage on which a later one rests already."""
+  for name, one in configs.items():
+    names = base.STAGES[one.system]
+    later = names[names.index(name) + 1 :]
+    is_done = stages.done_step(workdir / name) >= one.steps
+    begun = [x for x in later if (workdir / x / "checkpoints").is_dir()]
+    if begun and not is_done:
+      raise errors.InputError(
+        f"{workdir / name}: config.{name}.steps={one.steps} asks for more "
+        f"training, but the stage {begun[0]} rests on these weights. Give "
+        "another --workdir with --config.init_from, or delete "
+        f"{workdir / begun[0]}."
+      )
+
+
+def _train(config, place, data_path, given: dict[str, Any]) -> bool:
+  """Trains in one folder; returns whether it came to the end."""
+  prepared, state = setup.prepare(config, place, data_path, given=given)
+  # More, where it was trained for longer before.
+  return int(train.train(prepared, state).step) >= config.steps
+
+
+def _look(place, data_path, examples):
+  for line in first_look.report(first_look.measure(place, data_path, examples)):
+    print(line)
+  print(f"{place}: trained")
 
 
 def _data_path(config):

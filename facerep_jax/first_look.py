@@ -17,12 +17,15 @@ _FRAMES_PER_CHUNK = 8
 _NUM_EXAMPLES = 32
 
 
-def measure(workdir: pathlib.Path, data_path: str) -> dict[str, dict]:
+def measure(
+  workdir: pathlib.Path, data_path: str, examples: pathlib.Path
+) -> dict[str, dict]:
   """Measures a trained run and writes summary.json and example frames.
 
   Args:
     workdir: Folder of the run.
     data_path: Its face tracks.
+    examples: Folder for the example frames.
 
   Returns:
     `test`: means over the test split of what the system's `eval_fn` measures.
@@ -43,7 +46,7 @@ def measure(workdir: pathlib.Path, data_path: str) -> dict[str, dict]:
       "trained": yaw_readout(model, **read),
       "random_weights": yaw_readout(untrained, **read),
     }
-    _write_examples(workdir / "examples", read["test"])
+    _write_examples(examples, read["test"])
   path = workdir / "summary.json"
   path.write_text(json.dumps(summary, indent=2) + "\n")
   return summary

@@ -1,40 +1,123 @@
 """Optimisers, in the form that the published recipes mean."""
 
+import dataclasses
+import math
+
+import jax.numpy as jnp
 import optax
 
 from facerep_jax import errors
 
+SCHEDULES = ("constant", "cosine", "waves")
 
-def make(
-  *,
-  name: str,
-  learning_rate: float,
-  momentum: float,
-  l2: float,
-  clip_norm: float,
-) -> optax.GradientTransformation:
-  """Builds an optimiser.
 
-  Args:
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """Settings: `config.optimizer`.
+
+  Attributes:
     name: "sgd" (with momentum, as torch) or "adam" (betas 0.9 and 0.999).
     learning_rate: Step size; the loop scales it further on plateaus.
     momentum: Of SGD; ignored by Adam.
     l2: Weight decay added to the gradient, not decoupled; 0 for none.
     clip_norm: Limit of the gradient's norm, before `l2`; 0 for none.
+    clip_by: Whose norm that is: of "all" networks together, or of each
+      "network" (each entry of the parameters) alone.
+    schedule: "constant"; "cosine", which falls from `learning_rate` to
+      `last_rate` over the run; or "waves", which swings between the two, each
+      way in `wave_steps` steps, without end.
+    last_rate: Where the learning rate ends, or turns.
+    wave_steps: See `schedule`.
+
+  Source: torch.optim.SGD and torch.optim.Adam; "waves" is
+    torch.optim.lr_scheduler.CosineAnnealingLR stepped past its T_max.
+
+  Raises:
+    InputError: A setting is out of range.
+  """
+
+  name: str = "sgd"
+  learning_rate: float = 1e-3
+  momentum: float = 0.9
+  l2: float = 0.0
+  clip_norm: float = 0.0
+  clip_by: str = "all"
+  schedule: str = "constant"
+  last_rate: float = 0.0
+  wave_steps: int = 100
+
+  def __post_init__(self):
+    for name, allowed in (
+      ("name", ("sgd", "adam")),
+      ("clip_by", ("all", "network")),
+      ("schedule", SCHEDULES),
+    ):
+      if getattr(self, name) not in allowed:
+        raise errors.InputError(
+          f"config.optimizer.{name}: expected one of {', '.join(allowed)}, got "
+          f"{getattr(self, name)!r}."
+        )
+    if not self.learning_rate > 0:
+      raise errors.InputError(
+        "config.optimizer.learning_rate: expected more than 0, got "
+        f"{self.learning_rate}."
+      )
+    if not 0 <= self.last_rate <= self.learning_rate:
+      raise errors.InputError(
+        "config.optimizer.last_rate: expected 0 to the learning_rate "
+        f"{self.learning_rate}, got {self.last_rate}."
+      )
+    if self.wave_steps < 1:
+      raise errors.InputError(
+        f"config.optimizer.wave_steps: expected 1+, got {self.wave_steps}."
+      )
+
+
+def make(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
+  """Builds an optimiser.
+
+  Args:
+    recipe: Settings.
+    num_steps: Updates of the run.
 
   Returns:
     The optimiser.
-
-  Raises:
-    InputError: The name is unknown.
-
-  Source: torch.optim.SGD and torch.optim.Adam.
   """
-  if name not in ("sgd", "adam"):
-    raise errors.InputError(
-      f"config.optimizer.name: expected 'sgd' or 'adam', got {name!r}."
-    )
-  parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
-  parts += [optax.add_decayed_weights(l2)] if l2 else []
-  rule = optax.trace(momentum) if name == "sgd" else optax.scale_by_adam()
-  return optax.chain(*parts, rule, optax.scale(-learning_rate))
+  parts = [_clip(recipe)] if recipe.clip_norm else []
+  parts += [optax.add_decayed_weights(recipe.l2)] if recipe.l2 else []
+  is_sgd = recipe.name == "sgd"
+  parts.append(
+    optax.trace(recipe.momentum) if is_sgd else optax.scale_by_adam()
+  )
+  if recipe.schedule == "constant":
+    parts.append(optax.scale(-recipe.learning_rate))
+  else:
+    parts.append(optax.scale_by_learning_rate(_schedule(recipe, num_steps)))
+  return optax.chain(*parts)
+
+
+def _clip(recipe):
+  limit = optax.clip_by_global_norm(recipe.clip_norm)
+  if recipe.clip_by == "all":
+    return limit
+
+  def each(updates, params):
+    del params
+    empty = optax.EmptyState()
+    return {k: limit.update(tree, empty)[0] for k, tree in updates.items()}
+
+  return optax.stateless(each)
+
+
+def _schedule(recipe, num_steps):
+  """Returns step -> learning rate."""
+  is_wave = recipe.schedule == "waves"
+  half = recipe.wave_steps if is_wave else num_steps
+
+  def rate(step):
+    step = step if is_wave else jnp.minimum(step, num_steps)
+    height = 0.5 * (1.0 + jnp.cos(math.pi * step / half))
+    span = recipe.learning_rate - recipe.last_rate
+    return recipe.last_rate + span * height
+
+  return rate

@@ -14,12 +14,14 @@ from jax.sharding import Mesh
 
 from facerep_jax import (
   checkpoint,
+  code_cache,
   configuration,
   curriculum,
   errors,
   metrics,
   optim,
   sharding,
+  start_weights,
   train_state,
 )
 from facerep_jax.data import samples, tracks
@@ -53,7 +55,9 @@ class Run:
 
 
 def metric_names(
-  system: base.System, variables: base.Variables, batch_size: int
+  system: base.System,
+  variables: base.Variables,
+  batch_size: int,
 ) -> tuple[str, ...]:
   """Asks a system for the names of its training metrics, without computing."""
   shape = (batch_size, system.num_frames, system.size_px, system.size_px, 3)
@@ -87,6 +91,7 @@ def prepare(
   workdir: str | os.PathLike,
   data_path: str | os.PathLike,
   devices: list[jax.Device] | None = None,
+  given: dict[str, Any] | None = None,
 ) -> tuple[Run, train_state.TrainState]:
   """Opens data, builds the system, and restores or initialises its state.
 
@@ -95,6 +100,8 @@ def prepare(
     workdir: Its folder; made if it does not exist.
     data_path: Folder of face tracks.
     devices: Which to use; all by default.
+    given: Frozen parameters, by name, with which a new run begins in place of
+      random ones.
 
   Returns:
     All that the loop needs.
@@ -114,9 +121,11 @@ def prepare(
   configuration.store(config, workdir)
   checkpoints = checkpoint.Checkpoints(workdir, config.keep)
   step, state, frozen, progress = _make_state(
-    config, system, checkpoints, source, mesh
+    config, system, checkpoints, source, mesh, given or {}
   )
   checkpoints.save_frozen(frozen)
+  if config.data.cache_codes:
+    drawn = _with_codes(config, workdir, system, frozen, source)
   start = int(state.step)
   run = Run(
     config=config,
@@ -141,9 +150,23 @@ def prepare(
   return run, state
 
 
-def _make_state(config, system, checkpoints, source, mesh):
+def _with_codes(config, workdir, system, frozen, source):
+  """Returns training samples of codes that were computed before."""
+  if system.encode is None:
+    raise errors.InputError(
+      "config.data.cache_codes=True, but what is trained looks at frames "
+      "itself: only later stages can do with codes. Set it to False."
+    )
+  rule, _ = configuration.sampling(
+    config, num_frames=system.num_frames, size_px=system.size_px
+  )
+  codes = code_cache.make(workdir, system, frozen, source, rule)
+  return code_cache.CodeSamples(source, rule, codes)
+
+
+def _make_state(config, system, checkpoints, source, mesh, given):
   """Builds the step, and initialises or restores what it works on."""
-  optimizer = optim.make(**config.optimizer)
+  optimizer = optim.make(optim.Recipe(**config.optimizer), config.steps)
   abstract = jax.eval_shape(system.init, jax.random.key(0))
   names = metric_names(system, abstract, config.batch_size)
 
@@ -152,7 +175,7 @@ def _make_state(config, system, checkpoints, source, mesh):
 
   state, frozen = sharding.jit_init(create, mesh)(jax.random.key(config.seed))
   state, frozen, progress = _restore(
-    config, system, checkpoints, state, frozen, mesh, source
+    config, system, checkpoints, state, frozen, mesh, source, given
   )
   step = train_state.make_train_step(
     system,
@@ -181,10 +204,12 @@ def _open_data(config, system, data_path):
   return source, drawn, samples.Samples(held_out, eval_rule)
 
 
-def _restore(config, system, checkpoints, state, frozen, mesh, source):
+def _restore(config, system, checkpoints, state, frozen, mesh, source, given):
   """Goes on from the last checkpoint, or starts from other weights."""
   latest = checkpoints.latest()
   if latest is None:
+    if given:
+      frozen = frozen | sharding.put_replicated(given, mesh)
     if system.read_frozen:
       frozen = frozen | sharding.put_replicated(system.read_frozen(), mesh)
     if config.init_from:
@@ -210,26 +235,10 @@ def _restore(config, system, checkpoints, state, frozen, mesh, source):
 
 
 def _init_from(config, state, frozen, mesh):
-  """Takes weights and curriculum from another run's best checkpoint."""
-  other = configuration.load(config.init_from)
-  abstract = jax.eval_shape(base.build(other).init, jax.random.key(0))
-  # Frozen parameters of which the other run knows nothing stay as they are.
-  taken = [name for name in frozen if name in abstract.params]
-  wanted = state.params | {name: frozen[name] for name in taken}
-  abstract = base.Variables(wanted, state.model_state, {})
-  checkpoints = checkpoint.Checkpoints(config.init_from, other.keep)
-  step = checkpoints.best()
-  if step is None or other.model.get("frozen"):
-    raise errors.InputError(
-      f"config.init_from={config.init_from}: holds no checkpoint of a fully "
-      "trained model. Train it first."
-    )
-  variables, meta = checkpoints.restore_inference(
-    step, abstract, mesh, has_ema=bool(other.ema_decay)
-  )
-  _log.info("weights from %s, step %d.", config.init_from, step)
-  params = {name: variables.params[name] for name in state.params}
-  frozen = frozen | {name: variables.params[name] for name in taken}
+  """Takes weights and curriculum from elsewhere."""
+  wanted = base.Variables(state.params, state.model_state, frozen)
+  variables, num_moves = start_weights.read(config, wanted, mesh)
+  params = variables.params
   state = state.replace(
     params=params,
     model_state=variables.model_state,
@@ -237,5 +246,5 @@ def _init_from(config, state, frozen, mesh):
     ema=jax.tree.map(lambda x: x.copy(), params) if state.ema else {},
   )
   # The window goes on where it was; what was best so far does not compare.
-  num_moves = meta["curriculum"]["num_moves"]
-  return state, frozen, curriculum.State(num_moves=num_moves)
+  progress = curriculum.State(num_moves=num_moves)
+  return state, frozen | variables.frozen, progress

@@ -117,7 +117,8 @@ def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:
     step: Updates applied so far; the batches are those that come after.
 
   Returns:
-    Iterator over `frames` [B, T, H, W, 3] uint8, split over the devices.
+    Iterator over `frames` [B, T, H, W, 3] uint8, or what else the samples
+    hold, split over the devices.
   """
   return batches.train_batches(
     run.samples,
@@ -127,7 +128,7 @@ def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:
     num_hosts=jax.process_count(),
     num_threads=run.config.data.num_threads,
     finish=lambda batch: sharding.put_batch(
-      {"frames": batch["frames"]}, run.mesh
+      {name: x for name, x in batch.items() if name != "record"}, run.mesh
     ),
   )
 

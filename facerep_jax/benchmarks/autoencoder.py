@@ -128,7 +128,7 @@ def compile_step(config: ml_collections.ConfigDict) -> compiled.Program:
     metrics of the step.
   """
   system, size = base.build(config), config.model.size_px
-  optimizer = optim.make(**config.optimizer)
+  optimizer = optim.make(optim.Recipe(**config.optimizer), config.steps)
   mesh = compiled.one_device()
   abstract = jax.eval_shape(system.init, jax.random.key(0))
   names = setup.metric_names(system, abstract, config.batch_size)

@@ -209,13 +209,8 @@ class Ours:
       dtype="float32",
     )
     self._mesh = sharding.make_mesh(jax.devices()[:1])
-    self._optimizer = optim.make(
-      name="sgd",
-      learning_rate=_LEARNING_RATE,
-      momentum=_MOMENTUM,
-      l2=0.0,
-      clip_norm=0.0,
-    )
+    recipe = optim.Recipe(learning_rate=_LEARNING_RATE, momentum=_MOMENTUM)
+    self._optimizer = optim.make(recipe, num_steps=1)
     system = self._make(use_mask=True)
     abstract = jax.eval_shape(system.init, jax.random.key(0))
     names = setup.metric_names(system, abstract, batch_size)

@@ -23,6 +23,9 @@ class Sampling:
   Attributes:
     num_frames: T, frames of a sample.
     size_px: Side of the frames in pixels.
+    min_frames: Tracks of fewer frames are left out.
+    with_replacement: Whether a frame may come more than once in a sample; if
+      not, it does only where a track has fewer than T.
     sample_by: "person" (an epoch is one draw per person: a random video, a
       random chunk of it) or "chunk" (each chunk once).
     seed: Of all randomness.
@@ -36,6 +39,8 @@ class Sampling:
 
   num_frames: int
   size_px: int
+  min_frames: int = 0
+  with_replacement: bool = False
   sample_by: str = "person"
   seed: int = 0
   is_shuffled: bool = True
@@ -73,8 +78,14 @@ class Samples:
   def __init__(self, source: tracks.TrackSource, sampling: Sampling):
     self._source, self._sampling = source, sampling
     keep = np.flatnonzero(
-      source.index.num_frames >= min(2, sampling.num_frames)
+      source.index.num_frames
+      >= max(sampling.min_frames, min(2, sampling.num_frames))
     )
+    if not len(keep) and sampling.min_frames > 2:
+      raise errors.InputError(
+        f"{source.paths[0]}: no track has {sampling.min_frames} frames, "
+        "config.data.min_frames. Set it lower, or make longer tracks."
+      )
     if not len(keep):
       raise errors.InputError(
         f"{source.paths[0]}: every track has a single frame, but a sample "
@@ -121,36 +132,82 @@ class Samples:
     records = videos[rng.integers(len(videos))]
     return int(records[rng.integers(len(records))]), rng, epoch
 
-  def _load(self, record, rng, epoch):
-    sampling = self._sampling
-    track = self._source.read(record, labels=())
-    count = len(track.frames)
-    picks = rng.choice(
-      count, sampling.num_frames, replace=count < sampling.num_frames
-    )
-    crop, frames = sampling.crop, []
-    side = _epoch_side(sampling.seed, epoch, crop)
-    for pick in picks:
+  def spec(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Returns shape and type of what a sample holds for training, by name."""
+    size = self._sampling.size_px
+    shape = (self._sampling.num_frames, size, size, 3)
+    return {"frames": (shape, np.dtype(np.uint8))}
+
+  def _pick(self, count, rng):
+    """Draws the frames of a sample from a track of `count`."""
+    number = self._sampling.num_frames
+    can_repeat = self._sampling.with_replacement or count < number
+    return rng.choice(count, number, replace=can_repeat)
+
+  def _is_mirrored(self, rng):
+    return self._sampling.use_mirror and rng.random() < 0.5
+
+  def _cut(self, track, record, picks, squares):
+    """Decodes some frames and cuts a square out of each."""
+    crop, size, frames = self._sampling.crop, self._sampling.size_px, []
+    for pick, square in zip(picks, squares):
       name = f"{self._source.name(record)}: frame {pick}"
       try:
         image = decode.decode(track.frames[pick], name)
       except images.ImageError as error:
         raise tfrecord.BadRecordError(str(error)) from error
-      if sampling.is_jittered:
-        square = crop.jittered(side, rng)
-      else:
-        square = crop.middle()
       frames.append(
-        transforms.crop_and_resize(
-          image, square, crop.frame_px, sampling.size_px
-        )
+        transforms.crop_and_resize(image, square, crop.frame_px, size)
       )
-    frames = np.stack(frames)
-    if sampling.use_mirror and rng.random() < 0.5:
+    return np.stack(frames)
+
+  def _load(self, record, rng, epoch):
+    sampling = self._sampling
+    track = self._source.read(record, labels=())
+    picks = self._pick(len(track.frames), rng)
+    crop = sampling.crop
+    side = _epoch_side(sampling.seed, epoch, crop)
+    is_jittered = sampling.is_jittered
+    squares = [
+      crop.jittered(side, rng) if is_jittered else crop.middle() for _ in picks
+    ]
+    frames = self._cut(track, record, picks, squares)
+    if self._is_mirrored(rng):
       frames = transforms.mirror(frames)
     if sampling.colour:
       frames = transforms.jitter_colour(frames, sampling.colour, rng)
     return {"frames": frames, "record": np.int64(record)}
+
+
+class WholeTracks(Samples):
+  """Record i with all its frames, in order, neither moved nor mirrored."""
+
+  def __len__(self):
+    return len(self._source)
+
+  def __getitem__(self, record: int) -> np.ndarray:
+    """Reads a record.
+
+    Args:
+      record: Its number.
+
+    Returns:
+      [F, H, W, 3] uint8; zeros where it cannot be used and may be skipped.
+
+    Raises:
+      BadRecordError: It cannot be used.
+    """
+    count = int(self._source.index.num_frames[record])
+    size = self._sampling.size_px
+    squares = [self._sampling.crop.middle()] * count
+    try:
+      track = self._source.read(record, labels=())
+      return self._cut(track, record, range(count), squares)
+    except tfrecord.BadRecordError as error:
+      if self._sampling.on_bad_record == "error":
+        raise
+      self._source.note_bad(record, error)
+      return np.zeros((count, size, size, 3), np.uint8)
 
 
 def _group(rows, keep, sample_by):

@@ -229,6 +229,13 @@ def hog(pixels: np.ndarray) -> np.ndarray:
   return np.stack(rows)
 
 
+def names(model: api.Representation) -> tuple[str, ...]:
+  """Returns the names of a network's features, joined ones last."""
+  size = model.size_px
+  found = model.embed(np.zeros((1, size, size, 3), np.uint8), is_cut=True)
+  return (*found, *model.system.evaluated.joined)
+
+
 def of_model(
   model: api.Representation, pixels: np.ndarray, names: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
@@ -238,10 +245,11 @@ def of_model(
     model: The network.
     pixels: [N, S, S, 3] uint8, cut; resized where the network sees another
       size.
-    names: Features wanted; all by default.
+    names: Features wanted, of those that it has; all by default, and where it
+      has none of them.
 
   Returns:
-    [N, D] float32 by name.
+    [N, D] float32 by name, those that are joined of others too.
   """
   parts = []
   with cli.Progress(len(pixels), "images", "embedded") as bar:
@@ -249,5 +257,8 @@ def of_model(
       part = pixels[start : start + _BLOCK]
       parts.append(model.embed(part, is_cut=True))
       bar.advance(len(part), len(part))
-  names = names or tuple(parts[0])
-  return {name: np.concatenate([p[name] for p in parts]) for name in names}
+  found = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+  for name, members in model.system.evaluated.joined.items():
+    found[name] = np.concatenate([found[k] for k in members], axis=1)
+  chosen = [name for name in names if name in found]
+  return {name: found[name] for name in chosen or found}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from facerep_jax import api
+from facerep_jax import api, stages
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.evaluators import features, suite, supervised
 
@@ -22,11 +22,14 @@ class Networks:
     run: The run that is evaluated.
     compared: Other runs by name.
     recipe: How the supervised bound is trained; None: it is left out.
+    only: Features of networks that are measured, where they have them; all
+      without.
   """
 
   run: api.Representation
   compared: dict[str, api.Representation]
   recipe: supervised.Recipe | None
+  only: tuple[str, ...] = ()
 
   def __post_init__(self):
     object.__setattr__(self, "untrained", api.untrained(self.run.config))
@@ -34,9 +37,27 @@ class Networks:
   def of_run(self, pixels: np.ndarray) -> list[suite.Feature]:
     """Returns the run's features of crops, and those of random weights."""
     own = self.run.config.system
-    return _of(self.run, pixels, own, "run") + _of(
+    return self.of(self.run, pixels, own, "run") + self.of(
       self.untrained, pixels, features.RANDOM, "random"
     )
+
+  def of(
+    self, model: api.Representation, pixels: np.ndarray, name: str, kind: str
+  ) -> list[suite.Feature]:
+    """Returns the features of one network; see `suite.Feature`."""
+    found = features.of_model(model, pixels, self.only)
+    mirrored = model.system.evaluated.with_mirror
+    return [
+      suite.Feature(f"{name}: {k}", kind, values, k in mirrored)
+      for k, values in found.items()
+    ]
+
+  @property
+  def main(self) -> dict[str, str]:
+    """The run's main feature by task, as it is called in tables."""
+    known = self.run.system.evaluated.main
+    own = self.run.config.system
+    return {task: f"{own}: {name}" for task, name in known.items()}
 
   def of_compared(
     self,
@@ -62,13 +83,8 @@ class Networks:
         parts = [features.crop(x, model, find_face) for x in sources]
         seen = np.concatenate([part.pixels for part in parts])
         seen = seen[:, :, ::-1] if is_mirrored else seen
-      table += _of(model, seen, f"{name}: {model.config.system}", "compare")
+      table += self.of(model, seen, f"{name}: {model.config.system}", "compare")
     return table
-
-
-def _of(model, pixels, name, kind):
-  found = features.of_model(model, pixels)
-  return [suite.Feature(f"{name}: {k}", kind, v) for k, v in found.items()]
 
 
 def build(
@@ -104,8 +120,12 @@ def build(
     train = divisions[0][0]
     labels = {k: v[train] for k, v in crops.labels.items()}
     bound = supervised.train(
-      networks.run.config, crops.pixels[train], labels, networks.recipe
+      stages.trainable(networks.run.config),
+      crops.pixels[train],
+      labels,
+      networks.recipe,
     )
-    table += _of(bound, crops.pixels, features.SUPERVISED, "supervised")
+    name = features.SUPERVISED
+    table += networks.of(bound, crops.pixels, name, "supervised")
   table += networks.of_compared(list(parts.values()), crops.pixels, find_face)
-  return suite.Study(crops, divisions, split, table, width)
+  return suite.Study(crops, divisions, split, table, width, networks.main)

@@ -47,11 +47,13 @@ class Feature:
     kind: One of `results.KINDS`.
     values: [N, D] float32; None for pixels, whose components depend on the
       training images.
+    has_mirror: Whether mirror images are in it already.
   """
 
   name: str
   kind: str
   values: np.ndarray | None
+  has_mirror: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Study:
     split: What the report calls them.
     table: The features; the run's own first.
     width: Components that pixels are reduced to.
+    main: The feature that a task is about, by task.
   """
 
   crops: features.Crops
@@ -72,6 +75,7 @@ class Study:
   split: str
   table: list[Feature]
   width: int
+  main: dict[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def test(self) -> np.ndarray:
@@ -141,7 +145,8 @@ def run(
   classes = classes_of(study, task)
   names = {"names": classes} if classes else {}
   entries, made, pictures = [], {}, {}
-  table = [x for x in study.table if not fitted or x.name in fitted]
+  table = in_order(study.table, study.main.get(task))
+  table = [x for x in table if not fitted or x.name in fitted]
   if not table:
     raise errors.InputError(
       f"--readouts: holds none for {task} of this run's features."
@@ -159,6 +164,11 @@ def run(
   result = _result(study, task, entries, is_fitted_here=not fitted)
   is_kept = len(study.divisions) == 1 and not fitted
   return result, pictures, made if is_kept else {}
+
+
+def in_order(table: list[Feature], main: str | None) -> list[Feature]:
+  """Puts the feature called `main` first, if there is one."""
+  return sorted(table, key=lambda feature: feature.name != main)
 
 
 def _result(study, task, entries, is_fitted_here):

@@ -45,8 +45,9 @@ def run(
   found = []
   for task, rule, protocol in _RULES:
     entries = []
+    ordered = suite.in_order(table, networks.main.get(task))
     with cli.Progress(len(table), "features", f"of {task}") as bar:
-      for feature in table:
+      for feature in ordered:
         measured = rule(
           feature.values[pairs.left],
           feature.values[pairs.right],
@@ -73,7 +74,7 @@ def run(
 
 
 def _features(crops, networks, find_face):
-  """Returns features of image and mirror, added."""
+  """Returns features of image and mirror, added where they are apart."""
   pixels = crops.pixels
   both = [pixels, np.ascontiguousarray(pixels[:, :, ::-1])]
   tables = [networks.of_run(part) for part in both]
@@ -86,6 +87,8 @@ def _features(crops, networks, find_face):
       [crops.source], part, find_face, is_mirrored=part is not pixels
     )
   return [
-    suite.Feature(one.name, one.kind, one.values + other.values)
+    one
+    if one.has_mirror
+    else suite.Feature(one.name, one.kind, one.values + other.values)
     for one, other in zip(*tables)
   ]

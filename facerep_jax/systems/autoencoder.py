@@ -64,6 +64,7 @@ def make(*, dtype: str, **settings) -> base.System:
       decode=bind(autoencoder_model.decode, model),
       formation=settings.formation,
     ),
+    evaluated=base.Evaluated(joined={"raw": ("albedo_code", "depth_code")}),
   )
 
 

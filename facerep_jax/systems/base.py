@@ -12,7 +12,7 @@ from facerep_jax import errors, face_model
 PyTree = Any
 NAMES = ("fabnet", "latentface")
 # What is learned in stages, each a module of this package: `config.stage`.
-STAGES = {"latentface": ("autoencoder",)}
+STAGES = {"latentface": ("autoencoder", "diffusion")}
 
 
 class Variables(NamedTuple):
@@ -47,6 +47,20 @@ class Faces(NamedTuple):
   formation: face_model.Formation
 
 
+class Evaluated(NamedTuple):
+  """How the features of a system are measured.
+
+  Attributes:
+    joined: Features that are made of others, put behind each other, by name.
+    main: The feature that a task is about, by task; in other tasks the first.
+    with_mirror: Those that hold image and mirror image already.
+  """
+
+  joined: dict[str, tuple[str, ...]] = {}
+  main: dict[str, str] = {}
+  with_mirror: tuple[str, ...] = ()
+
+
 class System(NamedTuple):
   """A learning system: pure functions of arrays.
 
@@ -79,6 +93,10 @@ class System(NamedTuple):
     failures: Likewise; the first one ends the run.
     notes: What the log says once, when a run begins or goes on.
     faces: How its faces are taken apart. None if it does not.
+    encode: (frozen, frames [N, H, W, 3] uint8) -> [N, K] float32, all that the
+      loss sees of frames; batches may hold `codes` [B, T, K] in their place.
+      None if it sees more.
+    evaluated: How its features are measured.
   """
 
   init: Callable[..., Variables]
@@ -97,6 +115,8 @@ class System(NamedTuple):
   failures: Callable[[dict[str, float]], list[str]] = lambda values: []
   notes: tuple[str, ...] = ()
   faces: Faces | None = None
+  encode: Callable[..., jax.Array] | None = None
+  evaluated: Evaluated = Evaluated()
 
 
 def build(config: ml_collections.ConfigDict) -> System:

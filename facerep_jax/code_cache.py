@@ -1,0 +1,151 @@
+"""Codes of all training frames, computed once and kept in one file.
+
+A stage whose loss sees frames only through networks that do not learn needs no
+frames: their codes, plain and mirrored, are the same in every epoch.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+
+import grain
+import jax
+import numpy as np
+
+from facerep_jax import cli, errors, sharding
+from facerep_jax.data import samples, tracks
+from facerep_jax.systems import base
+
+_log = logging.getLogger(__name__)
+_ROWS = 64  # Frames that are encoded at a time, at most.
+
+
+class CodeSamples(samples.Samples):
+  """Sample i as `Samples` draws it, with codes in the place of frames.
+
+  Args:
+    source: The tracks.
+    sampling: As for `Samples`; without jitter and changes of colour, which
+      would make new frames.
+    codes: [all frames, 2, K] float32, of each frame and of its mirror image,
+      record by record.
+  """
+
+  def __init__(
+    self,
+    source: tracks.TrackSource,
+    sampling: samples.Sampling,
+    codes: np.ndarray,
+  ):
+    super().__init__(source, sampling)
+    counts = source.index.num_frames
+    self._start = np.concatenate([[0], np.cumsum(counts)])
+    self._codes = codes
+
+  def spec(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Returns shape and type of what a sample holds for training, by name."""
+    shape = (self._sampling.num_frames, self._codes.shape[-1])
+    return {"codes": (shape, np.dtype(np.float32))}
+
+  def _load(self, record, rng, epoch):
+    del epoch  # Only crops that vary depend on it.
+    start, stop = self._start[record : record + 2]
+    picks = self._pick(stop - start, rng)
+    side = int(self._is_mirrored(rng))
+    return {
+      "codes": self._codes[start + picks, side],
+      "record": np.int64(record),
+    }
+
+
+def _check(sampling):
+  """Checks that each frame of a run has one code."""
+  if sampling.is_jittered or sampling.colour:
+    raise errors.InputError(
+      "config.data.cache_codes=True needs frames that are the same in every "
+      "epoch. Set config.data.use_jitter=False and config.data.colour=0, or do "
+      "without the cache."
+    )
+
+
+def make(
+  place: pathlib.Path,
+  system: base.System,
+  frozen: base.PyTree,
+  source: tracks.TrackSource,
+  sampling: samples.Sampling,
+) -> np.ndarray:
+  """Encodes every frame of a split, or opens what was encoded before.
+
+  Args:
+    place: Folder of the run, where `codes.npy` is kept.
+    system: One with `encode`.
+    frozen: Its frozen parameters.
+    source: The tracks.
+    sampling: How frames are cut.
+
+  Returns:
+    [all frames, 2, K] float32, read from the file as needed; frames of records
+    that cannot be used ("skip") are zeros.
+
+  Raises:
+    InputError: A record cannot be used, or frames change from epoch to epoch.
+  """
+  _check(sampling)
+  path, note = place / "codes.npy", place / "codes.json"
+  key = {
+    "source": source.fingerprint(),
+    "size_px": sampling.size_px,
+    "crop": dataclasses.asdict(sampling.crop),
+  }
+  if path.is_file() and note.is_file() and json.loads(note.read_text()) == key:
+    return np.load(path, mmap_mode="r")
+  total = int(source.index.num_frames.sum())
+  _log.info("encoding %d frames and their mirror images, once", total)
+  mesh = sharding.make_mesh(jax.local_devices())
+  frozen = jax.device_get(frozen)
+  encode = sharding.jit_on_batch(system.encode, mesh)
+  temporary = place / "codes.tmp.npy"
+  out, row = None, 0
+  with cli.Progress(len(source), "chunks", "frames encoded") as bar:
+    for frames in _all_frames(source, sampling):
+      codes = _encode(encode, frozen, frames, mesh)
+      if out is None:
+        shape = (total, *codes.shape[1:])
+        out = np.lib.format.open_memmap(
+          temporary, mode="w+", dtype=np.float32, shape=shape
+        )
+      out[row : row + len(frames)] = codes
+      row += len(frames)
+      bar.advance(1, len(frames))
+  out.flush()
+  os.replace(temporary, path)
+  note.write_text(json.dumps(key))
+  return np.load(path, mmap_mode="r")
+
+
+def _all_frames(source, sampling):
+  """Yields the frames of each record, [F, S, S, 3] uint8."""
+  whole = samples.WholeTracks(source, sampling)
+  dataset = grain.MapDataset.range(len(whole)).map(lambda i: whole[i])
+  yield from dataset.to_iter_dataset(
+    grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
+  )
+
+
+def _encode(encode, frozen, frames, mesh):
+  """Returns [F, 2, K], of frames and of their mirror images."""
+  count = mesh.devices.size
+  rows = -(-_ROWS // count) * count
+  both = np.concatenate([frames, frames[:, :, ::-1]])
+  parts = []
+  for start in range(0, len(both), rows):
+    part = both[start : start + rows]
+    padded = np.zeros((rows, *frames.shape[1:]), np.uint8)
+    padded[: len(part)] = part
+    sent = sharding.put_batch({"frames": padded}, mesh)["frames"]
+    parts.append(jax.device_get(encode(frozen, sent))[: len(part)])
+  codes = np.concatenate(parts)
+  return np.stack([codes[: len(frames)], codes[len(frames) :]], axis=1)

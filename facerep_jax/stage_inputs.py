@@ -1,0 +1,92 @@
+"""What a later stage takes over from the stage before it."""
+
+import logging
+import pathlib
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from facerep_jax import api, configuration, errors, sharding, stages
+from facerep_jax.data import samples, tracks
+from facerep_jax.systems import base
+
+_log = logging.getLogger(__name__)
+_RECORDS = 128
+_ROWS = 64
+# Numbers that vary less than this share of the others' mean deviation are
+# taken for constant: divided by so little they would be noise.
+_LEAST_DEVIATION = 1e-3
+
+
+def frozen(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path, data_path: str
+) -> dict[str, Any]:
+  """Collects the frozen parameters with which a stage begins.
+
+  Args:
+    config: Of the stage, as `stages.config_of` returns it.
+    workdir: Of all stages.
+    data_path: Face tracks.
+
+  Returns:
+    By name; {} for the first stage.
+
+  Raises:
+    InputError: The stage before is not trained, or its weights are others than
+      those with which this stage began.
+  """
+  names = base.STAGES[config.system]
+  if config.stage == names[0]:
+    return {}
+  earlier = names[names.index(config.stage) - 1]
+  if not stages.done_step(workdir / earlier):
+    raise errors.InputError(
+      f"{workdir / earlier}: is not trained to its end, and config.stage="
+      f"{config.stage} rests on it. Run with --config.stage={stages.ALL} or "
+      f"{earlier} first."
+    )
+  model = api.load(workdir / earlier)
+  params, held = model.variables.params, model.variables.frozen
+  params = params | {k: held[k] for k in model.config.model.get("frozen", ())}
+  stages.check_used(workdir / config.stage, {earlier: params})
+  _log.info("stage %s: best weights, of step %d", earlier, model.step)
+  found = {earlier: jax.device_get(params)}
+  if config.model.standardise:
+    found["statistics"] = _statistics(config, found, data_path)
+  return found
+
+
+def _statistics(config, given, data_path):
+  """Returns mean and deviation of training frames' codes, by network."""
+  system = base.build(config)
+  abstract = jax.eval_shape(system.init, jax.random.key(0))
+  names = sorted(abstract.frozen["statistics"])
+  _, rule = configuration.sampling(
+    config, num_frames=system.num_frames, size_px=system.size_px
+  )
+  source = tracks.TrackSource(
+    data_path, "train", on_bad_record=config.data.on_bad_record
+  )
+  whole = samples.WholeTracks(source, rule)
+  picks = np.linspace(0, len(source) - 1, min(_RECORDS, len(source)))
+  frames = np.concatenate([whole[int(i)] for i in np.unique(picks.astype(int))])
+  mesh = sharding.make_mesh(jax.local_devices()[:1])
+  encode = sharding.jit_on_batch(system.encode, mesh)
+  last = len(frames) - len(frames) % _ROWS if len(frames) > _ROWS else None
+  parts = [
+    jax.device_get(encode(given, frames[start : start + _ROWS]))
+    for start in range(0, last or len(frames), _ROWS)
+  ]
+  codes = np.split(np.concatenate(parts), len(names), axis=1)
+  return {name: _moments(part) for name, part in zip(names, codes)}
+
+
+def _moments(codes):
+  deviation = codes.std(axis=0)
+  least = _LEAST_DEVIATION * deviation.mean()
+  return {
+    "mean": codes.mean(axis=0),
+    "deviation": np.where(deviation > least, deviation, np.float32(1)),
+  }

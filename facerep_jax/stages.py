@@ -1,0 +1,182 @@
+"""Runs that learn in stages: a config, a folder and a done mark for each.
+
+The config of such a run holds what the stages share, and under the name of each
+what is its own. `config_of` makes of it a config such as systems without stages
+have, so that a stage is an ordinary run in a folder of its own.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+import flax.traverse_util
+import ml_collections
+import numpy as np
+
+from facerep_jax import configuration, errors
+from facerep_jax.systems import base
+
+ALL = "all"
+_DONE, _USED = "done.json", "stages_used.json"
+
+
+def of(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Names the stages of which a config holds the settings; () without."""
+  names = base.STAGES.get(config.system, ())
+  return names if all(name in config for name in names) else ()
+
+
+def chosen(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Names the stages that `config.stage` asks for.
+
+  Raises:
+    InputError: There is no such stage.
+  """
+  names = of(config)
+  if config.stage == ALL:
+    return names
+  if config.stage not in names:
+    raise errors.InputError(
+      f"config.stage: expected {ALL} or one of {', '.join(names)}, got "
+      f"{config.stage!r}."
+    )
+  return (config.stage,)
+
+
+def config_of(
+  config: ml_collections.ConfigDict, stage: str
+) -> ml_collections.ConfigDict:
+  """Returns the config of one stage.
+
+  Args:
+    config: Of all stages.
+    stage: One of `of(config)`.
+
+  Returns:
+    What the stages share, overlaid with what is the stage's own; the networks
+    of the stages before stand in `model`, under their names.
+  """
+  tree, names = config.to_dict(), of(config)
+  flat = {k: v for k, v in tree.items() if k not in names}
+  flat = _overlay(flat, tree[stage]) | {"stage": stage}
+  if stage != names[0]:
+    flat["init_from"] = ""  # Of the first stage.
+  for earlier in names[: names.index(stage)]:
+    flat["model"][earlier] = tree[earlier]["model"]
+  return ml_collections.ConfigDict(flat)
+
+
+def trainable(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+  """Returns a config whose system learns all that a run's features need.
+
+  Args:
+    config: Of a run without stages, or of one stage.
+
+  Returns:
+    That of the first stage, of which later ones hold the settings; without
+    stages the same.
+  """
+  names = base.STAGES.get(config.system, ())
+  if not names or config.stage == names[0]:
+    return config
+  first = ml_collections.ConfigDict(config)
+  first.stage, first.model = names[0], config.model[names[0]]
+  return first
+
+
+def _overlay(under, over):
+  """Joins nested dicts; `over` wins."""
+  out = dict(under)
+  for key, value in over.items():
+    both = isinstance(value, dict) and isinstance(under.get(key), dict)
+    out[key] = _overlay(under[key], value) if both else value
+  return out
+
+
+def folder(
+  workdir: str | os.PathLike, stage: str | None = None
+) -> pathlib.Path:
+  """Finds the folder that holds the checkpoints of a run.
+
+  Args:
+    workdir: Of a run, with stages or without, or of one stage.
+    stage: Which stage; by default the last one that has a checkpoint.
+
+  Returns:
+    `workdir` itself, or the stage's folder in it.
+
+  Raises:
+    InputError: `workdir` holds no run.
+  """
+  root = pathlib.Path(workdir)
+  names = of(configuration.load(root))
+  if not names:
+    return root
+  if stage in names:
+    return root / stage
+  begun = [name for name in names if (root / name / "checkpoints").is_dir()]
+  return root / (begun or names)[-1]
+
+
+def mark_done(place: pathlib.Path, step: int) -> None:
+  """Notes in a stage's folder that it was trained, and for how long."""
+  _write(place / _DONE, {"step": step})
+
+
+def done_step(place: pathlib.Path) -> int:
+  """Returns the step at which a stage was done, 0 if it was not."""
+  return int(_read(place / _DONE).get("step", 0))
+
+
+def fingerprint(tree: Any) -> str:
+  """Hashes arrays and their names, SHA-256."""
+  digest = hashlib.sha256()
+  for path, leaf in sorted(flax.traverse_util.flatten_dict(tree).items()):
+    array = np.asarray(leaf)
+    digest.update(f"{'/'.join(path)} {array.dtype}{array.shape}\n".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+  return digest.hexdigest()
+
+
+def check_used(place: pathlib.Path, earlier: dict[str, Any]) -> None:
+  """Ties a stage to the weights of the stages before it.
+
+  Args:
+    place: Folder of the stage; notes are made there at the first call.
+    earlier: Parameters by stage.
+
+  Raises:
+    InputError: It began with other weights.
+  """
+  now = {name: fingerprint(tree) for name, tree in earlier.items()}
+  before = _read(place / _USED)
+  if not before:
+    place.mkdir(parents=True, exist_ok=True)
+    _write(place / _USED, now)
+    return
+  for name, value in now.items():
+    if before.get(name) != value:
+      raise errors.InputError(
+        f"{place}: began with other weights of the stage {name} than the best "
+        f"of {place.parent / name} now. Give another --workdir with "
+        f"--config.init_from, or delete {place} to train it again."
+      )
+
+
+def _read(path):
+  try:
+    return json.loads(path.read_text())
+  except FileNotFoundError:
+    return {}
+  except json.JSONDecodeError as error:
+    raise errors.InputError(
+      f"{path}: is damaged ({error}). Restore it from a copy, or delete it."
+    ) from error
+
+
+def _write(path, value):
+  temporary = path.with_suffix(".tmp")
+  temporary.write_text(json.dumps(value, indent=2) + "\n")
+  os.replace(temporary, path)

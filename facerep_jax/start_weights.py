@@ -1,0 +1,116 @@
+"""Weights from which a new run starts: of another run, or published ones."""
+
+import logging
+import pathlib
+from typing import Any
+
+import flax.traverse_util
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from facerep_jax import checkpoint, configuration, errors, sharding, stages
+from facerep_jax.convert import fabnet, torch_file, unsup3d
+from facerep_jax.systems import base
+
+_log = logging.getLogger(__name__)
+
+
+def read(
+  config: ml_collections.ConfigDict, abstract: base.Variables, mesh: Mesh
+) -> tuple[base.Variables, int]:
+  """Reads what `config.init_from` names.
+
+  Args:
+    config: Of the run that starts.
+    abstract: Shapes of what it needs; of `frozen`, what the weights may hold.
+    mesh: Where the arrays go.
+
+  Returns:
+    The variables, of `frozen` what was found; and how often the window of the
+    curriculum had moved.
+
+  Raises:
+    InputError: There are no such weights, or they do not fit.
+  """
+  path = pathlib.Path(config.init_from)
+  if path.is_file():
+    return _of_file(config, path, abstract, mesh), 0
+  return _of_run(config, abstract, mesh)
+
+
+def _of_run(config, wanted, mesh):
+  """Takes the best checkpoint of another run."""
+  place = stages.folder(config.init_from, config.get("stage"))
+  other = configuration.load(place)
+  known = jax.eval_shape(base.build(other).init, jax.random.key(0))
+  # Frozen parameters of which the other run knows nothing stay as they are.
+  taken = [name for name in wanted.frozen if name in known.params]
+  params = wanted.params | {name: wanted.frozen[name] for name in taken}
+  checkpoints = checkpoint.Checkpoints(place, other.keep)
+  step = checkpoints.best()
+  if step is None or other.model.get("frozen"):
+    raise errors.InputError(
+      f"config.init_from={config.init_from}: holds no checkpoint of a fully "
+      "trained model. Train it first."
+    )
+  found, meta = checkpoints.restore_inference(
+    step,
+    base.Variables(params, wanted.model_state, {}),
+    mesh,
+    has_ema=bool(other.ema_decay),
+  )
+  checkpoints.close()
+  _log.info("weights from %s, step %d.", place, step)
+  variables = base.Variables(
+    {name: found.params[name] for name in wanted.params},
+    found.model_state,
+    {name: found.params[name] for name in taken},
+  )
+  return variables, meta["curriculum"]["num_moves"]
+
+
+def _of_file(config, path, wanted, mesh):
+  """Converts published weights."""
+  state = torch_file.read(path)
+  if config.system == "fabnet":
+    found = fabnet.from_torch(state)
+    tree, model_state = found["params"], found["batch_stats"]
+  else:
+    names = {ours: theirs for theirs, ours in unsup3d.NETS.items()}
+    needed = [names[x] for x in (*wanted.params, *wanted.frozen) if x in names]
+    tree, model_state = unsup3d.from_torch(state, needed), {}
+  known = [name for name in wanted.frozen if name in tree]
+  found = base.Variables(
+    {name: tree[name] for name in wanted.params},
+    model_state,
+    {name: tree[name] for name in known},
+  )
+  _check_shapes(
+    path, found, wanted._replace(frozen={k: wanted.frozen[k] for k in known})
+  )
+  _log.info("weights from %s.", path)
+  return sharding.put_replicated(found, mesh)
+
+
+def _check_shapes(path: pathlib.Path, found: Any, wanted: Any) -> None:
+  """Lists all arrays that do not fit."""
+  shapes = [
+    {"/".join(k): list(np.shape(x)) for k, x in _flat(tree).items()}
+    for tree in (found, wanted)
+  ]
+  problems = [
+    f"{name}: there {shapes[0].get(name)}, here {shapes[1].get(name)}"
+    for name in sorted(shapes[0].keys() | shapes[1].keys())
+    if shapes[0].get(name) != shapes[1].get(name)
+  ]
+  if problems:
+    raise errors.InputError(
+      f"config.init_from={path}: its weights do not fit config.model: "
+      f"{'; '.join(problems)}."
+    )
+
+
+def _flat(variables):
+  return flax.traverse_util.flatten_dict(variables._asdict())

@@ -1,0 +1,95 @@
+"""Settings of the representation diffusion model: `config.diffusion.model`."""
+
+import dataclasses
+from typing import Any
+
+from facerep_jax import errors
+from facerep_jax.ops import diffusion
+
+NETWORKS = ("albedo", "depth")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Settings; the defaults are those of the published code.
+
+  Attributes:
+    autoencoder: Settings of the stage before, `config.autoencoder.model`.
+    width: W, channels of both networks, a multiple of `num_groups`; 1024 in the
+      published training code, 128 in its evaluation code.
+    num_groups: Groups of their normalisation.
+    num_frames: T, frames of a track over which codes are averaged.
+    standardise: Whether the networks see codes with mean 0 and deviation 1 in
+      each number, as measured on training frames; or as they are (published).
+    prediction: What the networks predict, one of `ops.diffusion.PREDICTIONS`.
+    weighting: Of the loss by noise, one of `ops.diffusion.WEIGHTINGS`.
+    gamma: Limit of "min_snr".
+    num_train_steps: Steps of the noise schedule.
+    beta_first: Noise of its first step.
+    beta_last: Noise of its last step.
+    sampler_steps: Steps in which codes are denoised, 1 to `num_train_steps`.
+    direction: Of these steps, one of `ops.diffusion.DIRECTIONS`.
+    sampler_clip: Denoised codes are limited to this absolute value in every
+      step; 0: they are not. The published code has 1.
+    dtype: Compute type of the networks, "float32" or "bfloat16".
+
+  Raises:
+    InputError: A setting is out of range.
+  """
+
+  autoencoder: dict[str, Any]
+  width: int = 1024
+  num_groups: int = 32
+  num_frames: int = 16
+  standardise: bool = False
+  prediction: str = "clean"
+  weighting: str = "published"
+  gamma: float = 5.0
+  num_train_steps: int = 1000
+  beta_first: float = 1e-4
+  beta_last: float = 0.02
+  sampler_steps: int = 5
+  direction: str = "published"
+  sampler_clip: float = 1.0
+  dtype: str = "float32"
+
+  def __post_init__(self):
+    for name, allowed in (
+      ("prediction", diffusion.PREDICTIONS),
+      ("weighting", diffusion.WEIGHTINGS),
+      ("direction", diffusion.DIRECTIONS),
+    ):
+      value = getattr(self, name)
+      if value not in allowed:
+        raise errors.InputError(
+          f"config.diffusion.model.{name}: expected one of "
+          f"{', '.join(allowed)}, got {value!r}."
+        )
+    for name, least, most in (
+      ("num_frames", 1, None),
+      ("num_train_steps", 1, None),
+      ("sampler_steps", 1, self.num_train_steps),
+      ("sampler_clip", 0, None),
+      ("num_groups", 1, None),
+    ):
+      value = getattr(self, name)
+      if value < least or (most and value > most):
+        upper = f" to {most}" if most else " or more"
+        raise errors.InputError(
+          f"config.diffusion.model.{name}: expected {least}{upper}, got "
+          f"{value}."
+        )
+    if self.width < 1 or self.width % self.num_groups:
+      raise errors.InputError(
+        "config.diffusion.model.width: expected a multiple of "
+        f"{self.num_groups}, got {self.width}."
+      )
+    if not 0 < self.beta_first <= self.beta_last < 1:
+      raise errors.InputError(
+        "config.diffusion.model: expected 0 < beta_first <= beta_last < 1, got "
+        f"{self.beta_first} and {self.beta_last}."
+      )
+    if not self.gamma > 0:
+      raise errors.InputError(
+        f"config.diffusion.model.gamma: expected more than 0, got {self.gamma}."
+      )
