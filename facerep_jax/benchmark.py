@@ -11,7 +11,7 @@ import pathlib
 import runpy
 import sys
 
-from facerep_jax import cli, errors
+from facerep_jax import cli, errors, stages
 from facerep_jax.benchmarks import autoencoder, data, fabnet, render, report
 from facerep_jax.data import cache
 from facerep_jax.models import fabnet as model
@@ -83,7 +83,7 @@ def _run_render(options):
 def _run_autoencoder(options):
   configs = []
   for preset, size_px, batch_size in autoencoder.PRESETS:
-    config = _config("latentface", preset)
+    config = stages.config_of(_config("latentface", preset), "autoencoder")
     config.model.size_px = size_px
     config.batch_size = batch_size
     configs.append(config)

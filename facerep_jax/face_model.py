@@ -10,8 +10,10 @@ from facerep_jax.ops import camera as camera_ops
 from facerep_jax.ops import normals as normal_ops
 from facerep_jax.ops import render, shading
 
-FORMATIONS = ("rasterise", "warp")
+FORMATIONS = ("rasterise", "warp", "flat")
 WHITE = 1.0
+# Of a flat picture, what a depth of this much behind 1 adds to the brightness.
+_FLAT_UNIT = 0.1
 
 
 class Formation(NamedTuple):
@@ -20,7 +22,9 @@ class Formation(NamedTuple):
   Attributes:
     camera: Of the canonical view and of the picture alike.
     kind: "rasterise" draws the shaded mesh; "warp" draws its depth alone and
-      fetches the colours from the canonical image.
+      fetches the colours from the canonical image; "flat" knows no space: depth
+      is a second, grey picture that is added to the albedo, and light and view
+      count for nothing. It is there to measure what the others bring.
     pixel_grid: "published" or "consistent", see `ops.render`.
     normal_border: "replicate" or "forward", see `ops.normals`.
     softness: Of the edges of the mesh; hard by default.
@@ -113,6 +117,10 @@ def shade(face: Face, formation: Formation) -> Canonical:
   Returns:
     Normals, shading and picture.
   """
+  if formation.kind == "flat":
+    grey = (face.depth[..., None] - 1.0) / _FLAT_UNIT
+    nowhere = jnp.zeros_like(face.albedo11)
+    return Canonical(nowhere, jnp.ones_like(face.depth), face.albedo11 + grey)
   normals = normal_ops.from_depth(
     face.depth, formation.camera, border=formation.normal_border
   )
@@ -146,6 +154,10 @@ def photograph(
       f"config.model.image_formation: expected one of {', '.join(FORMATIONS)}, "
       f"got {formation.kind!r}."
     )
+  if formation.kind == "flat":
+    whole = jnp.ones_like(depth)
+    none = jnp.zeros(len(depth), jnp.int32)
+    return render.Rendered(colour, depth, whole, none)
   draw = {
     "rasterise": render.render_depth_map,
     "warp": render.warp_by_depth,

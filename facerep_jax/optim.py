@@ -115,7 +115,8 @@ def _schedule(recipe, num_steps):
   half = recipe.wave_steps if is_wave else num_steps
 
   def rate(step):
-    step = step if is_wave else jnp.minimum(step, num_steps)
+    step = jnp.asarray(step, jnp.float32)
+    step = step if is_wave else jnp.minimum(step, float(num_steps))
     height = 0.5 * (1.0 + jnp.cos(math.pi * step / half))
     span = recipe.learning_rate - recipe.last_rate
     return recipe.last_rate + span * height

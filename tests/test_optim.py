@@ -10,7 +10,7 @@ GRADS = np.random.default_rng(0).normal(size=(5, 4))
 
 
 def run(**settings):
-  tx = optim.make(**{"momentum": 0.9, "l2": 0.0, "clip_norm": 0.0} | settings)
+  tx = optim.make(optim.Recipe(**settings), num_steps=len(GRADS))
   params = jnp.ones(4)
   state = tx.init(params)
   # Optax's Adam mixes types when it corrects its bias.
@@ -61,6 +61,59 @@ def test_updates_are_those_of_torch(l2, clip):
   )
 
 
-def test_unknown_name():
-  with pytest.raises(errors.InputError, match="'sgd' or 'adam', got 'lamb'"):
-    run(name="lamb", learning_rate=0.1)
+def test_clipping_by_network_limits_each_alone():
+  grads = {"a": jnp.full(4, 3.0), "b": {"w": jnp.full(9, 0.1)}}
+  recipe = {"momentum": 0.0, "learning_rate": 1.0, "clip_norm": 1.0}
+  moved = {}
+  for clip_by in ("all", "network"):
+    tx = optim.make(optim.Recipe(clip_by=clip_by, **recipe), 1)
+    updates, _ = tx.update(grads, tx.init(grads))
+    moved[clip_by] = [np.linalg.norm(x) for x in jax.tree.leaves(updates)]
+  total = np.hypot(6.0, 0.3)
+  # Norms in float32.
+  np.testing.assert_allclose(moved["all"], [6 / total, 0.3 / total], rtol=1e-6)
+  np.testing.assert_allclose(moved["network"], [1.0, 0.3], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("schedule", "steps", "rates"),
+  [
+    ("constant", [0, 50, 99], [0.5, 0.5, 0.5]),
+    ("cosine", [0, 50, 100, 150], [0.5, 0.3, 0.1, 0.1]),
+    # Falls for 20 steps, rises for 20, and so on.
+    ("waves", [0, 10, 20, 40, 50, 60], [0.5, 0.3, 0.1, 0.5, 0.3, 0.1]),
+  ],
+)
+def test_learning_rate_over_the_run(schedule, steps, rates):
+  recipe = optim.Recipe(
+    learning_rate=0.5,
+    momentum=0.0,
+    schedule=schedule,
+    last_rate=0.1 if schedule != "constant" else 0.0,
+    wave_steps=20,
+  )
+  tx = optim.make(recipe, num_steps=100)
+  params = jnp.zeros(1)
+  state, seen = tx.init(params), []
+  update = jax.jit(tx.update)
+  for _ in range(max(steps) + 1):
+    updates, state = update(jnp.ones(1), state)
+    seen.append(-float(updates[0]))
+  # Cosines in float32.
+  np.testing.assert_allclose(np.array(seen)[steps], rates, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("changes", "text"),
+  [
+    ({"name": "lamb"}, "one of sgd, adam, got 'lamb'"),
+    ({"clip_by": "layer"}, "clip_by: expected one of all, network"),
+    ({"schedule": "step"}, "schedule: expected one of constant, cosine, waves"),
+    ({"learning_rate": 0.0}, "learning_rate: expected more than 0"),
+    ({"last_rate": 1.0}, "last_rate: expected 0 to the learning_rate 0.001"),
+    ({"wave_steps": 0}, "wave_steps: expected 1+"),
+  ],
+)
+def test_settings_out_of_range(changes, text):
+  with pytest.raises(errors.InputError, match=text):
+    optim.Recipe(**changes)

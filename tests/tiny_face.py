@@ -1,6 +1,7 @@
-"""A small autoencoder and its config, for tests."""
+"""A small LatentFace and its config, for tests."""
 
 from configs import latentface
+from facerep_jax import stages
 from tests import tiny
 
 MODEL = {
@@ -15,16 +16,26 @@ MODEL = {
   "num_frames": 1,
   "face_from": "own",
 }
+DIFFUSION = {"width": 16, "num_groups": 8, "num_frames": 3}
+
+
+def staged(data_path: str, **changes):
+  """The demo's config, of both stages, at a size that trains in seconds."""
+  out = latentface.get_config("demo")
+  out.data.path = data_path
+  for one in (out.autoencoder, out.diffusion):
+    one.steps = 6
+    one.batch_size = 2
+    one.every.update(log=2, eval=3, pictures=1)
+    one.eval_samples = 2
+  out.autoencoder.model.update(MODEL)
+  out.autoencoder.model.weights.update(mirror=0.5, rough_shape=0.0)
+  out.diffusion.model.update(DIFFUSION)
+  out.diffusion.data.min_frames = 3
+  return tiny.change(out, **changes)
 
 
 def config(data_path: str, **changes):
-  """The demo's config at a size that trains in seconds."""
-  out = latentface.get_config("demo")
-  out.data.path = data_path
-  out.steps = 6
-  out.batch_size = 2
-  out.model.update(MODEL)
-  out.model.weights.update(mirror=0.5, rough_shape=0.0)
-  out.every.update(log=2, eval=3, pictures=1)
-  out.eval_samples = 2
+  """The config of the autoencoder alone, as for a run without stages."""
+  out = stages.config_of(staged(data_path), "autoencoder")
   return tiny.change(out, **changes)

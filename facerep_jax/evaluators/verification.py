@@ -21,6 +21,7 @@ def cosine(
   same: np.ndarray,
   fold: np.ndarray,
   seed: int = 0,
+  group: np.ndarray | None = None,
 ) -> base.Measured:
   """Compares features by their cosine, without pair labels but a threshold.
 
@@ -31,6 +32,7 @@ def cosine(
     same: [P] bool.
     fold: [P] int.
     seed: Of the bootstrap.
+    group: [P], which pairs are drawn together for intervals; None: each alone.
 
   Returns:
     As `_measured`; thresholds are cosines.
@@ -44,7 +46,7 @@ def cosine(
   thresholds = np.array(
     [best_threshold(score[fold != k], same[fold != k]) for k in np.unique(fold)]
   )
-  return _measured(score, same, fold, thresholds, seed)
+  return _measured(score, same, fold, thresholds, seed, group)
 
 
 def pairs_linear(
@@ -53,6 +55,7 @@ def pairs_linear(
   same: np.ndarray,
   fold: np.ndarray,
   seed: int = 0,
+  group: np.ndarray | None = None,
 ) -> base.Measured:
   """Compares features by a logistic regression that learns from pair labels.
 
@@ -66,6 +69,7 @@ def pairs_linear(
     same: [P] bool.
     fold: [P] int; three folds or more.
     seed: Of the bootstrap.
+    group: As for `cosine`.
 
   Returns:
     As `_measured`; scores are log odds, each fold's of its own regression, and
@@ -83,7 +87,7 @@ def pairs_linear(
     train = fold != k
     found = readout.multilabel(both[train], same[train, None], fold[train])
     score[~train] = found.outputs(both[~train])[:, 0]
-  return _measured(score, same, fold, np.zeros(len(numbers)), seed)
+  return _measured(score, same, fold, np.zeros(len(numbers)), seed, group)
 
 
 def _check(left, right, same, fold):
@@ -135,7 +139,7 @@ def best_threshold(score: np.ndarray, same: np.ndarray) -> float:
   return float(candidates[best[(len(best) - 1) // 2]])
 
 
-def _measured(score, same, fold, thresholds, seed):
+def _measured(score, same, fold, thresholds, seed, group):
   """Measures decisions.
 
   Args:
@@ -143,7 +147,8 @@ def _measured(score, same, fold, thresholds, seed):
     same: [P] bool.
     fold: [P] int.
     thresholds: [F] float, of each fold in order.
-    seed: Of the bootstrap, which draws pairs: no row has one person.
+    seed: Of the bootstrap.
+    group: [P] or None, what it draws: no row has one person.
 
   Returns:
     Scores, in %: `accuracy`, mean over folds; `auc`, over all pairs;
@@ -169,7 +174,7 @@ def _measured(score, same, fold, thresholds, seed):
     "tar_at_far_1e-2": percent(weighted.accepted(score, same, 1e-2)),
     "tar_at_far_1e-3": percent(weighted.accepted(score, same, 1e-3)),
   }
-  pairs = np.arange(len(score))
+  pairs = np.arange(len(score)) if group is None else group
   scores = {
     name: bootstrap.score(statistic, pairs, "%", True, seed)
     for name, statistic in statistics.items()

@@ -53,6 +53,7 @@ def run(
           feature.values[pairs.right],
           pairs.same,
           pairs.fold,
+          group=pairs.group,
         )
         entries.append(suite.entry(feature, feature.values.shape[1], measured))
         bar.advance(1, len(pairs))

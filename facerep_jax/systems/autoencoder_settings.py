@@ -47,7 +47,7 @@ class Settings:
     face_from: Whose shape and texture explain a frame in the loss: its "own",
       or those of the "next" frame of its track, so that only viewpoint and
       light can tell the frames apart.
-    image_formation: "rasterise" or "warp", see `face_model`.
+    image_formation: "rasterise", "warp" or "flat", see `face_model`.
     pixel_grid: "published" or "consistent", see `ops.render`.
     normal_border: "replicate" or "forward", see `ops.normals`.
     softness_edge_px: Width over which edges of the mesh are blurred; 0 (with
@@ -185,6 +185,13 @@ def _check_ranges(settings):
     raise errors.InputError(
       "config.model.max_angle_deg: expected more than 0 and less than 90, got "
       f"{settings.max_angle_deg}."
+    )
+  if settings.image_formation == "flat" and (
+    weights.mirror or settings.face_from != "own"
+  ):
+    raise errors.InputError(
+      "config.model.image_formation='flat' knows neither mirrored faces nor "
+      "viewpoints: set weights.mirror=0 and face_from='own'."
     )
   if settings.num_frames == 1 and settings.face_from == "next":
     raise errors.InputError(

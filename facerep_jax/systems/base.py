@@ -1,5 +1,6 @@
 """What the loop, the API and the benchmark know about a learning system."""
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -47,7 +48,8 @@ class Faces(NamedTuple):
   formation: face_model.Formation
 
 
-class Evaluated(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
   """How the features of a system are measured.
 
   Attributes:
@@ -56,8 +58,8 @@ class Evaluated(NamedTuple):
     with_mirror: Those that hold image and mirror image already.
   """
 
-  joined: dict[str, tuple[str, ...]] = {}
-  main: dict[str, str] = {}
+  joined: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+  main: dict[str, str] = dataclasses.field(default_factory=dict)
   with_mirror: tuple[str, ...] = ()
 
 

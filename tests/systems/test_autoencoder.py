@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs import latentface
-from facerep_jax import errors, face_model, sharding
+from facerep_jax import errors, face_model, sharding, stages
 from facerep_jax.systems import (
   autoencoder,
   autoencoder_loss,
@@ -403,7 +403,7 @@ def test_settings_that_cannot_work_are_refused(changes, text):
 
 @pytest.mark.parametrize("preset", latentface.PRESETS)
 def test_every_preset_builds_its_system(preset):
-  config = latentface.get_config(preset)
+  config = stages.config_of(latentface.get_config(preset), "autoencoder")
   system = base.build(config)
   assert system.size_px == config.model.size_px
   assert system.num_frames == (4 if preset == "demo" else 1)
@@ -415,7 +415,7 @@ def test_every_preset_builds_its_system(preset):
 
 
 def test_unknown_stages_and_presets_are_refused():
-  config = latentface.get_config()
+  config = stages.config_of(latentface.get_config(), "autoencoder")
   config.stage = "all"
   with pytest.raises(errors.InputError, match="config.stage: expected one of"):
     base.build(config)

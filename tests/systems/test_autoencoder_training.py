@@ -67,7 +67,9 @@ def test_resuming_equals_not_stopping(whole, tmp_path):
 
 
 def test_first_look_at_the_end(whole, data):
-  summary = first_look.measure(whole[0], data)
+  examples = whole[0] / "examples"
+  summary = first_look.measure(whole[0], data, examples)
+  assert list(examples.glob("*.png"))
   assert 0 < summary["test"]["l1"] < 0.5
   assert summary["test"]["num_lost"] == 0
   assert set(summary["yaw_readout"]) == {"trained", "random_weights"}

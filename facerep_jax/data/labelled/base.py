@@ -62,6 +62,8 @@ class Pairs:
     right: [P] int, of its second.
     same: [P] bool, one person.
     fold: [P] int, from 0.
+    group: [P], what a pair belongs to where pairs are not independent, such as
+      a person; None: each stands alone.
   """
 
   images: Labelled
@@ -69,6 +71,7 @@ class Pairs:
   right: np.ndarray
   same: np.ndarray
   fold: np.ndarray
+  group: np.ndarray | None = None
 
   def __post_init__(self):
     check_pairs(self)

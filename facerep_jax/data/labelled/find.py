@@ -7,7 +7,11 @@ from facerep_jax import errors
 from facerep_jax.data.labelled import base
 
 _PACKAGE = "facerep_jax.data.labelled"
-_SYNTHETIC = ("synthetic", "synthetic:benchmark")
+_SYNTHETIC = {
+  "synthetic": "tracks",
+  "synthetic:benchmark": "tracks",
+  "synthetic:pairs": "pairs",
+}
 _OPTION = re.compile(r"[a-z_]+=")
 
 # Of each kind: its module, and the options of the module's `load`.
@@ -17,6 +21,7 @@ _KINDS = {
   "fer2013": ("fer2013", {}),
   "landmarks": ("landmarks68", {"crop": str}),
   "lfw": ("lfw", {}),
+  "pairs": ("track_pairs", {"split": str, "pairs": int, "frames": int}),
   "tfds": ("tfds_sets", {"crop": str}),
   "tracks": ("tracks", {"frames": int, "memory": bool}),
 }
@@ -28,8 +33,8 @@ def open_data(text: str) -> dict[str, base.Labelled] | base.Pairs:
   """Opens a labelled set.
 
   Args:
-    text: "synthetic", or KIND:PATH with any number of :OPTION=VALUE behind;
-      the kinds and their layouts are in docs/labelled.md. PATH may hold colons.
+    text: "synthetic" or "synthetic:pairs", or KIND:PATH with any number of
+      :OPTION=VALUE behind; the kinds and their layouts are in docs/labelled.md. PATH may hold colons.
 
   Returns:
     Its parts by name: some of "train", "validation" and "test", or "all" where
@@ -98,7 +103,7 @@ def _convert(text, option, value, kind):
 
 
 def _synthetic_tracks(text):
-  """Returns the text for the tracks of the benchmark, drawn where needed."""
+  """Returns the text for what the benchmark is, drawn where needed."""
   parts = text.split(":")
   plain = ":".join(x for x in parts if not _OPTION.match(x))
   if plain not in _SYNTHETIC:
@@ -109,4 +114,4 @@ def _synthetic_tracks(text):
   from facerep_jax.data import cache
 
   options = [x for x in parts if _OPTION.match(x)]
-  return ":".join(["tracks", cache.benchmark(), *options])
+  return ":".join([_SYNTHETIC[plain], cache.benchmark(), *options])

@@ -1,0 +1,212 @@
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+import facerep_jax
+from facerep_jax import configuration, errors, experiment, metrics, train
+from facerep_jax import run as setup
+from tests import tiny, tiny_face
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  return tiny.write_tracks(tmp_path_factory.mktemp("tracks"))
+
+
+@pytest.fixture(autouse=True)
+def _optax_mixes_types():
+  with jax.numpy_dtype_promotion("standard"):
+    yield
+
+
+@pytest.fixture
+def config(data):
+  # Its batches of two are for two devices.
+  out = tiny_face.staged(data)
+  out.autoencoder.batch_size = out.diffusion.batch_size = 8
+  return out
+
+
+def readings(place):
+  return [
+    {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
+    for line in metrics.read(place)
+  ]
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+  """A run of both stages."""
+  folder = tmp_path_factory.mktemp("whole")
+  config = tiny_face.staged(data)
+  config.autoencoder.batch_size = config.diffusion.batch_size = 8
+  with jax.numpy_dtype_promotion("standard"):
+    experiment.run(config, folder)
+  return folder
+
+
+def test_both_stages_leave_what_belongs_to_them(whole, data):
+  for name in ("autoencoder", "diffusion"):
+    place = whole / name
+    assert json.loads((place / "done.json").read_text()) == {"step": 6}
+    assert (place / "summary.json").is_file()
+    assert list((place / "pictures").glob("*.png"))
+    assert readings(place)[-1]["step"] == 6
+  assert list((whole / "examples").glob("*.png"))
+  model = facerep_jax.load(whole)
+  images = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), "u1")
+  features = model.embed(images)
+  assert {"identity", "expression", "fer", "verification"} <= set(features)
+  first = facerep_jax.load(whole / "autoencoder")
+  assert set(first.embed(images)) == {
+    *("albedo_code", "depth_code", "view", "light")
+  }
+  # Stage 2 holds the weights of stage 1, and adds to what it says.
+  codes = first.embed(images)
+  for name, value in codes.items():
+    np.testing.assert_allclose(features[name], value, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(
+    features["identity"] + features["expression"],
+    np.concatenate([codes["albedo_code"], codes["depth_code"]], axis=1),
+    rtol=1e-4,
+    atol=1e-4,
+  )
+
+
+def test_features_are_the_same_alone_and_in_any_batch(whole):
+  model = facerep_jax.load(whole)
+  images = np.random.default_rng(1).integers(0, 255, (9, 64, 64, 3), "u1")
+  batch = model.embed(images)
+  again = facerep_jax.load(whole).embed(images)
+  alone = [model.embed(image[None]) for image in images]
+  for name, value in batch.items():
+    np.testing.assert_array_equal(value, again[name])
+    np.testing.assert_array_equal(
+      value, np.concatenate([one[name] for one in alone]), err_msg=name
+    )
+    # Other sizes of batches are other programs: float32 rounding.
+    np.testing.assert_allclose(
+      value, model.embed(images, batch_size=8)[name], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_trained_run_is_left_as_it_is(whole, config, capsys, caplog):
+  before = {p: p.stat().st_mtime_ns for p in whole.rglob("*.json*")}
+  with caplog.at_level("INFO", "facerep_jax"):
+    experiment.run(config, whole)
+  assert "stage autoencoder: done, step 6" in caplog.text
+  assert "stage diffusion: done, step 6" in caplog.text
+  after = {p: p.stat().st_mtime_ns for p in whole.rglob("*.json*")}
+  root = whole / "config.json"  # Written anew, the same.
+  del before[root], after[root]
+  assert before == after
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "diffusion"])
+def test_going_on_after_a_kill_in_either_stage(
+  whole, config, tmp_path, stage, monkeypatch
+):
+  class Killed(Exception):
+    pass
+
+  prepare = setup.prepare
+
+  def until(config, place, *args, **kwargs):
+    prepared, state = prepare(config, place, *args, **kwargs)
+    if config.stage == stage and prepared.start == 0:
+      step = prepared.train_step
+
+      def count(state, *rest):
+        if int(state.step) == 4:
+          raise Killed
+        return step(state, *rest)
+
+      prepared.train_step = count
+    return prepared, state
+
+  monkeypatch.setattr(experiment.setup, "prepare", until)
+  with pytest.raises(Killed):
+    experiment.run(config, tmp_path)
+  experiment.run(config, tmp_path)
+  for name in ("autoencoder", "diffusion"):
+    assert readings(tmp_path / name) == readings(whole / name)
+
+
+def test_sigterm_in_the_first_stage_ends_the_run(config, tmp_path, monkeypatch):
+  device_batches = train.device_batches
+
+  def stop(run, step):
+    for batch in device_batches(run, step):
+      signal.raise_signal(signal.SIGTERM)
+      yield batch
+
+  monkeypatch.setattr(train, "device_batches", stop)
+  assert experiment.run(config, tmp_path) == 0
+  assert not (tmp_path / "autoencoder" / "done.json").exists()
+  assert not (tmp_path / "diffusion").exists()
+
+
+def test_codes_from_the_cache_train_as_frames_do(whole, config, tmp_path):
+  config.diffusion.data.cache_codes = False
+  config.diffusion.steps = 2
+  config.diffusion.every.log = 1
+  experiment.run(config, tmp_path / "frames")
+  config.diffusion.data.cache_codes = True
+  experiment.run(config, tmp_path / "codes")
+  frames, codes = (
+    readings(tmp_path / kind / "diffusion") for kind in ("frames", "codes")
+  )
+  assert [x["step"] for x in codes] == [x["step"] for x in frames]
+  # Codes in float32 from two programs; the second step follows the first.
+  for a, b in zip(frames, codes):
+    np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-3)
+  assert not (tmp_path / "frames" / "diffusion" / "codes.npy").exists()
+
+
+def test_stages_out_of_order_are_refused(whole, config, tmp_path):
+  config.stage = "diffusion"
+  with pytest.raises(errors.InputError, match="autoencoder: is not trained to"):
+    experiment.run(config, tmp_path)
+  config.stage = "all"
+  config.autoencoder.steps = 9
+  with pytest.raises(errors.InputError, match="the stage diffusion rests on"):
+    experiment.run(config, whole)
+  config.autoencoder.steps = 6
+  config.diffusion.model.width = 32
+  with pytest.raises(errors.InputError, match=r"model.width \(there 16, here"):
+    experiment.run(config, whole)
+  config.diffusion.model.width = 16
+  used = whole / "diffusion" / "stages_used.json"
+  text = used.read_text()
+  used.write_text(json.dumps({"autoencoder": "0"}))
+  (whole / "diffusion" / "done.json").rename(whole / "done.json")
+  try:
+    with pytest.raises(errors.InputError, match="began with other weights"):
+      experiment.run(config, whole)
+  finally:
+    used.write_text(text)
+    (whole / "done.json").rename(whole / "diffusion" / "done.json")
+
+
+def test_statistics_are_those_of_training_frames(whole, data):
+  model = facerep_jax.load(whole)
+  source = setup.tracks.TrackSource(data, "train")
+  rule, _ = configuration.sampling(model.config, num_frames=3, size_px=64)
+  whole_tracks = setup.samples.WholeTracks(source, rule)
+  frames = np.concatenate([whole_tracks[i] for i in range(len(source))])
+  codes = np.asarray(model.system.encode(model.variables.frozen, frames))
+  for i, name in enumerate(("albedo", "depth")):
+    found = model.variables.frozen["statistics"][name]
+    part = codes[:, 8 * i : 8 * i + 8]
+    # Sums in another order.
+    np.testing.assert_allclose(
+      found["mean"], part.mean(axis=0), rtol=1e-4, atol=1e-5
+    )
+    deviation = part.std(axis=0)
+    varies = deviation > 1e-3 * deviation.mean()
+    np.testing.assert_allclose(
+      found["deviation"], np.where(varies, deviation, 1), rtol=1e-3
+    )

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from configs import fabnet, latentface
+from facerep_jax import configuration, errors, stages
+from tests import tiny_face
+
+
+def test_a_stage_has_what_is_shared_and_what_is_its_own():
+  config = tiny_face.staged("there", seed=3, init_from="weights.pth")
+  config.diffusion.data.with_replacement = True
+  config.autoencoder.data.with_replacement = False
+  config.autoencoder.steps, config.diffusion.steps = 11, 12
+  first, second = (stages.config_of(config, x) for x in stages.of(config))
+  assert (first.steps, second.steps) == (11, 12)
+  assert (first.stage, second.stage) == ("autoencoder", "diffusion")
+  for one in (first, second):
+    assert one.seed == 3 and one.data.path == "there"
+    assert "autoencoder" not in one and "diffusion" not in one
+    configuration.check(one)
+  assert second.data.with_replacement and not first.data.with_replacement
+  # Weights to start from are those of the first stage.
+  assert (first.init_from, second.init_from) == ("weights.pth", "")
+  assert second.model.autoencoder == config.autoencoder.model
+  # Copies: the config of all stages stays as it is.
+  second.model.autoencoder.width = 99
+  assert config.autoencoder.model.width == 16
+  # What is trained with labels is the first stage.
+  bound = stages.trainable(second)
+  assert bound.stage == "autoencoder" and bound.model.width == 99
+  assert stages.trainable(fabnet.get_config()) == fabnet.get_config()
+
+
+def test_configs_keep_the_same_settings_in_both_stages():
+  config = latentface.get_config()
+  keys = [set(config[name]) for name in stages.of(config)]
+  assert keys[0] == keys[1]
+  one = stages.config_of(config, "diffusion")
+  plain = configuration.base("latentface", "paper")
+  assert set(one) == set(plain) | {"stage", "model"}
+  assert set(one.data) == set(plain.data)
+
+
+def test_which_stages_are_chosen():
+  config = latentface.get_config()
+  assert stages.chosen(config) == ("autoencoder", "diffusion")
+  config.stage = "diffusion"
+  assert stages.chosen(config) == ("diffusion",)
+  config.stage = "both"
+  with pytest.raises(errors.InputError, match="expected all or one of autoenc"):
+    stages.chosen(config)
+  assert stages.of(fabnet.get_config()) == ()
+  assert stages.of(stages.config_of(latentface.get_config(), "diffusion")) == ()
+
+
+def test_folders(tmp_path):
+  configuration.write(fabnet.get_config(), tmp_path)
+  assert stages.folder(tmp_path) == tmp_path
+  configuration.write(latentface.get_config(), tmp_path)
+  assert stages.folder(tmp_path, "autoencoder") == tmp_path / "autoencoder"
+  (tmp_path / "autoencoder" / "checkpoints").mkdir(parents=True)
+  assert stages.folder(tmp_path) == tmp_path / "autoencoder"
+  (tmp_path / "diffusion" / "checkpoints").mkdir(parents=True)
+  assert stages.folder(tmp_path) == tmp_path / "diffusion"
+  with pytest.raises(errors.InputError, match="no config.json"):
+    stages.folder(tmp_path / "elsewhere")
+
+
+def test_done_marks(tmp_path):
+  assert stages.done_step(tmp_path) == 0
+  stages.mark_done(tmp_path, 70)
+  assert stages.done_step(tmp_path) == 70
+  (tmp_path / "done.json").write_text("{")
+  with pytest.raises(errors.InputError, match="done.json: is damaged"):
+    stages.done_step(tmp_path)
+
+
+def test_other_weights_of_the_stage_before_are_refused(tmp_path):
+  place = tmp_path / "diffusion"
+  weights = {
+    "net": {"kernel": np.ones(2, np.float32), "bias": np.ones(1, np.float32)}
+  }
+  same = {
+    "net": {"bias": np.ones(1, np.float32), "kernel": np.ones(2, np.float32)}
+  }
+  other = {
+    "net": {
+      "kernel": np.ones(2, np.float32),
+      "bias": 2 * np.ones(1, np.float32),
+    }
+  }
+  stages.check_used(place, {"autoencoder": weights})
+  stages.check_used(place, {"autoencoder": same})
+  with pytest.raises(errors.InputError, match="began with other weights"):
+    stages.check_used(place, {"autoencoder": other})
