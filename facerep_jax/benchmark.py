@@ -12,7 +12,14 @@ import runpy
 import sys
 
 from facerep_jax import cli, errors, stages
-from facerep_jax.benchmarks import autoencoder, data, fabnet, render, report
+from facerep_jax.benchmarks import (
+  autoencoder,
+  data,
+  diffusion,
+  fabnet,
+  render,
+  report,
+)
 from facerep_jax.data import cache
 from facerep_jax.models import fabnet as model
 
@@ -90,11 +97,16 @@ def _run_autoencoder(options):
   return [autoencoder.measure(configs, limit_s=options.seconds)]
 
 
+def _run_diffusion(options):
+  return [diffusion.measure(limit_s=options.seconds)]
+
+
 BENCHMARKS = {
   "data": _run_data,
   "fabnet": _run_fabnet,
   "render": _run_render,
   "autoencoder": _run_autoencoder,
+  "diffusion": _run_diffusion,
 }
 
 

@@ -33,7 +33,7 @@ def command(monkeypatch, *arguments):
 
 def test_everything_by_default(asked, monkeypatch, tmp_path, capsys):
   assert command(monkeypatch, f"--output={tmp_path / 'new' / 'out'}") == 0
-  names = ["data", "fabnet", "render", "autoencoder"]
+  names = ["data", "fabnet", "render", "autoencoder", "diffusion"]
   assert [call[0] for call in asked] == names
   assert asked[0][1:] == ({64: 32, 128: 16, 256: 8}, 8.0)
   folder = tmp_path / "new" / "out"
@@ -93,6 +93,12 @@ def test_sections_of_the_renderer(monkeypatch):
   )
   options = types.SimpleNamespace(seconds=2.0)
   assert benchmark.BENCHMARKS["render"](options) == [2.0, "growth", -2.0]
+
+
+def test_diffusion_gets_its_seconds(monkeypatch):
+  monkeypatch.setattr(benchmark.diffusion, "measure", lambda limit_s: limit_s)
+  options = types.SimpleNamespace(seconds=2.0)
+  assert benchmark.BENCHMARKS["diffusion"](options) == [2.0]
 
 
 def test_presets_of_the_autoencoder(monkeypatch):

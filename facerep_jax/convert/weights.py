@@ -112,7 +112,8 @@ def _to_ours(kind, value):
   """Turns one of torch's arrays into ours."""
   if kind in _CENTRES:
     middle = _CENTRES[kind] // 2
-    return value[..., middle, middle].T
+    # A copy, which does not keep the other taps in memory.
+    return value[..., middle, middle].T.copy()
   return value.transpose(_AXES[kind])
 
 

@@ -1,5 +1,7 @@
 """Group normalisation."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -23,6 +25,8 @@ def group_norm(
   Returns:
     float, as `x`.
   """
+  if math.prod(x.shape[1:-1]) == 1:
+    return _norm_of_pixel(x, scale, bias, num_groups, epsilon)
   # Sums over pixels first, with the channels kept apart: on a CPU this is the
   # order that vectorises.
   pixels = x.reshape(x.shape[0], -1, x.shape[-1])
@@ -31,6 +35,15 @@ def group_norm(
   factor = scale[None] * jax.lax.rsqrt(var + epsilon)
   out = centred * factor[:, None] + bias[None, None]
   return out.reshape(x.shape)
+
+
+def _norm_of_pixel(x, scale, bias, num_groups, epsilon):
+  """Normalises images of a single pixel, where this form is the faster one."""
+  groups = x.reshape(x.shape[0], num_groups, -1)
+  centred = groups - groups.mean(-1, keepdims=True)
+  var = jnp.square(centred).mean(-1, keepdims=True)
+  out = (centred * jax.lax.rsqrt(var + epsilon)).reshape(x.shape[0], -1)
+  return (out * scale[None] + bias[None]).reshape(x.shape)
 
 
 def _group_mean(values: jax.Array, num_groups: int) -> jax.Array:

@@ -24,11 +24,24 @@ def test_group_norm_matches_loop(num_groups):
   np.testing.assert_allclose(norm(x, scale, bias, num_groups), want, atol=2e-4)
 
 
-def test_group_norm_gradients():
+def test_single_pixels_with_or_without_their_axes():
+  x, scale, bias = _case(mean=100.0)
+  x = x[:, :1, :1]
+  want = convolution.group_norm_loop(x, scale, bias, 4)
+  got = group_norm.group_norm(x, scale, bias, 4)
+  # Float32 at 100, where neighbours in a group may differ by little.
+  np.testing.assert_allclose(got, want, atol=5e-4)
+  flat = group_norm.group_norm(x[:, 0, 0], scale, bias, 4)
+  np.testing.assert_array_equal(flat, got[:, 0, 0])
+
+
+@pytest.mark.parametrize("pixels", [slice(None), slice(1)])
+def test_group_norm_gradients(pixels):
+  x, scale, bias = _case(np.float64)
   with jax.enable_x64():
     check_grads(
       lambda *args: group_norm.group_norm(*args, 4),
-      _case(np.float64),
+      (x[:, pixels, pixels], scale, bias),
       order=1,
     )
 
