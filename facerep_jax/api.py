@@ -1,7 +1,7 @@
 """What a user imports: a trained run as an object."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import ml_collections
@@ -11,6 +11,7 @@ from facerep_jax import (
   checkpoint,
   configuration,
   errors,
+  faces,
   sharding,
   stages,
   train_state,
@@ -18,11 +19,13 @@ from facerep_jax import (
 from facerep_jax.data import transforms
 from facerep_jax.systems import base
 
-BATCH_SIZE = 32
+BATCH_SIZE = sharding.BATCH_SIZE
 
 
-class Representation:
+class Representation(faces.FaceMethods):
   """A trained system that turns faces into features; see `load`.
+
+  What takes faces apart and makes pictures of them comes from `faces`.
 
   Attributes:
     config: Of the run.
@@ -50,9 +53,9 @@ class Representation:
     self._crop = transforms.Crop(**config.data.crop)
     self._represent = sharding.jit_on_batch(self._compute, self.mesh)
 
-  def _compute(self, variables, images):
+  def _compute(self, variables, batch):
     key = jax.random.key(0)  # The same input gives the same features.
-    return self.system.represent(variables, images, key)
+    return self.system.represent(variables, batch["images"], key)
 
   def embed(
     self,
@@ -80,24 +83,48 @@ class Representation:
     Raises:
       InputError: An image has another shape, type or range.
     """
-    count = self.mesh.devices.size
-    rows = -(-batch_size // count) * count
-    parts = [
-      self._embed_rows(images[start : start + rows], start, rows, is_cut)
-      for start in range(0, max(len(images), 1), rows)
-    ]
-    return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+    return self.map_images(
+      self._represent, images, batch_size=batch_size, is_cut=is_cut
+    )
 
-  def _embed_rows(self, images, start, rows, is_cut):
-    """Computes the features of up to `rows` images, always at that shape."""
+  def map_images(
+    self,
+    step: Callable,
+    images: np.ndarray | Sequence[np.ndarray],
+    *,
+    batch_size: int = BATCH_SIZE,
+    is_cut: bool = False,
+  ) -> dict[str, np.ndarray]:
+    """Cuts images and applies a compiled function to them.
+
+    Args:
+      step: (variables, {"images": [N, S, S, 3] float32, [0, 1]}) -> {name: [N,
+        ...]}, as of `sharding.jit_on_batch`.
+      images: As for `embed`.
+      batch_size: As for `embed`.
+      is_cut: As for `embed`.
+
+    Returns:
+      What the function returns, for all images.
+
+    Raises:
+      InputError: An image has another shape, type or range.
+    """
+    rows = sharding.round_up(batch_size, self.mesh)
+    batches = (
+      {"images": self._cut(images[start : start + rows], start, is_cut)}
+      for start in range(0, max(len(images), 1), rows)
+    )
+    return sharding.map_batches(step, self.variables, batches, rows, self.mesh)
+
+  def _cut(self, images, start, is_cut):
+    """Returns images as the network sees them, float32, [0, 1]."""
     size = self.size_px
-    batch = np.zeros((rows, size, size, 3), np.float32)
+    batch = np.zeros((len(images), size, size, 3), np.float32)
     for row, image in enumerate(images):
       out = self.crop(image, start + row, is_cut=is_cut)
       batch[row] = out / np.float32(255) if out.dtype == np.uint8 else out
-    sent = sharding.put_batch({"images": batch}, self.mesh)["images"]
-    features = jax.device_get(self._represent(self.variables, sent))
-    return {name: value[: len(images)] for name, value in features.items()}
+    return batch
 
   def square(self, *, is_cut: bool = False) -> tuple[float, float, float]:
     """Returns left, top and side of what `crop` takes, of a frame of side 1."""
@@ -107,7 +134,12 @@ class Representation:
     return left, top, side
 
   def crop(
-    self, image: np.ndarray, number: int = 0, *, is_cut: bool = False
+    self,
+    image: np.ndarray,
+    number: int = 0,
+    *,
+    is_cut: bool = False,
+    size_px: int | None = None,
   ) -> np.ndarray:
     """Cuts and resizes an image to what the network sees.
 
@@ -115,6 +147,7 @@ class Representation:
       image: [H, W, 3], uint8, or float in [0, 1].
       number: Of the image, for messages.
       is_cut: Whether to keep all of it.
+      size_px: Side of the result, to look at; by default the network's.
 
     Returns:
       [size_px, size_px, 3], uint8 or float32 as the image.
@@ -141,7 +174,7 @@ class Representation:
           f"{image.min()} to {image.max()}. Divide by 255, or pass uint8."
         )
     square = self.square(is_cut=is_cut)
-    return transforms.crop_and_resize(image, square, 1, self.size_px)
+    return transforms.crop_and_resize(image, square, 1, size_px or self.size_px)
 
 
 def load(

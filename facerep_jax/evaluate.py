@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from facerep_jax import api, cli, embed, errors
+from facerep_jax import api, cli, errors, photos
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, landmark_pose
 from facerep_jax.evaluators import (
@@ -281,7 +281,7 @@ def _find_face(cut, options):
   """Returns what cuts the face out of a photo, where that is needed."""
   if cut != "photo":
     return None
-  return embed.make_cutter("auto", options.detector)
+  return photos.make_cutter("auto", options.detector)
 
 
 def _on_task(study, task, saved, found):

@@ -133,7 +133,11 @@ def shade(face: Face, formation: Formation) -> Canonical:
 
 
 def photograph(
-  depth: jax.Array, colour: jax.Array, view: jax.Array, formation: Formation
+  depth: jax.Array,
+  colour: jax.Array,
+  view: jax.Array,
+  formation: Formation,
+  size_px: int | None = None,
 ) -> render.Rendered:
   """Draws canonical maps from a viewpoint, in front of a white background.
 
@@ -142,6 +146,7 @@ def photograph(
     colour: [N, S, S, C] float32; pictures in [-1, 1], or any other map.
     view: [N, 6] float32, (-1, 1).
     formation: How.
+    size_px: Side of the pictures, S by default; "warp" knows no other.
 
   Returns:
     What is seen.
@@ -170,6 +175,7 @@ def photograph(
     colour,
     pose,
     formation.camera,
+    size_px=size_px,
     softness=formation.softness,
     pixel_grid=formation.pixel_grid,
     background=WHITE,

@@ -68,6 +68,58 @@ def columns(
   return out
 
 
+def picture(
+  face: face_model.Face,
+  formation: face_model.Formation,
+  size_px: int | None = None,
+) -> jax.Array:
+  """Draws faces in their light and from their viewpoint.
+
+  Args:
+    face: N faces.
+    formation: How pictures are made.
+    size_px: P, side of the pictures; by default that of the maps.
+
+  Returns:
+    [N, P, P, 3] float32, [0, 1].
+  """
+  shaded = face_model.shade(face, formation)
+  seen = face_model.photograph(
+    face.depth, shaded.image11, face.view, formation, size_px
+  )
+  return to01(seen.colour)
+
+
+def maps(
+  face: face_model.Face, formation: face_model.Formation
+) -> dict[str, jax.Array]:
+  """Draws what the picture of a face from the front is made of.
+
+  Args:
+    face: N faces.
+    formation: How pictures are made.
+
+  Returns:
+    `canonical_depth` [N, S, S], scene units; `normal` [N, S, S, 3], away from
+    the camera; `albedo`, `shading` (a white face) and `canonical` (both of
+    them) [N, S, S, 3], [0, 1]; all float32.
+  """
+  shaded = face_model.shade(face, formation)
+  grey = jnp.minimum(shaded.shading, 1.0)[..., None]
+  return {
+    "canonical_depth": face.depth,
+    "normal": shaded.normals,
+    "albedo": to01(face.albedo11),
+    "shading": jnp.broadcast_to(grey, (*grey.shape[:3], 3)),
+    "canonical": to01(shaded.image11),
+  }
+
+
+def to01(images11: jax.Array) -> jax.Array:
+  """Maps pictures from [-1, 1] to [0, 1]; what is brighter is white."""
+  return jnp.clip(images11 / 2 + 0.5, 0.0, 1.0)
+
+
 def turned(
   depth: jax.Array,
   canonical01: jax.Array,
@@ -93,7 +145,7 @@ def turned(
   )
   view = jnp.zeros((depth.shape[0], 6)).at[:, 1].set(1.0)
   seen = face_model.photograph(depth, 2 * canonical01 - 1, view, formation)
-  return jnp.clip(seen.colour / 2 + 0.5, 0.0, 1.0)
+  return to01(seen.colour)
 
 
 def depth_to_grey(depth: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
 """Devices: the mesh, what lies where, and the only calls of `jax.jit`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 from facerep_jax import errors
 
 PyTree = Any
+BATCH_SIZE = 32  # Rows at a time, where nothing else is asked for.
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -105,3 +106,49 @@ def jit_on_batch(function: Callable, mesh: Mesh) -> Callable:
   return jax.jit(
     function, in_shardings=(whole, by_row(mesh)), out_shardings=whole
   )
+
+
+def round_up(count: int, mesh: Mesh) -> int:
+  """Rounds a number of rows up to one that divides among the devices."""
+  num_devices = mesh.devices.size
+  return -(-count // num_devices) * num_devices
+
+
+def map_batches(
+  step: Callable,
+  variables: PyTree,
+  batches: Iterable[dict[str, np.ndarray]],
+  num_rows: int,
+  mesh: Mesh,
+) -> dict[str, np.ndarray]:
+  """Applies a compiled function to batches, always at one shape.
+
+  Args:
+    step: As of `jit_on_batch`; returns a dict of arrays, a row per row.
+    variables: Its first argument.
+    batches: At least one; arrays of at most `num_rows` rows.
+    num_rows: To which batches are filled up, with zeros; divides among the
+      devices.
+    mesh: That of the function.
+
+  Returns:
+    What it returns for the rows given, by name.
+  """
+  parts = []
+  for batch in batches:
+    count = len(next(iter(batch.values())))
+    out = jax.device_get(
+      step(variables, put_batch(_fill(batch, num_rows), mesh))
+    )
+    parts.append({name: value[:count] for name, value in out.items()})
+  return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+
+
+def _fill(batch, num_rows):
+  """Appends rows of zeros."""
+  return {
+    name: np.concatenate(
+      [rows, np.zeros((num_rows - len(rows), *rows.shape[1:]), rows.dtype)]
+    )
+    for name, rows in batch.items()
+  }

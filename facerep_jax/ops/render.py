@@ -125,6 +125,8 @@ def render_depth_map(
   colour: jax.Array,
   pose: cameras.Pose,
   camera: cameras.Camera,
+  *,
+  size_px: int | None = None,
   **settings,
 ) -> Rendered:
   """Draws the surface of a depth map from another view.
@@ -134,6 +136,8 @@ def render_depth_map(
     colour: [N, S, S, C] float.
     pose: Of the face in the view.
     camera: Of both views.
+    size_px: Side of the pictures; by default S. Larger ones are smoother, and
+      show the same field of view.
     **settings: As `render_mesh`.
 
   Returns:
@@ -153,7 +157,7 @@ def render_depth_map(
     points.reshape(num, -1, 3),
     grid_mesh.grid_faces(size, size),
     colour.reshape(num, size * size, -1),
-    camera,
+    camera._replace(size_px=size_px or size),
     **settings,
   )
 

@@ -89,10 +89,6 @@ def _rows11(batch):
   return rows.astype(jnp.float32) / 127.5 - 1.0
 
 
-def _to01(images11):
-  return jnp.clip(images11 / 2 + 0.5, 0.0, 1.0)
-
-
 def _loss(model, params, frozen, model_state, batch, control, key):
   del key  # Nothing is drawn at random inside the networks.
   variables = base.Variables(params, model_state, frozen)
@@ -147,7 +143,7 @@ def _evaluate(model, variables, batch):
     total,
   )
   picture, _ = face_model.unpair(explained.images.colour)
-  target01 = _to01(images11)
+  target01 = face_pictures.to01(images11)
   area = jnp.sum(mask)
   share = jnp.sum(mask, axis=(1, 2))[:, None, None, None]
   mean = jnp.sum(target01 * mask[..., None], (1, 2), keepdims=True)
@@ -155,7 +151,7 @@ def _evaluate(model, variables, batch):
   num_lost = sum(face_model.unpair(explained.images.num_lost))
   num_lost = jnp.sum(jnp.where(weight > 0, num_lost, 0))
   return out | {
-    "l1": (_l1(_to01(picture), target01, mask), area),
+    "l1": (_l1(face_pictures.to01(picture), target01, mask), area),
     "l1_mean_colour": (_l1(mean, target01, mask), area),
     "mask_share": (jnp.sum(jnp.mean(mask, axis=(1, 2))), total),
     "num_lost": (num_lost.astype(jnp.float32), total),
@@ -185,10 +181,10 @@ def _reconstruct(model, variables, batch):
   seen = face_model.photograph(
     found.face.depth, shaded.image11, found.face.view, formation
   )
-  target = _to01(images11)
+  target = face_pictures.to01(images11)
   mean = jnp.mean(target, axis=(1, 2), keepdims=True)
   # What the face does not explain is grey, not the white that is drawn there.
-  picture = _to01(seen.colour * seen.mask[..., None])
+  picture = face_pictures.to01(seen.colour * seen.mask[..., None])
   return {
     "target": target,
     "reconstruction": picture,
@@ -215,19 +211,13 @@ def _factors(model, variables, images01):
   seen = face_model.photograph(
     face.depth, shaded.image11, face.view, settings.formation
   )
-  grey = jnp.minimum(shaded.shading, 1.0)[..., None]
   shift = face.view[:, 3:] * jnp.array([[1.0, 1.0, 0.0]]) * settings.max_shift
   turn = face.view[:, :3] * math.radians(settings.max_angle_deg)
   sure = None if found.sigma is None else found.sigma[..., 0]
-  return {
-    "canonical_depth": face.depth,
+  return face_pictures.maps(face, settings.formation) | {
     "depth": seen.depth,
     "mask": seen.mask,
-    "normal": shaded.normals,
-    "albedo": _to01(face.albedo11),
-    "shading": jnp.broadcast_to(grey, (*grey.shape[:3], 3)),
-    "canonical": _to01(shaded.image11),
-    "reconstruction": _to01(seen.colour),
+    "reconstruction": face_pictures.to01(seen.colour),
     "view": jnp.concatenate([turn, shift], axis=1),
     "light": face.light,
     "confidence": jnp.ones_like(seen.mask) if sure is None else sure,
@@ -236,7 +226,7 @@ def _factors(model, variables, images01):
 
 def _pictures(model, variables, batch):
   images11 = _rows11({"frames": batch["frames"][:, :1]})
-  images01 = _to01(images11)
+  images01 = face_pictures.to01(images11)
   factors = _factors(model, variables, images01)
   return face_pictures.columns(
     images01, factors, model.settings.formation, model.settings.use_confidence

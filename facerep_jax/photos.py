@@ -1,0 +1,141 @@
+"""A folder of photos as the faces on them, for the commands that take one."""
+
+import argparse
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from facerep_jax import errors
+from facerep_jax.data import crop, decode, detect, images
+
+# Side of the square that is cut around a face before the run's own crop: that
+# of the frames which `make_tracks` stores by default.
+_FACE_PX = 256
+CROPS = ("auto", "face", "none")
+Cutter = Callable[[np.ndarray], tuple[np.ndarray | None, str]]
+
+
+class Faces(NamedTuple):
+  """Faces of some photos.
+
+  Attributes:
+    paths: Of the photos that can be used, relative to their folder.
+    images: Their faces, uint8 [H, W, 3].
+    kinds: How they were cut: "face", "whole" or "none".
+    skipped: A line for each photo that cannot be used, with the reason.
+  """
+
+  paths: list[str]
+  images: list[np.ndarray]
+  kinds: list[str]
+  skipped: list[str]
+
+
+def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
+  """Adds what tells which photos, and how faces are found and cut."""
+  add = parser.add_argument
+  add("--images", required=True, help="folder of images; subfolders count")
+  add(
+    "--crop",
+    choices=CROPS,
+    default="auto",
+    help="auto: find the face, else take the whole image; face: skip images "
+    "without a face; none: images are face crops already",
+  )
+  add("--detector", help="model file (.onnx) for cv2.FaceDetectorYN")
+  add("--batch-size", type=int, default=batch_size, help="at a time")
+
+
+def find(folder: str) -> list[str]:
+  """Lists the images below a folder.
+
+  Args:
+    folder: Where to look.
+
+  Returns:
+    Paths relative to it, with "/", sorted.
+
+  Raises:
+    InputError: It does not exist, or holds no image.
+  """
+  root = pathlib.Path(folder)
+  if not root.is_dir():
+    raise errors.InputError(f"--images={folder}: no such folder.")
+  found = sorted(
+    path.relative_to(root).as_posix()
+    for path in root.rglob("*")
+    if path.suffix.lower() in images.EXTENSIONS and path.is_file()
+  )
+  if not found:
+    raise errors.InputError(
+      f"--images={folder}: holds no image (looked for "
+      f"{', '.join(images.EXTENSIONS)})."
+    )
+  return found
+
+
+def make_cutter(kind: str, model: str | None = None) -> Cutter:
+  """Makes what cuts the face out of an image.
+
+  Args:
+    kind: One of `CROPS`.
+    model: Detector model file; None for the one that OpenCV brings.
+
+  Returns:
+    A function from uint8 [H, W, 3] to the crop and "face", "whole" or "none";
+    no crop where "face" finds none.
+
+  Raises:
+    InputError: No detector is installed, and one is needed.
+  """
+  if kind == "none":
+    return lambda image: (image, "none")
+  detector = detect.make_detector(model)
+
+  def cut(image):
+    cropped, found = crop.find_and_crop(image, detector, _FACE_PX)
+    if found == "whole":
+      # Left as it is: the run's own crop resizes it, once.
+      return (image if kind == "auto" else None), found
+    return cropped, found
+
+  return cut
+
+
+def read(
+  folder: str, paths: list[str], cut: Cutter, size: int
+) -> Iterator[Faces]:
+  """Reads photos and cuts the faces out of them.
+
+  Args:
+    folder: Where they are.
+    paths: Relative to it.
+    cut: See `make_cutter`.
+    size: Photos at a time; of 1 or more.
+
+  Yields:
+    `Faces` of each `size` photos; none where all of them are skipped.
+  """
+  for start in range(0, len(paths), size):
+    faces = Faces([], [], [], [])
+    for path in paths[start : start + size]:
+      try:
+        face, kind = _read(folder, path, cut)
+      except images.ImageError as error:
+        faces.skipped.append(str(error))
+        continue
+      if face is None:
+        faces.skipped.append(f"{path}: no face found.")
+        continue
+      faces.paths.append(path)
+      faces.images.append(face)
+      faces.kinds.append(kind)
+    yield faces
+
+
+def _read(folder, path, cut):
+  file = os.path.join(folder, path)
+  return cut(decode.decode(images.read_file(file), file))
