@@ -4,7 +4,7 @@ import pathlib
 
 import ml_collections
 
-from facerep_jax import configuration, first_look, train
+from facerep_jax import configuration, distributed, first_look, train
 from facerep_jax import run as setup
 from facerep_jax.data import cache
 from facerep_jax.systems import base
@@ -23,13 +23,16 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
   Raises:
     InputError: Config, data or the folder do not fit.
   """
-  data_path = _data_path(config)
+  with distributed.first_alone("tracks"):
+    data_path = _data_path(config)
   prepared, state = setup.prepare(config, workdir, data_path)
   step = int(train.train(prepared, state).step)
-  if step >= config.steps:  # More, where it was trained for longer before.
+  # More, where it was trained for longer before.
+  if step >= config.steps and distributed.is_first():
     for line in first_look.report(first_look.measure(workdir, data_path)):
       print(line)
     print(f"{workdir}: trained")
+  distributed.wait("end")
   return 0
 
 
