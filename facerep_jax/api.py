@@ -201,7 +201,7 @@ def load(
   config = configuration.load(workdir)
   system = base.build(config)
   devices = jax.local_devices() if devices is None else devices
-  checkpoints = checkpoint.Checkpoints(workdir, config.keep)
+  checkpoints = checkpoint.Checkpoints(workdir, config.keep, is_alone=True)
   step = checkpoints.best() if step is None else step
   if step is None:
     raise errors.InputError(

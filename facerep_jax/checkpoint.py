@@ -42,10 +42,18 @@ class Checkpoints:
   Args:
     workdir: The run's folder.
     keep: How many of the last are kept, beside the best.
+    is_alone: Whether this process reads them by itself; otherwise, all
+      processes of the run do together whatever is done.
   """
 
-  def __init__(self, workdir: str | os.PathLike, keep: int):
+  def __init__(
+    self, workdir: str | os.PathLike, keep: int, *, is_alone: bool = False
+  ):
     self._root = pathlib.Path(workdir).resolve() / "checkpoints"
+    self._processes = ocp.options.MultiprocessingOptions()
+    if is_alone:
+      this = jax.process_index()
+      self._processes = ocp.options.MultiprocessingOptions(this, {this})
     policies = ocp.checkpoint_managers
     policy = policies.AnyPreservationPolicy(
       [
@@ -61,7 +69,10 @@ class Checkpoints:
       preservation_policy=policy,
       best_fn=lambda metrics: metrics["loss"],
       best_mode="min",
-      cleanup_tmp_directories=True,
+      # Who only reads leaves alone what others may be writing.
+      create=not is_alone,
+      cleanup_tmp_directories=not is_alone,
+      multiprocessing_options=self._processes,
     )
     self._manager = ocp.CheckpointManager(self._root, options=options)
 
@@ -114,7 +125,9 @@ class Checkpoints:
     """Restores what `save_frozen` wrote; {} if nothing is frozen."""
     if not abstract:
       return {}
-    checkpointer = ocp.StandardCheckpointer()
+    checkpointer = ocp.StandardCheckpointer(
+      multiprocessing_options=self._processes
+    )
     return checkpointer.restore(
       self._root.parent / "frozen", _abstract(abstract, mesh)
     )

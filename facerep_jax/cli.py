@@ -11,6 +11,7 @@ import tqdm
 
 from facerep_jax import errors
 
+_log = logging.getLogger(__name__)
 _LINE_EVERY_S = 15  # Between lines of progress where there is no terminal.
 
 
@@ -63,7 +64,8 @@ def _log_to_stderr():
 class Progress:
   """Shows how far work is, its rate and the time left.
 
-  A bar on a terminal; elsewhere a line now and then. Use as a context manager.
+  A bar on a terminal; elsewhere a line now and then; nothing where this package
+  logs errors only. Use as a context manager.
   """
 
   def __init__(self, total: int, unit: str, item: str, start: int = 0):
@@ -80,7 +82,8 @@ class Progress:
     self._note = ""
     self._start = self._last = time.monotonic()
     self._bar = None
-    if sys.stderr.isatty():
+    self._is_shown = _log.isEnabledFor(logging.WARNING)
+    if self._is_shown and sys.stderr.isatty():
       self._bar = tqdm.tqdm(
         total=total, unit=f" {unit}", file=sys.stderr, initial=start
       )
@@ -108,7 +111,9 @@ class Progress:
         refresh=False,
       )
       self._bar.update(units)
-    elif now - self._last > _LINE_EVERY_S or self._units == self._total:
+    elif self._is_shown and (
+      now - self._last > _LINE_EVERY_S or self._units == self._total
+    ):
       self._last = now
       print(self._line(now - self._start, rate), file=sys.stderr, flush=True)
 

@@ -8,6 +8,7 @@ import ml_collections
 
 from facerep_jax import (
   configuration,
+  distributed,
   errors,
   first_look,
   stage_inputs,
@@ -36,9 +37,11 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
   """
   if stages.of(config):
     return _run_stages(config, workdir)
-  data_path = _data_path(config)
+  with distributed.first_alone("tracks"):
+    data_path = _data_path(config)
   if _train(config, workdir, data_path, {}):
     _look(workdir, data_path, workdir / "examples")
+  distributed.wait("end")
   return 0
 
 
@@ -52,19 +55,24 @@ def _run_stages(config, workdir):
     configuration.check_same(one, workdir / name)
   _check_order(configs, workdir)
   workdir.mkdir(parents=True, exist_ok=True)
-  configuration.write(config, workdir)
-  data_path = _data_path(next(iter(configs.values())))
+  if distributed.is_first():
+    configuration.write(config, workdir)
+  with distributed.first_alone("tracks"):
+    data_path = _data_path(next(iter(configs.values())))
   for name, one in configs.items():
     place = workdir / name
     if stages.done_step(place) >= one.steps:
       _log.info("stage %s: done, step %d", name, stages.done_step(place))
       continue
     _log.info("stage %s: %d steps, in %s", name, one.steps, place)
-    given = stage_inputs.frozen(one, workdir, data_path)
+    with distributed.first_alone(f"inputs of {name}"):
+      given = stage_inputs.frozen(one, workdir, data_path)
     if not _train(one, place, data_path, given):
       return 0
     _look(place, data_path, workdir / "examples")
-    stages.mark_done(place, one.steps)
+    if distributed.is_first():
+      stages.mark_done(place, one.steps)
+    distributed.wait(f"end of {name}")
   return 0
 
 
@@ -92,6 +100,9 @@ def _train(config, place, data_path, given: dict[str, Any]) -> bool:
 
 
 def _look(place, data_path, examples):
+  """Says what a trained run has learned."""
+  if not distributed.is_first():
+    return
   for line in first_look.report(first_look.measure(place, data_path, examples)):
     print(line)
   print(f"{place}: trained")

@@ -12,7 +12,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from facerep_jax import cli, configuration, errors
+from facerep_jax import cli, configuration, distributed, errors
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with :PRESET; --config.key=value overrides."
@@ -32,8 +32,10 @@ def main(arguments: list[str]) -> int:
     Exit code.
 
   Raises:
-    InputError: A flag, a setting or the data does not fit.
+    InputError: A flag, a setting or the data does not fit, or the processes of
+      the run do not find each other.
   """
+  distributed.start()  # Before anything, such as a config, asks for devices.
   config, workdir = _parse(arguments)
   # After the flags are known to be right: these take seconds to import.
   from facerep_jax import experiment
@@ -91,4 +93,4 @@ def _check_known(name, known):
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main))
+  distributed.leave(cli.run(main))

@@ -60,6 +60,19 @@ class Writer:
     self._events.close()
 
 
+class Silent:
+  """Stands in for `Writer` in the processes that write nothing."""
+
+  def write(self, step: int, split: str, values: dict[str, float]) -> None:
+    """Does nothing."""
+
+  def picture(self, step: int, name: str, image: np.ndarray) -> None:
+    """Does nothing."""
+
+  def close(self) -> None:
+    """Does nothing."""
+
+
 def _cut_back(path, step):
   """Drops lines after `step`, and a last line that is not whole."""
   if not path.exists():

@@ -1,9 +1,11 @@
 """Setting up a run: data, devices, system, state."""
 
 import dataclasses
+import json
 import logging
 import os
 import pathlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ from facerep_jax import (
   code_cache,
   configuration,
   curriculum,
+  distributed,
   errors,
   metrics,
   optim,
@@ -28,6 +31,8 @@ from facerep_jax.data import samples, tracks
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
+# After which a network file system shows everywhere what was written.
+_SHOWN_AFTER_S = 60
 
 
 @dataclasses.dataclass
@@ -47,7 +52,7 @@ class Run:
   rule: curriculum.Rule
   progress: curriculum.State
   checkpoints: checkpoint.Checkpoints
-  writer: metrics.Writer
+  writer: metrics.Writer | metrics.Silent
   train_step: Callable
   eval_step: Callable
   picture_step: Callable
@@ -118,7 +123,7 @@ def prepare(
   source, drawn, eval_drawn = _open_data(config, system, data_path)
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
-  configuration.store(config, workdir)
+  _store(config, workdir)
   checkpoints = checkpoint.Checkpoints(workdir, config.keep)
   step, state, frozen, progress = _make_state(
     config, system, checkpoints, source, mesh, given or {}
@@ -141,7 +146,9 @@ def prepare(
     rule=curriculum.Rule(**config.curriculum),
     progress=progress,
     checkpoints=checkpoints,
-    writer=metrics.Writer(workdir, start),
+    writer=metrics.Writer(workdir, start)
+    if distributed.is_first()
+    else metrics.Silent(),
     train_step=sharding.jit_train_step(step, mesh),
     eval_step=sharding.jit_on_batch(system.eval_fn, mesh),
     picture_step=sharding.jit_on_batch(system.pictures, mesh),
@@ -160,8 +167,26 @@ def _with_codes(config, workdir, system, frozen, source):
   rule, _ = configuration.sampling(
     config, num_frames=system.num_frames, size_px=system.size_px
   )
-  codes = code_cache.make(workdir, system, frozen, source, rule)
+  with distributed.first_alone("codes"):
+    codes = code_cache.make(workdir, system, frozen, source, rule)
   return code_cache.CodeSamples(source, rule, codes)
+
+
+def _store(config, workdir):
+  """Lets process 0 write config.json; the others see that it is theirs too."""
+  if distributed.is_first():
+    configuration.store(config, workdir)
+  distributed.wait("config")
+  path, own = workdir / "config.json", json.loads(config.to_json())
+  deadline = time.monotonic() + _SHOWN_AFTER_S
+  while not path.exists() or json.loads(path.read_text()) != own:
+    if time.monotonic() > deadline:
+      raise errors.InputError(
+        f"{path}: is not what process 0 of this run wrote there. Give all "
+        "processes the same command, and a --workdir on a file system that "
+        "they share."
+      )
+    time.sleep(0.1)
 
 
 def _make_state(config, system, checkpoints, source, mesh, given):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -74,6 +75,27 @@ def put_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
 def put_replicated(tree: PyTree, mesh: Mesh) -> PyTree:
   """Sends arrays, the same in every process, whole to every device."""
   return jax.device_put(tree, replicated(mesh))
+
+
+def jit_any(mesh: Mesh) -> Callable[[bool], jax.Array]:
+  """Compiles a question to all processes.
+
+  Args:
+    mesh: Devices of all processes.
+
+  Returns:
+    Function of this process's answer, to be called by all, that returns in
+    every process whether any answered yes: a bool scalar, in the making.
+  """
+  compiled = jax.jit(
+    jnp.any, in_shardings=by_row(mesh), out_shardings=replicated(mesh)
+  )
+  count = len(mesh.local_devices)
+
+  def ask(answer):
+    return compiled(put_batch({"": np.full(count, answer)}, mesh)[""])
+
+  return ask
 
 
 def jit_init(init: Callable[..., PyTree], mesh: Mesh) -> Callable[..., PyTree]:

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import dataclasses
 import logging
-import signal
 import time
 from collections.abc import Iterator
 
@@ -14,10 +13,12 @@ import numpy as np
 from facerep_jax import (
   cli,
   curriculum,
+  distributed,
   errors,
   metrics,
   pictures,
   sharding,
+  stopping,
   train_state,
 )
 from facerep_jax import run as setup
@@ -44,7 +45,7 @@ class FailureError(errors.InputError):
 def train(
   run: setup.Run, state: train_state.TrainState
 ) -> train_state.TrainState:
-  """Trains to `config.steps`, or until SIGTERM, and saves.
+  """Trains to `config.steps`, or until SIGTERM to any process, and saves.
 
   Args:
     run: What `prepare` returned.
@@ -57,8 +58,10 @@ def train(
     NotFiniteError: The loss is not finite; the last good checkpoint remains.
     FailureError: The system says that its results are wrong; likewise.
   """
-  with _catch_sigterm() as is_told_to_stop:
+  with stopping.on_sigterm() as is_told:
     try:
+      # One step more than what the devices may still be working on.
+      is_told_to_stop = stopping.agreed(is_told, run.mesh, _MAX_AHEAD + 1)
       return _loop(run, state, is_told_to_stop)
     finally:
       run.checkpoints.wait()
@@ -261,7 +264,7 @@ def _evaluate(run, state, step, num_evals):
 def _save_pictures(run, variables, shown, step):
   parts = [jax.device_get(run.picture_step(variables, x)) for x in shown]
   columns = {k: np.concatenate([x[k] for x in parts]) for k in parts[0]}
-  if jax.process_index():
+  if not distributed.is_first():
     return
   sheet = pictures.sheet(
     {
@@ -281,17 +284,6 @@ def _save(run, step, state, loss):
     "num_devices": run.mesh.devices.size,
   }
   run.checkpoints.save(step, state, meta, loss)
-
-
-@contextlib.contextmanager
-def _catch_sigterm():
-  """Turns SIGTERM into a question that the loop asks between steps."""
-  told = []
-  before = signal.signal(signal.SIGTERM, lambda *_: told.append(True))
-  try:
-    yield lambda: bool(told)
-  finally:
-    signal.signal(signal.SIGTERM, before)
 
 
 class _Clock:

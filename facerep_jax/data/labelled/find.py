@@ -34,7 +34,8 @@ def open_data(text: str) -> dict[str, base.Labelled] | base.Pairs:
 
   Args:
     text: "synthetic" or "synthetic:pairs", or KIND:PATH with any number of
-      :OPTION=VALUE behind; the kinds and their layouts are in docs/labelled.md. PATH may hold colons.
+      :OPTION=VALUE behind; the kinds and their layouts are in docs/labelled.md.
+      PATH may hold colons.
 
   Returns:
     Its parts by name: some of "train", "validation" and "test", or "all" where

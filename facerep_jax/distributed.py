@@ -1,0 +1,215 @@
+"""Several processes that work on one run: see docs/launch.md."""
+
+import contextlib
+import itertools
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from facerep_jax import errors
+
+# JAX and Orbax are imported where they are used: a wrong flag is to be answered
+# before the seconds that they take.
+
+_AUTO = "FACEREP_DISTRIBUTED"
+_COORDINATOR = "FACEREP_COORDINATOR"
+_COUNT = "FACEREP_NUM_PROCESSES"
+_NUMBER = "FACEREP_PROCESS"
+# How long the others may start after one, as in JAX.
+_PATIENCE_S = 300
+# Process 0 may be making tracks, or measuring the finished run, for hours.
+_LONGEST_WAIT_MS = 7 * 24 * 3600 * 1000
+_waits = itertools.count()
+
+
+def settings(environment: Mapping[str, str]) -> dict[str, Any] | None:
+  """Reads from the environment which processes work together.
+
+  Args:
+    environment: Variables. FACEREP_COORDINATOR (HOST:PORT of process 0),
+      FACEREP_NUM_PROCESSES and FACEREP_PROCESS; or FACEREP_DISTRIBUTED=auto,
+      where JAX finds these three by itself. Empty ones count as absent.
+
+  Returns:
+    Arguments of `jax.distributed.initialize`; None without any variable.
+
+  Raises:
+    InputError: The variables are incomplete, contradict each other, or have
+      values that cannot be.
+  """
+  three = (_COORDINATOR, _COUNT, _NUMBER)
+  given = [name for name in three if environment.get(name)]
+  auto = environment.get(_AUTO)
+  if auto and auto != "auto":
+    raise errors.InputError(
+      f"{_AUTO}={auto}: expected auto, or no such variable."
+    )
+  if auto and given:
+    raise errors.InputError(
+      f"{_AUTO}=auto lets JAX find the processes, but {' and '.join(given)} "
+      "names them too. Unset one or the other."
+    )
+  if auto:
+    return {}
+  if not given:
+    return None
+  if len(given) < len(three):
+    missing = [name for name in three if name not in given]
+    raise errors.InputError(
+      f"{' and '.join(given)}: set, but {' and '.join(missing)} not. Several "
+      "processes need all three; a single one needs none of them."
+    )
+  return _checked(*(environment[name] for name in three))
+
+
+def _checked(address, count, number):
+  host, _, port = address.rpartition(":")
+  if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+    raise errors.InputError(
+      f"{_COORDINATOR}={address}: expected HOST:PORT of process 0, such as "
+      "10.0.0.1:1234."
+    )
+  if not (count.isdecimal() and int(count) > 0):
+    raise errors.InputError(
+      f"{_COUNT}={count}: expected a whole number of at least 1."
+    )
+  if not (number.isdecimal() and int(number) < int(count)):
+    raise errors.InputError(
+      f"{_NUMBER}={number}: expected a whole number from 0 to {_COUNT} - 1 = "
+      f"{int(count) - 1}."
+    )
+  return {
+    "coordinator_address": address,
+    "num_processes": int(count),
+    "process_id": int(number),
+  }
+
+
+def start(environment: Mapping[str, str] = os.environ) -> None:
+  """Joins the other processes, if the environment says that there are any.
+
+  To be called before anything else uses JAX. Processes other than the first
+  say nothing from here on but errors.
+
+  Args:
+    environment: As for `settings`.
+
+  Raises:
+    InputError: As `settings`, or the processes do not find each other.
+  """
+  given = settings(environment)
+  if given is None:
+    return
+  import jax
+
+  if given:
+    _check_coordinator(given["coordinator_address"], given["process_id"])
+  try:
+    jax.distributed.initialize(**given)
+  except (ValueError, RuntimeError) as error:
+    raise errors.InputError(
+      f"{_AUTO}=auto: JAX cannot tell which processes belong together "
+      f"({error}). That works on TPUs and in Slurm; elsewhere set "
+      f"{_COORDINATOR}, {_COUNT} and {_NUMBER}."
+      if not given
+      else f"the processes did not come together: {error}"
+    ) from error
+  # JAX keeps SIGTERM to itself; here it ends a process, as it would without
+  # others, until the training loop asks for it.
+  signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  sys.excepthook = _show_and_leave
+  if not is_first():
+    logging.getLogger("facerep_jax").setLevel(logging.ERROR)
+    # Not only `print`: Gloo tells there of its connections.
+    with open(os.devnull, "w") as nowhere:
+      os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _check_coordinator(address, number):
+  """Checks for what JAX would end without a clear line."""
+  if number == 0:
+    if _answers(address):
+      raise errors.InputError(
+        f"{_COORDINATOR}={address}: another program uses that port. Choose "
+        "another one, or end what is left of an earlier run."
+      )
+    return
+  deadline = time.monotonic() + _PATIENCE_S
+  while not _answers(address):
+    if time.monotonic() > deadline:
+      raise errors.InputError(
+        f"{_COORDINATOR}={address}: process 0 does not answer there. Start "
+        "it, and check that this machine reaches it at that address."
+      )
+    time.sleep(0.2)
+
+
+def _answers(address):
+  host, _, port = address.rpartition(":")
+  try:
+    socket.create_connection((host.strip("[]"), int(port)), 5).close()
+  except OSError:
+    return False
+  return True
+
+
+def _show_and_leave(kind, error, trace):
+  sys.__excepthook__(kind, error, trace)
+  leave(1)
+
+
+def leave(code: int) -> NoReturn:
+  """Ends this process; at once, if it failed as one of several.
+
+  Python would wait at its end for the other processes, which wait for this one.
+
+  Args:
+    code: Exit code, 0 for success.
+  """
+  names = (_AUTO, _COORDINATOR, _COUNT, _NUMBER)
+  if code and any(os.environ.get(name) for name in names):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+  sys.exit(code)
+
+
+def is_first() -> bool:
+  """Returns whether this is process 0, which writes and prints for all."""
+  import jax
+
+  return jax.process_index() == 0
+
+
+def wait(place: str) -> None:
+  """Waits until all processes are here; it costs the devices nothing.
+
+  Args:
+    place: Name of the place, for messages.
+  """
+  from orbax.checkpoint import multihost
+
+  meet = multihost.get_barrier_sync_fn()
+  # No name may come twice; all processes count alike.
+  key = f"facerep_jax/{next(_waits)}/{place}"
+  meet(key=key, timeout_ms=_LONGEST_WAIT_MS)
+
+
+@contextlib.contextmanager
+def first_alone(place: str) -> Iterator[None]:
+  """Lets process 0 do what follows before the others do.
+
+  Args:
+    place: As for `wait`.
+  """
+  if is_first():
+    yield
+    wait(place)
+  else:
+    wait(place)
+    yield
