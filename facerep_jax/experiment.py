@@ -10,6 +10,7 @@ from facerep_jax import (
   configuration,
   distributed,
   errors,
+  examples,
   first_look,
   stage_inputs,
   stages,
@@ -40,7 +41,8 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
   with distributed.first_alone("tracks"):
     data_path = _data_path(config)
   if _train(config, workdir, data_path, {}):
-    _look(workdir, data_path, workdir / "examples")
+    _look(workdir, data_path, workdir)
+    _write_examples(workdir, is_new=False)
   distributed.wait("end")
   return 0
 
@@ -59,6 +61,7 @@ def _run_stages(config, workdir):
     configuration.write(config, workdir)
   with distributed.first_alone("tracks"):
     data_path = _data_path(next(iter(configs.values())))
+  is_new = False
   for name, one in configs.items():
     place = workdir / name
     if stages.done_step(place) >= one.steps:
@@ -69,10 +72,12 @@ def _run_stages(config, workdir):
       given = stage_inputs.frozen(one, workdir, data_path)
     if not _train(one, place, data_path, given):
       return 0
-    _look(place, data_path, workdir / "examples")
+    _look(place, data_path, workdir)
     if distributed.is_first():
       stages.mark_done(place, one.steps)
+    is_new = True
     distributed.wait(f"end of {name}")
+  _write_examples(workdir, is_new)
   return 0
 
 
@@ -99,13 +104,21 @@ def _train(config, place, data_path, given: dict[str, Any]) -> bool:
   return int(train.train(prepared, state).step) >= config.steps
 
 
-def _look(place, data_path, examples):
+def _look(place, data_path, workdir):
   """Says what a trained run has learned."""
   if not distributed.is_first():
     return
-  for line in first_look.report(first_look.measure(place, data_path, examples)):
+  frames = workdir / examples.FRAMES
+  for line in first_look.report(first_look.measure(place, data_path, frames)):
     print(line)
   print(f"{place}: trained")
+
+
+def _write_examples(workdir, is_new):
+  """Writes features and pictures of example frames, once for some weights."""
+  is_there = (workdir / examples.FEATURES).exists()
+  if distributed.is_first() and (is_new or not is_there):
+    examples.write(workdir)
 
 
 def _data_path(config):

@@ -47,24 +47,42 @@ def load(
       f"pairs:{path}: split is {split!r}, expected one of {', '.join(parts)}."
     )
   images = parts[split]
+  left, right, same, fold = draw(images, pairs)
+  # What is drawn anew for intervals is people, and with them their pairs.
+  return base.Pairs(images, left, right, same, fold, images.group[left])
+
+
+def draw(
+  images: base.Labelled, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+  """Draws pairs of frames, the same ones every time.
+
+  Args:
+    images: Frames of people in tracks, with the label `track`.
+    count: How many pairs, a multiple of 20.
+
+  Returns:
+    Left and right [count] int, rows; whether they show one person [count] bool;
+    fold [count] int.
+
+  Raises:
+    InputError: Too few people have two tracks.
+  """
   people = _people(images)
   if len(people) < 2 * NUM_FOLDS:
     raise errors.InputError(
-      f"pairs:{path}: {len(people)} people of {split} have two tracks or more, "
-      f"expected {2 * NUM_FOLDS}. Make tracks with --tracks-per-person=2 and "
-      "more people."
+      f"{images.name}, {images.split}: {len(people)} people have two tracks or "
+      f"more, expected {2 * NUM_FOLDS}. Make tracks with --tracks-per-person=2 "
+      "and more people."
     )
   rng = np.random.default_rng(_SEED)
-  rows = []
-  for fold, members in enumerate(np.array_split(rng.permutation(len(people)),
-                                                NUM_FOLDS)):  # fmt: skip
+  order, rows = rng.permutation(len(people)), []
+  for fold, members in enumerate(np.array_split(order, NUM_FOLDS)):
     chosen = [people[i] for i in members]
-    for _ in range(pairs // NUM_FOLDS // 2):
+    for _ in range(count // NUM_FOLDS // 2):
       rows.append((*_same(chosen, rng), True, fold))
       rows.append((*_different(chosen, rng), False, fold))
-  left, right, same, fold = map(np.array, zip(*rows))
-  # What is drawn anew for intervals is people, and with them their pairs.
-  return base.Pairs(images, left, right, same, fold, images.group[left])
+  return tuple(map(np.array, zip(*rows)))
 
 
 def _people(images):

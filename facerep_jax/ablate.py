@@ -1,0 +1,170 @@
+"""Measures what each part of a trained run brings: one table.
+
+python -m facerep_jax.ablate --workdir=RUN --output=DIR
+
+Parts of the run's features are measured as they are; variants of the run, with
+a setting changed, are trained in DIR first. A study that was interrupted goes
+on where it was.
+"""
+
+import json
+import logging
+import os
+import pathlib
+import shutil
+import sys
+from typing import Any
+
+from facerep_jax import api, cli, configuration, errors, experiment, stages
+from facerep_jax.ablation import bench, rows, table, variants
+
+_log = logging.getLogger(__name__)
+FILE = "ablation.json"
+
+
+def main(arguments: list[str]) -> None:
+  """Runs the command.
+
+  Args:
+    arguments: What follows the command's name.
+
+  Raises:
+    InputError: The arguments or what they lead to cannot be used.
+  """
+  options = _parser().parse_args(arguments)
+  config = configuration.load(options.workdir)
+  chosen = _chosen(config, options)
+  output = pathlib.Path(options.output)
+  output.mkdir(parents=True, exist_ok=True)
+  parts = bench.open_data(options.data)
+  if options.every > 1:
+    parts = bench.thinned(parts, options.every)
+  columns = rows.COLUMNS[config.system]
+  study = _Study(output / FILE, options, parts, columns)
+  study.add(options.workdir, "the run", is_taken_apart=True)
+  for path in options.also.split(",") if options.also else ():
+    study.add(path, pathlib.Path(path).resolve().name, is_taken_apart=True)
+  for variant in chosen:
+    place = output / variant.name
+    _train(config, pathlib.Path(options.workdir), place, variant)
+    study.add(place, variant.name, is_taken_apart=False)
+  table.write(output, study.found, columns)
+  print((output / table.FILE).read_text())
+  print(f"{output}: {table.FILE} and {FILE}")
+
+
+def _parser():
+  parser = cli.Parser("python -m facerep_jax.ablate", description=__doc__)
+  add = parser.add_argument
+  add("--workdir", required=True, help="folder of a trained run")
+  add("--output", required=True, help="folder of the study")
+  add(
+    "--train",
+    default="",
+    help="variants to train, separated by commas; none: measure the run alone; "
+    "default: all",
+  )
+  add("--also", default="", help="other trained runs, separated by commas")
+  add(
+    "--data",
+    default="synthetic:benchmark",
+    help="labelled tracks (default: %(default)s)",
+  )
+  add(
+    "--every",
+    type=int,
+    default=1,
+    help="look at every N-th image only (default: %(default)s)",
+  )
+  return parser
+
+
+def _chosen(config, options):
+  if options.every < 1:
+    raise errors.InputError(f"--every={options.every}: expected 1 or more.")
+  known = variants.of(config)
+  if options.train == "none":
+    return []
+  names = options.train.split(",") if options.train else []
+  by_name = {variant.name: variant for variant in known}
+  for name in names:
+    if name not in by_name:
+      raise errors.InputError(
+        f"--train={options.train}: {name!r} is none of "
+        f"{', '.join(by_name)}, none."
+      )
+  return [by_name[name] for name in names] if names else known
+
+
+class _Study:
+  """Rows that were measured, kept in a file as they come."""
+
+  def __init__(self, path, options, parts, columns):
+    self._path, self._parts, self._columns = path, parts, columns
+    self._images = {}
+    self._key = {"data": options.data, "every": options.every}
+    stored = json.loads(path.read_text()) if path.is_file() else {}
+    is_same = stored.get("of") == self._key
+    self.found: dict[str, dict[str, Any]] = stored["rows"] if is_same else {}
+
+  def add(self, workdir, name, is_taken_apart):
+    """Measures a run, unless that was done."""
+    model = api.load(workdir)
+    if self.found.get(name, {}).get("step") == model.step:
+      return
+    images = self._cut(model)
+    todo = [rows.of_run(name, model, images)]
+    if is_taken_apart:
+      todo.append(rows.of_samplers(name, model, images))
+    for source in todo:
+      for row, values in source:
+        if row != name and not is_taken_apart:
+          continue
+        _log.info("measuring %s", row)
+        scores = bench.measure(images, values, self._columns)
+        self.found[row] = {"step": model.step, "scores": scores}
+        self._write()
+
+  def _cut(self, model):
+    """Cuts the images, once for all runs with the same crop."""
+    key = (model.size_px, json.dumps(model.config.data.crop.to_dict()))
+    if key not in self._images:
+      self._images[key] = bench.cut(self._parts, model)
+    return self._images[key]
+
+  def _write(self):
+    temporary = self._path.with_suffix(".tmp")
+    text = json.dumps({"of": self._key, "rows": self.found}, indent=2)
+    temporary.write_text(text + "\n")
+    os.replace(temporary, self._path)
+
+
+def _train(config, workdir, place, variant):
+  """Trains a variant, with the stages that it shares taken over."""
+  _log.info("variant %s", variant.name)
+  changed = variants.changed(config, variant)
+  for name in variant.keeps:
+    if not (place / name).exists():
+      part = place / f"{name}.tmp"
+      shutil.rmtree(part, ignore_errors=True)
+      shutil.copytree(workdir / name, part)
+      part.rename(place / name)
+    _link_codes(workdir, place, config, name)
+  if variant.keeps:
+    left = [name for name in stages.of(config) if name not in variant.keeps]
+    changed.stage = left[-1]
+  experiment.run(changed, place)
+
+
+def _link_codes(workdir, place, config, name):
+  """Takes over the codes that the shared stage gave, where there are some."""
+  for stage in stages.of(config):
+    for file in ("codes.npy", "codes.json"):
+      known, own = workdir / stage / file, place / stage / file
+      if stage != name and known.is_file() and not own.exists():
+        own.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(known, own)
+
+
+if __name__ == "__main__":
+  sys.exit(cli.run(main))
