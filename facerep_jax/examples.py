@@ -1,4 +1,4 @@
-"""Features and pictures of a run's example frames, as the commands make them."""
+"""Features and pictures of a run's example frames, made by the commands."""
 
 import pathlib
 
@@ -19,5 +19,6 @@ def write(workdir: pathlib.Path) -> None:
   # Frames of tracks are cut to the face already.
   common = [f"--workdir={workdir}", f"--images={frames}", "--crop=none"]
   embed.main([*common, f"--output={workdir / FEATURES}"])
-  if api.load(workdir).system.faces:
+  faces = api.load(workdir).system.faces
+  if faces and faces.formation.kind != "flat":
     render.main([*common, f"--output={workdir / PICTURES}"])

@@ -50,13 +50,18 @@ class FaceMethods:
     """How pictures of faces are made here.
 
     Raises:
-      InputError: The system does not take faces apart.
+      InputError: The system does not take faces apart, or knows no space.
     """
     if self.system.faces is None:
       raise errors.InputError(
         f"this run's system, {self.config.system}, does not take faces apart "
         "into shape, texture, light and view. Use a run of "
         "configs/latentface.py."
+      )
+    if self.system.faces.formation.kind == "flat":
+      raise errors.InputError(
+        "this run was trained with image_formation='flat', which knows no "
+        "space to draw faces in. Use a run with 'rasterise' or 'warp'."
       )
     return self.system.faces.formation._replace(
       kind="rasterise", softness=render.HARD
