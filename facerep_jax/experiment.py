@@ -2,8 +2,8 @@
 
 import logging
 import pathlib
-from typing import Any
 
+import jax
 import ml_collections
 
 from facerep_jax import (
@@ -23,12 +23,17 @@ from facerep_jax.systems import base
 _log = logging.getLogger(__name__)
 
 
-def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
+def run(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  devices: list[jax.Device] | None = None,
+) -> int:
   """Trains, or goes on with, one run.
 
   Args:
     config: Its config.
     workdir: Its folder.
+    devices: Which to train on; all by default.
 
   Returns:
     Exit code.
@@ -37,17 +42,17 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
     InputError: Config, data or the folder do not fit.
   """
   if stages.of(config):
-    return _run_stages(config, workdir)
+    return _run_stages(config, workdir, devices)
   with distributed.first_alone("tracks"):
     data_path = _data_path(config)
-  if _train(config, workdir, data_path, {}):
+  if _train(config, workdir, data_path, {}, devices):
     _look(workdir, data_path, workdir)
     _write_examples(workdir, is_new=False)
   distributed.wait("end")
   return 0
 
 
-def _run_stages(config, workdir):
+def _run_stages(config, workdir, devices):
   configs = {
     name: stages.config_of(config, name) for name in stages.chosen(config)
   }
@@ -70,7 +75,7 @@ def _run_stages(config, workdir):
     _log.info("stage %s: %d steps, in %s", name, one.steps, place)
     with distributed.first_alone(f"inputs of {name}"):
       given = stage_inputs.frozen(one, workdir, data_path)
-    if not _train(one, place, data_path, given):
+    if not _train(one, place, data_path, given, devices):
       return 0
     _look(place, data_path, workdir)
     if distributed.is_first():
@@ -97,9 +102,9 @@ def _check_order(configs, workdir):
       )
 
 
-def _train(config, place, data_path, given: dict[str, Any]) -> bool:
+def _train(config, place, data_path, given, devices):
   """Trains in one folder; returns whether it came to the end."""
-  prepared, state = setup.prepare(config, place, data_path, given=given)
+  prepared, state = setup.prepare(config, place, data_path, devices, given)
   # More, where it was trained for longer before.
   return int(train.train(prepared, state).step) >= config.steps
 

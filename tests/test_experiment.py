@@ -11,6 +11,9 @@ from facerep_jax import run as setup
 from tests import tiny, tiny_face
 
 
+ONE = jax.devices()[:1]  # Eight would only compile longer.
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
   return tiny.write_tracks(tmp_path_factory.mktemp("tracks"))
@@ -24,10 +27,7 @@ def _optax_mixes_types():
 
 @pytest.fixture
 def config(data):
-  # Its batches of two are for two devices.
-  out = tiny_face.staged(data)
-  out.autoencoder.batch_size = out.diffusion.batch_size = 8
-  return out
+  return tiny_face.staged(data)
 
 
 def readings(place):
@@ -42,9 +42,8 @@ def whole(data, tmp_path_factory):
   """A run of both stages."""
   folder = tmp_path_factory.mktemp("whole")
   config = tiny_face.staged(data)
-  config.autoencoder.batch_size = config.diffusion.batch_size = 8
   with jax.numpy_dtype_promotion("standard"):
-    experiment.run(config, folder)
+    experiment.run(config, folder, ONE)
   return folder
 
 
@@ -96,7 +95,7 @@ def test_features_are_the_same_alone_and_in_any_batch(whole):
 def test_a_trained_run_is_left_as_it_is(whole, config, capsys, caplog):
   before = {p: p.stat().st_mtime_ns for p in whole.rglob("*.json*")}
   with caplog.at_level("INFO", "facerep_jax"):
-    experiment.run(config, whole)
+    experiment.run(config, whole, ONE)
   assert "stage autoencoder: done, step 6" in caplog.text
   assert "stage diffusion: done, step 6" in caplog.text
   after = {p: p.stat().st_mtime_ns for p in whole.rglob("*.json*")}
@@ -129,8 +128,8 @@ def test_going_on_after_a_kill_in_either_stage(
 
   monkeypatch.setattr(experiment.setup, "prepare", until)
   with pytest.raises(Killed):
-    experiment.run(config, tmp_path)
-  experiment.run(config, tmp_path)
+    experiment.run(config, tmp_path, ONE)
+  experiment.run(config, tmp_path, ONE)
   for name in ("autoencoder", "diffusion"):
     assert readings(tmp_path / name) == readings(whole / name)
 
@@ -144,7 +143,7 @@ def test_sigterm_in_the_first_stage_ends_the_run(config, tmp_path, monkeypatch):
       yield batch
 
   monkeypatch.setattr(train, "device_batches", stop)
-  assert experiment.run(config, tmp_path) == 0
+  assert experiment.run(config, tmp_path, ONE) == 0
   assert not (tmp_path / "autoencoder" / "done.json").exists()
   assert not (tmp_path / "diffusion").exists()
 
@@ -153,9 +152,9 @@ def test_codes_from_the_cache_train_as_frames_do(whole, config, tmp_path):
   config.diffusion.data.cache_codes = False
   config.diffusion.steps = 2
   config.diffusion.every.log = 1
-  experiment.run(config, tmp_path / "frames")
+  experiment.run(config, tmp_path / "frames", ONE)
   config.diffusion.data.cache_codes = True
-  experiment.run(config, tmp_path / "codes")
+  experiment.run(config, tmp_path / "codes", ONE)
   frames, codes = (
     readings(tmp_path / kind / "diffusion") for kind in ("frames", "codes")
   )
@@ -169,15 +168,15 @@ def test_codes_from_the_cache_train_as_frames_do(whole, config, tmp_path):
 def test_stages_out_of_order_are_refused(whole, config, tmp_path):
   config.stage = "diffusion"
   with pytest.raises(errors.InputError, match="autoencoder: is not trained to"):
-    experiment.run(config, tmp_path)
+    experiment.run(config, tmp_path, ONE)
   config.stage = "all"
   config.autoencoder.steps = 9
   with pytest.raises(errors.InputError, match="the stage diffusion rests on"):
-    experiment.run(config, whole)
+    experiment.run(config, whole, ONE)
   config.autoencoder.steps = 6
   config.diffusion.model.width = 32
   with pytest.raises(errors.InputError, match=r"model.width \(there 16, here"):
-    experiment.run(config, whole)
+    experiment.run(config, whole, ONE)
   config.diffusion.model.width = 16
   used = whole / "diffusion" / "stages_used.json"
   text = used.read_text()
@@ -185,7 +184,7 @@ def test_stages_out_of_order_are_refused(whole, config, tmp_path):
   (whole / "diffusion" / "done.json").rename(whole / "done.json")
   try:
     with pytest.raises(errors.InputError, match="began with other weights"):
-      experiment.run(config, whole)
+      experiment.run(config, whole, ONE)
   finally:
     used.write_text(text)
     (whole / "done.json").rename(whole / "diffusion" / "done.json")
