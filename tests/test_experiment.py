@@ -10,7 +10,6 @@ from facerep_jax import configuration, errors, experiment, metrics, train
 from facerep_jax import run as setup
 from tests import tiny, tiny_face
 
-
 ONE = jax.devices()[:1]  # Eight would only compile longer.
 
 

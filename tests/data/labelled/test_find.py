@@ -13,7 +13,7 @@ from tests.data import helpers
     ("mafl:x", "with KIND one of aflw2000, csv, fer2013"),
     ("lfw", "'lfw': expected synthetic or KIND:PATH"),
     ("lfw:", "expected synthetic or KIND:PATH"),
-    ("synthetic:large", "expected synthetic or synthetic:benchmark"),
+    ("synthetic:large", "expected synthetic or synthetic:benchmark or synth"),
     ("tracks:x:frame=2", "option 'frame' is unknown; known: cut, frames"),
     ("tracks:x:frames=2:frames=3", "option 'frames' is twice"),
     ("tracks:x:frames=two", "'frames' is 'two', expected a whole number"),
