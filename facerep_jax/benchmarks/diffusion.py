@@ -161,16 +161,11 @@ def first_weights(width: int) -> dict[str, dict[str, PyTree]]:
     "dense" and "literal", each with the weights of both networks.
   """
   model = unet.CodeUNet(CODE_DIM, width)
-  code = jnp.zeros((1, CODE_DIM))
-
-  def init(key):
-    return {
-      net: model.init(jax.random.fold_in(key, i), code, code, jnp.zeros(1))
-      for i, net in enumerate(NETS)
-    }
-
-  variables = sharding.jit_init(init, compiled.one_device())(jax.random.key(0))
-  dense = {net: variables[net]["params"] for net in NETS}
+  code, t = jnp.zeros((1, CODE_DIM)), jnp.zeros(1, jnp.int32)
+  init = sharding.jit_init(
+    lambda key: model.init(key, code, code, t)["params"], compiled.one_device()
+  )
+  dense = {net: init(jax.random.key(i)) for i, net in enumerate(NETS)}
   literal = {net: rdm.to_torch(params) for net, params in dense.items()}
   return {"dense": dense, "literal": literal}
 

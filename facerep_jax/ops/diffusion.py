@@ -244,14 +244,12 @@ def ddim(
 ) -> DDIM:
   """Samples without new noise on the way.
 
-  Each step takes the clean sample x that the prediction implies, clips it, and
-  mixes it with a direction d at the alpha-bar of the next step, 1 after the
-  last: sqrt(a_next) x + sqrt(1 - a_next) d.
+  Each step clips the clean sample x that the prediction implies and mixes it
+  with a direction d for the next step: sqrt(a_next) x + sqrt(1 - a_next) d,
+  with a_next = 1 after the last.
 
   Source: DDIM (Song, Meng, Ermon 2021), equation 12 with sigma 0; "published":
   `diffusers.DDIMScheduler.step` as LatentFace uses it.
-  Differs: "textbook" directions lead on from the clipped sample, so that
-  sample and direction make up the noisy one.
 
   Args:
     denoise: Maps noisy samples [N, D] and their steps [N] int32 to the
@@ -260,10 +258,10 @@ def ddim(
     alpha_bars: [T] float, the schedule, (0, 1).
     num_steps: Steps of the sampler, 1 to T; see `timesteps`.
     prediction: What `denoise` predicts, as for `target`.
-    direction: "textbook": the noise that x, after clipping, leaves of the
-      noisy sample. "published": for clean predictions the prediction itself,
-      unclipped, in the place of the noise; for the others the noise that the
-      unclipped x leaves (for epsilon: the prediction).
+    direction: "textbook": the noise that makes the clipped x the noisy sample.
+      "published": for clean predictions the prediction itself, unclipped, in
+      the place of the noise; for the others the noise that belongs to the
+      unclipped x (for epsilon: the prediction).
     clip: Clean samples are clipped to [-clip, clip]; 0 for not at all.
 
   Returns:
@@ -287,10 +285,9 @@ def ddim(
     clean = jnp.clip(implied, -clip, clip) if clip else implied
     if direction == "textbook":
       towards = to_noise(clean, noisy, a_here)
-    elif prediction == "clean":
-      towards = output
     else:
-      towards = to_noise(implied, noisy, a_here)
+      is_raw = prediction == "clean"
+      towards = output if is_raw else to_noise(implied, noisy, a_here)
     noisy = add_noise(clean, towards, a_after)
     return noisy, noisy
 
