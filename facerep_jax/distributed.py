@@ -124,7 +124,7 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
   signal.signal(signal.SIGTERM, signal.SIG_DFL)
   sys.excepthook = _show_and_leave
   if not is_first():
-    logging.getLogger("facerep_jax").setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
     # Not only `print`: Gloo tells there of its connections.
     with open(os.devnull, "w") as nowhere:
       os.dup2(nowhere.fileno(), sys.stdout.fileno())
