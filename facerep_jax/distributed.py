@@ -113,18 +113,16 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
     jax.distributed.initialize(**given)
   except (ValueError, RuntimeError) as error:
     raise errors.InputError(
-      f"{_AUTO}=auto: JAX cannot tell which processes belong together "
-      f"({error}). That works on TPUs and in Slurm; elsewhere set "
-      f"{_COORDINATOR}, {_COUNT} and {_NUMBER}."
-      if not given
-      else f"the processes did not come together: {error}"
+      f"the processes did not find each other ({error}). {_AUTO}=auto works on "
+      f"TPU pods and in Slurm; elsewhere set {_COORDINATOR}, {_COUNT} and "
+      f"{_NUMBER}."
     ) from error
   # JAX keeps SIGTERM to itself; here it ends a process, as it would without
   # others, until the training loop asks for it.
   signal.signal(signal.SIGTERM, signal.SIG_DFL)
   sys.excepthook = _show_and_leave
   if not is_first():
-    logging.getLogger("facerep_jax").setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
     # Not only `print`: Gloo tells there of its connections.
     with open(os.devnull, "w") as nowhere:
       os.dup2(nowhere.fileno(), sys.stdout.fileno())

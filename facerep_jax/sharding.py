@@ -93,7 +93,8 @@ def jit_any(mesh: Mesh) -> Callable[[bool], jax.Array]:
   count = len(mesh.local_devices)
 
   def ask(answer):
-    return compiled(put_batch({"": np.full(count, answer)}, mesh)[""])
+    batch = put_batch({"answer": np.full(count, answer)}, mesh)
+    return compiled(batch["answer"])
 
   return ask
 

@@ -91,25 +91,30 @@ for ((i = 0; i < count; i++)); do
   exec {out}>&- {err}>&-
 done
 
-code=0 running=("${pids[@]}")
+# Bash tells by itself of each one that was killed.
+exec {said}>&2 2>/dev/null
+code=0 running=("${!pids[@]}")
 while ((${#running[@]})); do
   sleep 0.1
   left=()
-  for pid in "${running[@]}"; do
-    if kill -0 "$pid" 2>/dev/null; then
-      left+=("$pid")
+  for i in "${running[@]}"; do
+    if kill -0 "${pids[i]}"; then
+      left+=("$i")
       continue
     fi
     ended=0
-    wait "$pid" 2>/dev/null || ended=$?
+    wait "${pids[i]}" || ended=$?
     if ((ended && !code)); then
-      code=$ended deadline=$((SECONDS + grace_s))
+      code=$ended first=$i deadline=$((SECONDS + grace_s))
     fi
   done
   running=(${left[@]+"${left[@]}"})
   if ((code && SECONDS >= deadline)); then send KILL; fi
 done
 for pid in ${labels[@]+"${labels[@]}"}; do
-  while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+  while kill -0 "$pid"; do sleep 0.05; done
 done
+if ((code && count > 1)); then
+  echo "process $first was the first to fail, with exit code $code." >&"$said"
+fi
 exit "$code"

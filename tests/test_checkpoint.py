@@ -82,3 +82,19 @@ def test_damaged_or_foreign_checkpoints_are_refused_in_one_line(tmp_path):
   with pytest.raises(errors.InputError, match="cannot be restored") as caught:
     saved.restore(1, abstract, mesh)
   assert "\n" not in str(caught.value)
+
+
+def test_who_reads_alone_leaves_alone_what_is_being_written(tmp_path):
+  folder = tmp_path / "checkpoints"
+  assert checkpoint.Checkpoints(tmp_path, 1, is_alone=True).best() is None
+  assert not folder.exists()
+  saved = checkpoint.Checkpoints(tmp_path, keep=1)
+  saved.save(1, make_state(1.0), {}, loss=1.0)
+  saved.wait()
+  unfinished = folder / "2.orbax-checkpoint-tmp-0"
+  unfinished.mkdir()
+  reading = checkpoint.Checkpoints(tmp_path, keep=1, is_alone=True)
+  assert reading.best() == 1 and unfinished.exists()
+  # Who goes on with the run removes what was left unfinished.
+  checkpoint.Checkpoints(tmp_path, keep=1).wait()
+  assert not unfinished.exists()
