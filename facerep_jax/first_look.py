@@ -14,7 +14,7 @@ from facerep_jax.evaluators import readout, weighted
 # Enough for a first look; it should not take long beside the training.
 _MAX_CHUNKS = 160
 _FRAMES_PER_CHUNK = 8
-_NUM_EXAMPLES = 32
+_NUM_EXAMPLES = 16
 
 
 def measure(

@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 
 import jax
@@ -29,6 +30,13 @@ def config(data):
   return tiny_face.staged(data)
 
 
+@pytest.fixture(autouse=True)
+def _no_looks(monkeypatch):
+  """Looks at what was learned take long; the module's own run has them."""
+  monkeypatch.setattr(experiment.examples, "write", lambda workdir: None)
+  monkeypatch.setattr(experiment, "_look", lambda *args: None)
+
+
 def readings(place):
   return [
     {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
@@ -53,7 +61,13 @@ def test_both_stages_leave_what_belongs_to_them(whole, data):
     assert (place / "summary.json").is_file()
     assert list((place / "pictures").glob("*.png"))
     assert readings(place)[-1]["step"] == 6
-  assert list((whole / "examples").glob("*.png"))
+  assert len(list((whole / "examples").glob("*.png"))) == 16
+  embedded = np.load(whole / "examples.npz")
+  assert embedded["fer"].shape == (16, 32)
+  kinds = ("views", "frontal", "relight", "neutral", "transfer", "maps")
+  for kind in kinds:
+    assert (whole / "faces" / f"{kind}-001.png").is_file(), kind
+  assert len(list((whole / "faces").rglob("*.gif"))) == 32
   model = facerep_jax.load(whole)
   images = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), "u1")
   features = model.embed(images)
@@ -103,7 +117,14 @@ def test_a_trained_run_is_left_as_it_is(whole, config, capsys, caplog):
   assert before == after
 
 
-@pytest.mark.parametrize("stage", ["autoencoder", "diffusion"])
+def take_over(whole, folder):
+  """Begins a run whose first stage is done."""
+  shutil.copytree(whole / "autoencoder", folder / "autoencoder")
+
+
+@pytest.mark.parametrize(
+  "stage", [pytest.param("autoencoder", marks=pytest.mark.slow), "diffusion"]
+)
 def test_going_on_after_a_kill_in_either_stage(
   whole, config, tmp_path, stage, monkeypatch
 ):
@@ -125,6 +146,8 @@ def test_going_on_after_a_kill_in_either_stage(
       prepared.train_step = count
     return prepared, state
 
+  if stage == "diffusion":
+    take_over(whole, tmp_path)
   monkeypatch.setattr(experiment.setup, "prepare", until)
   with pytest.raises(Killed):
     experiment.run(config, tmp_path, ONE)
@@ -148,9 +171,11 @@ def test_sigterm_in_the_first_stage_ends_the_run(config, tmp_path, monkeypatch):
 
 
 def test_codes_from_the_cache_train_as_frames_do(whole, config, tmp_path):
+  for kind in ("frames", "codes"):
+    take_over(whole, tmp_path / kind)
   config.diffusion.data.cache_codes = False
   config.diffusion.steps = 2
-  config.diffusion.every.log = 1
+  config.diffusion.every.update(log=1, pictures=0)
   experiment.run(config, tmp_path / "frames", ONE)
   config.diffusion.data.cache_codes = True
   experiment.run(config, tmp_path / "codes", ONE)
