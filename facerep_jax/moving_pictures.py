@@ -49,9 +49,7 @@ def _write_gif(path, frames):
   all_of_them = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))
   palette = all_of_them.quantize(256, Image.Quantize.MEDIANCUT)
   first, *others = (
-    Image.fromarray(frame).quantize(
-      palette=palette, dither=Image.Dither.NONE
-    )
+    Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
     for frame in frames
   )
   first.save(
