@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 
 from facerep_jax import face_codes, face_sheets
-from tests import tiny_face
+from tests import made_up_faces
 
 NAMES = ["a.png", "b/c.jpg", "d.jpg"]
 
 
 @pytest.fixture(scope="module")
 def model():
-  return tiny_face.with_neutral(tiny_face.representation())
+  return made_up_faces.with_neutral(made_up_faces.representation())
 
 
 @pytest.fixture(scope="module")
 def page(model):
-  return face_sheets.Page(model, NAMES, tiny_face.photos(3), 4)
+  return face_sheets.Page(model, NAMES, made_up_faces.photos(3), 4)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_sheets_have_a_picture_for_each_face(page, kind, captions):
 
 
 def test_columns_show_what_their_captions_say(model, page):
-  images = tiny_face.photos(3)
+  images = made_up_faces.photos(3)
   large = {"size_px": 128, "batch_size": 4}
   views, relit = page.sheet("views"), page.sheet("relight")
   for got, want in (
@@ -56,7 +56,7 @@ def test_columns_show_what_their_captions_say(model, page):
 
 
 def test_inputs_are_cut_as_the_network_sees_them(model, page):
-  image = tiny_face.photos(1)[0]
+  image = made_up_faces.photos(1)[0]
   want = model.crop(image, size_px=128)
   got = page.sheet("frontal")["input"][0]
   np.testing.assert_allclose(got, want / 255, atol=1e-6)
@@ -69,7 +69,7 @@ def test_transfer_crosses_the_first_faces(model, page):
   inputs = page.sheet("frontal")["input"]
   assert (columns["identity"][0] == 1).all()
   np.testing.assert_array_equal(columns["identity"][1:], inputs[:2])
-  images = tiny_face.photos(3)
+  images = made_up_faces.photos(3)
   for j in range(2):
     column = columns[f"expression {j + 1}"]
     np.testing.assert_array_equal(column[0], inputs[j])

@@ -5,17 +5,17 @@ import pytest
 
 from facerep_jax import api, errors, face_codes, face_model, face_pictures
 from facerep_jax.ops import render
-from tests import tiny, tiny_face
+from tests import tiny, made_up_faces
 
 
 @pytest.fixture(scope="module")
 def model():
-  return tiny_face.with_neutral(tiny_face.representation())
+  return made_up_faces.with_neutral(made_up_faces.representation())
 
 
 @pytest.fixture(scope="module")
 def images():
-  return tiny_face.photos(3)
+  return made_up_faces.photos(3)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_reconstruction_is_that_of_the_factors(model, images):
 
 
 def test_unturned_is_frontal_is_the_canonical_picture(images):
-  model = tiny_face.representation(model__pixel_grid="consistent")
+  model = made_up_faces.representation(model__pixel_grid="consistent")
   frontal = model.frontalise(images)
   np.testing.assert_array_equal(model.turn(images, 0.0, 0.0), frontal)
   # Edges of the mesh lie on centres of pixels: colours are not mixed.
@@ -162,7 +162,7 @@ def test_neutral_faces(model, images, codes):
 
 
 def test_the_same_image_gives_the_same_picture_in_any_company(model, images):
-  many = np.concatenate([images, tiny_face.photos(4, seed=1)])
+  many = np.concatenate([images, made_up_faces.photos(4, seed=1)])
   settings = {"batch_size": 4}
   whole = model.reconstruct(many, **settings)
   np.testing.assert_array_equal(
@@ -206,7 +206,7 @@ def test_larger_pictures_show_the_same(model, images):
 
 
 def test_pictures_have_hard_edges_whatever_training_draws(images):
-  model = tiny_face.representation(
+  model = made_up_faces.representation(
     model__softness_edge_px=1.0,
     model__softness_depth=0.01,
     model__image_formation="warp",
@@ -231,7 +231,7 @@ def test_other_systems_have_no_faces(images):
 
 
 def test_without_the_second_stage_there_are_no_neutral_faces(images):
-  model = tiny_face.representation()
+  model = made_up_faces.representation()
   assert not model.has_neutral
   with pytest.raises(errors.InputError, match="config.stage=diffusion"):
     model.neutralise(images)

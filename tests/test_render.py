@@ -6,17 +6,17 @@ import pytest
 from PIL import Image
 
 from facerep_jax import api, cli, face_sheets, photos, render
-from tests import tiny, tiny_face
+from tests import tiny, made_up_faces
 
 
 @pytest.fixture(scope="module")
 def first_stage():
-  return tiny_face.representation()
+  return made_up_faces.representation()
 
 
 @pytest.fixture(scope="module")
 def second_stage(first_stage):
-  return tiny_face.with_neutral(first_stage)
+  return made_up_faces.with_neutral(first_stage)
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def short_films(monkeypatch):
 def folder(tmp_path):
   folder = tmp_path / "photos"
   (folder / "sub").mkdir(parents=True)
-  faces = tiny_face.photos(4)
+  faces = made_up_faces.photos(4)
   for name, image in zip(("a.png", "a.bmp", "sub/a.png", "sub_a.png"), faces):
     Image.fromarray(image).save(folder / name)
   (folder / "bad.jpg").write_bytes(b"no image")
