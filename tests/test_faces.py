@@ -5,7 +5,7 @@ import pytest
 
 from facerep_jax import api, errors, face_codes, face_model, face_pictures
 from facerep_jax.ops import render
-from tests import tiny, made_up_faces
+from tests import made_up_faces, tiny
 
 
 @pytest.fixture(scope="module")

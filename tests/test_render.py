@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from facerep_jax import api, cli, face_sheets, photos, render
-from tests import tiny, made_up_faces
+from tests import made_up_faces, tiny
 
 
 @pytest.fixture(scope="module")
