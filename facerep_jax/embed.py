@@ -11,7 +11,7 @@ import numpy as np
 
 from facerep_jax import api, cli, errors, files, photos
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("facerep_jax.embed")  # Not "__main__".
 
 
 def main(arguments: list[str]) -> None:

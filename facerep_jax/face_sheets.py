@@ -11,8 +11,8 @@ SHEETS = ("views", "frontal", "relight", "neutral", "transfer", "maps")
 FILMS = ("views", "relight")
 WANT_NEUTRAL = ("neutral", "transfer")
 _LEAST_PX = 128  # Of pictures on sheets.
-_FILM_PX = 256
-_FILM_FRAMES = 24
+FILM_PX = 256
+FILM_FRAMES = 24
 _FILM_YAW_DEG = 45
 _YAWS_DEG = (-60, -40, -20, 0, 20, 40, 60)
 _PITCHES_DEG = (-30, 30)
@@ -106,9 +106,9 @@ class Page:
     Returns:
       [F, P, P, 3] float32, [0, 1].
     """
-    angles = np.linspace(0, 2 * np.pi, _FILM_FRAMES, endpoint=False)
+    angles = np.linspace(0, 2 * np.pi, FILM_FRAMES, endpoint=False)
     face = face_model.Face(
-      *(np.repeat(x[row : row + 1], _FILM_FRAMES, axis=0) for x in self.face)
+      *(np.repeat(x[row : row + 1], FILM_FRAMES, axis=0) for x in self.face)
     )
     if kind == "views":
       yaws = _FILM_YAW_DEG * np.sin(angles)
@@ -117,9 +117,7 @@ class Page:
     else:
       around = _LIGHT_DEG * np.stack([np.cos(angles), np.sin(angles)], axis=1)
       face = face._replace(light=np.stack([_light(*x) for x in around]))
-    return self.model.photograph(
-      face, size_px=_FILM_PX, batch_size=_FILM_FRAMES
-    )
+    return self.model.photograph(face, size_px=FILM_PX, batch_size=FILM_FRAMES)
 
   def maps(self) -> dict[str, np.ndarray]:
     """Draws what `Representation.draw_maps` does."""

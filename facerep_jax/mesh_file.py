@@ -8,6 +8,7 @@ from the origin, about which faces turn, and all that a picture shows is 0.17 to
 
 import os
 import pathlib
+import re
 import types
 
 import numpy as np
@@ -37,8 +38,8 @@ def write(
 ) -> None:
   """Writes the mesh of a face, every pixel of its depth map a vertex.
 
-  An OBJ file has its material and its texture beside it, as .mtl and .png of
-  the same name; the folder should hold nothing else of that name.
+  An OBJ file has its material and its texture beside it, .mtl and .png of the
+  same name, in which all but letters and digits becomes "_".
 
   Args:
     path: File to write, .glb or .obj; its folder is made if it does not exist.
@@ -105,12 +106,13 @@ def _write_glb(path, vertices, uv, image):
 
 
 def _write_obj(path, vertices, uv, image):
-  # The texture's name: a space in it would end it for many readers.
-  name = "_".join(path.stem.split())
+  # Many readers stumble over other signs in the names of files.
+  name = re.sub("[^A-Za-z0-9_]", "_", path.stem)
   white = [255, 255, 255, 255]
   material = library().visual.material.SimpleMaterial(
-    name=name, image=image, ambient=white, diffuse=white, specular=[0, 0, 0, 0]
+    image, diffuse=white, ambient=white, specular=[0, 0, 0, 0], glossiness=1.0
   )
+  material.name = name  # Older versions of trimesh take no argument.
   text, others = library().exchange.obj.export_obj(
     _mesh(vertices, uv, image, material),
     include_normals=True,

@@ -18,7 +18,7 @@ from facerep_jax import (
   pictures,
 )
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("facerep_jax.render")  # Not "__main__".
 KINDS = (*face_sheets.SHEETS, "mesh")
 _BATCH_SIZE = 16
 _FILM_FOLDERS = {"views": "turn", "relight": "light"}
@@ -205,9 +205,11 @@ class _Writer:
 
   def _save_meshes(self, page):
     maps = page.maps()
+    # OBJ comes with other files: a folder for each.
+    end = {"glb": ".glb", "obj": "/face.obj"}[self._options.mesh]
     for row, name in enumerate(page.names):
       mesh_file.write(
-        self._output / "mesh" / f"{name}.{self._options.mesh}",
+        self._output / "mesh" / (name + end),
         maps["canonical_depth"][row],
         maps[self._options.texture][row],
         self._model.formation.camera,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import cli, embed, errors, train
+from facerep_jax import cli, embed, train
 from facerep_jax import run as setup
 from tests import tiny
 
@@ -131,28 +131,3 @@ def test_what_cannot_be_done_ends_in_one_line(
   last = capsys.readouterr().err.splitlines()[-1]
   assert last.startswith("error: ") and text in last
   assert not (tmp_path / "codes.npz").exists()
-
-
-def test_auto_falls_back_to_the_whole_image(photos, monkeypatch):
-  def detector(image):
-    found = [[10, 10, 30, 30, 1.0]] if image.shape[0] == 64 else []
-    return np.array(found, np.float32).reshape(-1, 5)
-
-  monkeypatch.setattr(embed.detect, "make_detector", lambda model: detector)
-  auto, face = embed.make_cutter("auto"), embed.make_cutter("face")
-  large = np.zeros((64, 67, 3), np.uint8)
-  small = np.zeros((40, 43, 3), np.uint8)
-  cut, kind = auto(large)
-  assert kind == "face" and cut.shape == (256, 256, 3)
-  cut, kind = auto(small)
-  assert kind == "whole" and cut is small
-  assert face(small) == (None, "whole")
-
-
-def test_missing_detector_names_its_extra(monkeypatch):
-  def absent(module, extra, purpose):
-    raise errors.InputError(f'{purpose}: pip install "facerep_jax[{extra}]"')
-
-  monkeypatch.setattr(errors, "require", absent)
-  with pytest.raises(errors.InputError, match=r"facerep_jax\[video\]"):
-    embed.make_cutter("auto")

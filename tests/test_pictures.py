@@ -18,3 +18,27 @@ def test_sheet_holds_every_picture_under_its_caption(tmp_path):
   pictures.save(tmp_path / "a" / "b.png", sheet)
   assert np.array_equal(np.asarray(Image.open(tmp_path / "a" / "b.png")), sheet)
   assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.png"]
+
+
+def test_rows_have_names():
+  columns = {"a": np.zeros((2, 64, 64, 3)), "b": np.zeros((2, 64, 64, 3))}
+  plain = pictures.sheet(columns)
+  assert (plain[14 + 128 : 14 + 130] == 255).all()  # The gap.
+  sheet = pictures.sheet(columns, ["first", "second"])
+  assert sheet.shape == (14 + 2 * (14 + 130), 260, 3)
+  for r in range(2):
+    top = 14 + r * 144
+    caption = sheet[top : top + 14]
+    assert caption.min() < 100 < caption.max()  # Something is written.
+    assert (sheet[top + 14 : top + 142, :128] == 0).all()
+
+
+def test_long_and_foreign_names_fit():
+  columns = {"a": np.zeros((1, 96, 96, 3))}
+  for name in ("x" * 500, "名前" * 50, "new\nline", ""):
+    sheet = pictures.sheet(columns, [name])
+    assert sheet.shape == (14 + 14 + 98, 98, 3)
+    assert (sheet[28:124, :96] == 0).all()
+  # Of what is too long, the end is shown.
+  ends = [pictures.sheet(columns, ["x" * 50 + end]) for end in ("1", "2")]
+  assert (ends[0] != ends[1]).any()

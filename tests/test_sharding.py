@@ -43,3 +43,25 @@ def test_batches_that_do_not_divide(batch_size):
   ):
     sharding.check_batch_size(batch_size, mesh)
   sharding.check_batch_size(24, mesh)
+
+
+def test_batches_are_filled_up_and_cut_again():
+  mesh = sharding.make_mesh(jax.devices()[:4])
+  shapes = []
+
+  def step(variables, batch):
+    shapes.append(batch["x"].shape)  # Once for each compilation.
+    return {"y": batch["x"] * variables + 1, "n": batch["x"][:, 0] > 2}
+
+  compiled = sharding.jit_on_batch(step, mesh)
+  assert sharding.round_up(5, mesh) == 8 and sharding.round_up(8, mesh) == 8
+  rows = np.arange(22.0, dtype=np.float32).reshape(11, 2)
+  batches = ({"x": rows[start : start + 8]} for start in (0, 8))
+  out = sharding.map_batches(compiled, np.float32(3), batches, 8, mesh)
+  np.testing.assert_array_equal(out["y"], rows * 3 + 1)
+  np.testing.assert_array_equal(out["n"], rows[:, 0] > 2)
+  assert shapes == [(8, 2)]
+  empty = sharding.map_batches(
+    compiled, np.float32(3), [{"x": rows[:0]}], 8, mesh
+  )
+  assert empty["y"].shape == (0, 2)

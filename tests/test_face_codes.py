@@ -1,0 +1,102 @@
+import math
+
+import numpy as np
+import pytest
+
+from facerep_jax import errors, face_codes
+
+
+def make(count=2, seed=0):
+  rng = np.random.default_rng(seed)
+  names = [*face_codes.NAMES, *(f"neutral_{x}" for x in face_codes.NAMES)]
+  codes = {x: rng.uniform(0, 1, (count, 5)).astype(np.float32) for x in names}
+  return codes | {
+    "view": rng.uniform(-1, 1, (count, 6)).astype(np.float32),
+    "light": rng.uniform(-1, 1, (count, 4)).astype(np.float32),
+  }
+
+
+def test_light_points_away_from_where_it_stands():
+  np.testing.assert_allclose(
+    face_codes.light_vector(ambient=0.25, diffuse=1.0), [-0.5, 1, 0, 0]
+  )
+  # From the right light travels left, against x; from above down, along y.
+  found = face_codes.light_vector(right_deg=30, above_deg=20)
+  np.testing.assert_allclose(
+    found[2:],
+    [-math.tan(math.radians(30)), math.tan(math.radians(20))],
+    rtol=1e-6,
+  )
+
+
+@pytest.mark.parametrize(
+  "bad",
+  [{"ambient": -0.1}, {"diffuse": 1.1}, {"right_deg": 46}, {"above_deg": -50}],
+)
+def test_light_is_in_its_range(bad):
+  with pytest.raises(errors.InputError, match=f"{next(iter(bad))}: expected"):
+    face_codes.light_vector(**bad)
+
+
+def test_neutral_takes_the_place_of_codes_and_nothing_else():
+  codes = make()
+  codes["neutral_depth_code"][0, 0] = -0.25
+  changed = face_codes.neutral(codes)
+  for name in face_codes.NAMES:
+    want = np.maximum(codes[f"neutral_{name}"], 0)
+    np.testing.assert_array_equal(changed[name], want)
+  assert changed["depth_code"][0, 0] == 0
+  for name in ("view", "light", "neutral_depth_code"):
+    np.testing.assert_array_equal(changed[name], codes[name])
+
+
+def test_transfer_adds_the_difference_and_stops_at_zero():
+  one, other = make(seed=1), make(seed=2)
+  found = face_codes.transferred(one, other)
+  signs = set()
+  for name in face_codes.NAMES:
+    for row in range(2):
+      for i in range(5):
+        want = float(one[f"neutral_{name}"][row, i])
+        want += float(other[name][row, i])
+        want -= float(other[f"neutral_{name}"][row, i])
+        signs.add(want > 0)
+        # Two sums of numbers below 1, in float32.
+        assert abs(found[name][row, i] - max(want, 0)) < 3e-7
+  assert signs == {True, False}
+  for name in ("view", "light"):
+    np.testing.assert_array_equal(found[name], one[name])
+
+
+def test_a_face_with_its_own_expression_stays():
+  codes = make()
+  found = face_codes.transferred(codes, codes)
+  for name in face_codes.NAMES:
+    np.testing.assert_allclose(found[name], codes[name], atol=3e-7)
+
+
+def test_refuses_what_does_not_fit():
+  codes = make()
+  first = {name: x for name, x in codes.items() if "neutral" not in name}
+  for call in (
+    lambda: face_codes.neutral(first),
+    lambda: face_codes.transferred(codes, first),
+    lambda: face_codes.transferred(first, codes),
+  ):
+    with pytest.raises(errors.InputError, match="config.stage=diffusion"):
+      call()
+  with pytest.raises(errors.InputError, match="2 identities and 3 expressions"):
+    face_codes.transferred(codes, make(3))
+  assert face_codes.check(codes) == 2
+  del first["light"]
+  with pytest.raises(errors.InputError, match="light missing, got"):
+    face_codes.check(first)
+  with pytest.raises(errors.InputError, match="depth_code.*expected .2, D."):
+    face_codes.check(codes | {"depth_code": codes["depth_code"][:1]})
+
+
+def test_spreads_numbers_over_rows():
+  rows = face_codes.spread("view", np.arange(6), 3, 6, 5.0)
+  np.testing.assert_array_equal(rows, [np.arange(6)] * 3)
+  assert rows.dtype == np.float32
+  np.testing.assert_array_equal(face_codes.spread("view", rows, 3, 6, 5), rows)
