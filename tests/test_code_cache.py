@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,7 +85,11 @@ def test_bad_records_are_zeros_where_they_may_be_skipped(
 
   def fail(record, **kwargs):
     track = read(record, **kwargs)
-    return track._replace(frames=[b"no image"] * 6) if record == 2 else track
+    return (
+      dataclasses.replace(track, frames=[b"no image"] * 6)
+      if record == 2
+      else track
+    )
 
   monkeypatch.setattr(broken, "read", fail)
   codes = code_cache.make(
@@ -91,6 +97,7 @@ def test_bad_records_are_zeros_where_they_may_be_skipped(
   )
   assert not codes[12:18].any() and codes[:12].any() and codes[18:].any()
   assert broken.num_bad == 1
+  (tmp_path / "other").mkdir()
   with pytest.raises(errors.InputError, match="frame 0"):
     code_cache.make(tmp_path / "other", Means, FROZEN, broken, rule())
 

@@ -14,6 +14,7 @@ from facerep_jax.evaluators import (
   features,
   landmarks,
   pose,
+  results,
   suite,
   verification,
 )
@@ -100,7 +101,9 @@ def measure(
     A score for each column, as in results.json.
   """
   return [
-    _TASKS[column.task](bench, np.asarray(row[column.feature], np.float32))
+    results.plain(
+      _TASKS[column.task](bench, np.asarray(row[column.feature], np.float32))
+    )
     for column in columns
   ]
 

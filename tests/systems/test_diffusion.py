@@ -249,7 +249,9 @@ def test_pictures_and_reconstruction(tiny):
     assert value.shape == (2, 64, 64, 3), name
     assert value.min() >= 0 and value.max() <= 1, name
   np.testing.assert_allclose(
-    found["other frame"], batch["frames"][:, -1] / np.float32(255), rtol=1e-6
+    found["other frame"],
+    np.float32(batch["frames"][:, -1]) / np.float32(255),
+    rtol=1e-6,
   )
   first = base.Variables(variables.frozen["autoencoder"], {}, {})
   model = model_of()
@@ -269,7 +271,7 @@ def test_every_preset_builds_its_system(preset):
   params = jax.eval_shape(system.init, KEY).params
   widths = {"paper": 1024, "small": 128, "demo": 128}
   for net in params.values():
-    assert net["conv_in"]["kernel"].shape[-1] == widths[preset]
+    assert net["first"]["kernel"].shape[-1] == widths[preset]
 
 
 @pytest.mark.parametrize(
