@@ -133,17 +133,20 @@ def _make_demo_autoencoder(config):
 
 
 def _make_demo_diffusion(config):
+  # Few large groups: normalising groups of four numbers loses half of them.
   config.model.update(
-    width=128,
+    width=256,
+    num_groups=8,
     standardise=True,
-    weighting="min_snr",
+    weighting="uniform",
     direction="textbook",
+    spacing="trailing",
     sampler_clip=0.0,
   )
-  config.steps = 2000
-  config.batch_size = 16
+  config.steps = 1500
+  config.batch_size = 8
   config.ema_decay = 0.99
   config.optimizer.update(
-    learning_rate=5e-4, l2=0.0, schedule="cosine", last_rate=0.0
+    learning_rate=1e-3, l2=0.0, schedule="cosine", last_rate=0.0
   )
   config.every.update(log=50, eval=500, save=1, pictures=2)

@@ -16,7 +16,12 @@ MODEL = {
   "num_frames": 1,
   "face_from": "own",
 }
-DIFFUSION = {"width": 16, "num_groups": 8, "num_frames": 3}
+DIFFUSION = {
+  "width": 16,
+  "num_groups": 8,
+  "num_frames": 3,
+  "weighting": "min_snr",
+}
 
 
 def staged(data_path: str, **changes):

@@ -54,7 +54,7 @@ VARIANTS = {
     *(_second(f"weighting-{w}", model__weighting=w) for w in _WEIGHTINGS),
     _second("as-published", model__standardise=False,
             model__weighting="published", model__direction="published",
-            model__sampler_clip=1.0),
+            model__spacing="leading", model__sampler_clip=1.0),
     Variant("without-3d", _WITHOUT_3D),
   ),
   "fabnet": (

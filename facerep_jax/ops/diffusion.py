@@ -17,6 +17,7 @@ from facerep_jax import errors
 PREDICTIONS = ("clean", "epsilon", "v")
 WEIGHTINGS = ("published", "truncated", "min_snr", "uniform")
 DIRECTIONS = ("published", "textbook")
+SPACINGS = ("leading", "trailing")
 
 
 class DDIM(NamedTuple):
@@ -201,34 +202,43 @@ def weight(
   return of_clean / {"clean": 1, "epsilon": snr, "v": snr + 1}[kind]
 
 
-def timesteps(num_steps: int, num_train_steps: int = 1000) -> np.ndarray:
+def timesteps(
+  num_steps: int, num_train_steps: int = 1000, spacing: str = "leading"
+) -> np.ndarray:
   """Picks the steps of the schedule that the sampler visits.
 
-  The last one is always 0, and all distances are the same where `num_steps`
-  divides `num_train_steps`: 800, 600, 400, 200, 0 for 5 of 1000. Elsewhere
-  they differ by one at most: 666, 333, 0 for 3. A single step is at 0, where a
-  denoiser expects hardly any noise: it hardly denoises.
+  "leading" ends at 0: 800, 600, 400, 200, 0 for 5 of 1000. A single step is
+  at 0, where a denoiser expects hardly any noise: it hardly denoises.
+  "trailing" begins at the last step, where there is nothing but noise: 999,
+  799, 599, 399, 199. A single step is at 999. All distances are the same where
+  `num_steps` divides `num_train_steps`; elsewhere they differ by one at most:
+  666, 333, 0 for 3.
 
-  Source: `diffusers.DDIMScheduler.set_timesteps`, "leading".
-  Differs: it takes the rounded-down distance everywhere, and so starts far
-  from the end of the schedule when it does not divide.
+  Source: `diffusers.DDIMScheduler.set_timesteps`, "leading"; "trailing" is from
+  Lin, Liu, Li, Yang, arXiv 2305.08891, section 3.3.
+  Differs: "leading" takes the rounded-down distance everywhere there, and so
+  starts far from the end of the schedule when it does not divide.
 
   Args:
     num_steps: Steps of the sampler.
     num_train_steps: Steps of the schedule.
+    spacing: One of `SPACINGS`.
 
   Returns:
     [num_steps] int32, falling.
 
   Raises:
-    InputError: There are not that many steps.
+    InputError: There are not that many steps, or no such spacing.
   """
+  _check("spacing", spacing, SPACINGS)
   if not 1 <= num_steps <= num_train_steps:
     raise errors.InputError(
       f"num_steps: expected 1 to {num_train_steps}, the steps of the "
       f"schedule, got {num_steps}."
     )
   steps = np.arange(num_steps) * num_train_steps // num_steps
+  if spacing == "trailing":
+    return (num_train_steps - 1 - steps).astype(np.int32)
   return steps[::-1].astype(np.int32)
 
 
@@ -240,6 +250,7 @@ def ddim(
   num_steps: int,
   prediction: str = "clean",
   direction: str = "textbook",
+  spacing: str = "leading",
   clip: float = 0.0,
 ) -> DDIM:
   """Samples without new noise on the way.
@@ -262,6 +273,7 @@ def ddim(
       "published": for clean predictions the prediction itself, unclipped, in
       the place of the noise; for the others the noise that belongs to the
       unclipped x (for epsilon: the prediction).
+    spacing: Of the steps, as for `timesteps`.
     clip: Clean samples are clipped to [-clip, clip]; 0 for not at all.
 
   Returns:
@@ -274,7 +286,7 @@ def ddim(
   _check("direction", direction, DIRECTIONS)
   if clip < 0:
     raise errors.InputError(f"clip: expected 0 (none) or more, got {clip}.")
-  steps = timesteps(num_steps, len(alpha_bars))
+  steps = timesteps(num_steps, len(alpha_bars), spacing)
   here = jnp.asarray(alpha_bars)[steps]
   after = jnp.append(here[1:], 1)
 

@@ -148,6 +148,7 @@ def denoise(
     num_steps=settings.sampler_steps,
     prediction=settings.prediction,
     direction=settings.direction,
+    spacing=settings.spacing,
     clip=settings.sampler_clip,
   )
   return found.clean * known["deviation"][None] + known["mean"][None]

@@ -29,6 +29,7 @@ class Settings:
     beta_last: Noise of its last step.
     sampler_steps: Steps in which codes are denoised, 1 to `num_train_steps`.
     direction: Of these steps, one of `ops.diffusion.DIRECTIONS`.
+    spacing: Of the steps, one of `ops.diffusion.SPACINGS`; published: leading.
     sampler_clip: Denoised codes are limited to this absolute value in every
       step; 0: they are not. The published code has 1.
     dtype: Compute type of the networks, "float32" or "bfloat16".
@@ -50,6 +51,7 @@ class Settings:
   beta_last: float = 0.02
   sampler_steps: int = 5
   direction: str = "published"
+  spacing: str = "leading"
   sampler_clip: float = 1.0
   dtype: str = "float32"
 
@@ -58,6 +60,7 @@ class Settings:
       ("prediction", diffusion.PREDICTIONS),
       ("weighting", diffusion.WEIGHTINGS),
       ("direction", diffusion.DIRECTIONS),
+      ("spacing", diffusion.SPACINGS),
     ):
       value = getattr(self, name)
       if value not in allowed:

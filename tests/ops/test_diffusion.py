@@ -162,18 +162,22 @@ def test_gradients(kind):
 
 
 @pytest.mark.parametrize(
-  "num_steps, num_train_steps, want",
+  "num_steps, num_train_steps, spacing, want",
   [
-    (5, 1000, [800, 600, 400, 200, 0]),
-    (1, 1000, [0]),
-    (2, 1000, [500, 0]),
-    (3, 1000, [666, 333, 0]),
-    (4, 4, [3, 2, 1, 0]),
-    (3, 4, [2, 1, 0]),
+    (5, 1000, "leading", [800, 600, 400, 200, 0]),
+    (1, 1000, "leading", [0]),
+    (2, 1000, "leading", [500, 0]),
+    (3, 1000, "leading", [666, 333, 0]),
+    (4, 4, "leading", [3, 2, 1, 0]),
+    (3, 4, "leading", [2, 1, 0]),
+    (5, 1000, "trailing", [999, 799, 599, 399, 199]),
+    (1, 1000, "trailing", [999]),
+    (3, 1000, "trailing", [999, 666, 333]),
+    (4, 4, "trailing", [3, 2, 1, 0]),
   ],
 )
-def test_timesteps(num_steps, num_train_steps, want):
-  got = diffusion.timesteps(num_steps, num_train_steps)
+def test_timesteps(num_steps, num_train_steps, spacing, want):
+  got = diffusion.timesteps(num_steps, num_train_steps, spacing)
   assert got.dtype == np.int32
   np.testing.assert_array_equal(got, want)
 
@@ -192,6 +196,8 @@ def test_timesteps_of_any_number_are_even():
 def test_impossible_timesteps(num_steps):
   with pytest.raises(errors.InputError, match=f"1 to 1000, .* got {num_steps}"):
     diffusion.timesteps(num_steps)
+  with pytest.raises(errors.InputError, match="spacing: expected leading"):
+    diffusion.timesteps(5, spacing="linspace")
 
 
 _MIX = np.random.default_rng(2).normal(size=(DIM, DIM)) / DIM**0.5
@@ -207,22 +213,31 @@ def _denoise(noisy, t):
 
 _CASES = tuple(
   itertools.product(
-    diffusion.PREDICTIONS, diffusion.DIRECTIONS, (0.0, 0.8), (1, 5, 6)
+    diffusion.PREDICTIONS,
+    diffusion.DIRECTIONS,
+    (0.0, 0.8),
+    ((1, "leading"), (5, "leading"), (6, "trailing")),
   )
 )
 
 
-@pytest.mark.parametrize("prediction, direction, clip, num_steps", _CASES)
-def test_ddim_matches_loop(prediction, direction, clip, num_steps):
+@pytest.mark.parametrize("prediction, direction, clip, steps", _CASES)
+def test_ddim_matches_loop(prediction, direction, clip, steps):
+  num_steps, spacing = steps
   alpha_bars = diffusion.linear_schedule(100, 1e-3, 0.05)
   noise = _samples()[1][:4]
   settings = dict(prediction=prediction, direction=direction, clip=clip)
   sample = functools.partial(
-    diffusion.ddim, _denoise, alpha_bars=alpha_bars, num_steps=num_steps
+    diffusion.ddim,
+    _denoise,
+    alpha_bars=alpha_bars,
+    num_steps=num_steps,
+    spacing=spacing,
   )
   got = sample(noise, **settings)
   want = oracle.sample(
-    *(_denoise, noise, alpha_bars, diffusion.timesteps(num_steps, 100)),
+    *(_denoise, noise, alpha_bars),
+    diffusion.timesteps(num_steps, 100, spacing),
     **settings,
   )
   assert got.states.shape == (num_steps, 4, DIM)
