@@ -1,7 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from facerep_jax import face_model, face_pictures
+from facerep_jax import errors, face_model, face_pictures
 from facerep_jax.ops import camera
 
 SIZE = 32
@@ -60,3 +61,38 @@ def test_captions_name_each_column_once():
     names = face_pictures.captions(use_confidence)
     assert len(set(names)) == len(names)
     assert ("confidence" in names) == use_confidence
+
+
+def test_a_picture_is_the_shaded_face_from_its_viewpoint():
+  depth, image = _bump()
+  light = jnp.array([[0.5, -0.5, 0.3, 0.0]])
+  view = jnp.array([[0.1, -0.3, 0.0, 0.2, 0.0, 0.0]])
+  face = face_model.Face(depth, 2 * image - 1, light, view)
+  shaded = face_model.shade(face, FORMATION)
+  seen = face_model.photograph(depth, shaded.image11, view, FORMATION)
+  picture = face_pictures.picture(face, FORMATION)
+  want = np.clip(np.asarray(seen.colour) / 2 + 0.5, 0, 1)
+  np.testing.assert_allclose(picture, want, atol=1e-6)
+  assert picture.max() == 1 and picture.min() < 0.5
+  # Of nine pixels, the middle one is where the small picture has its own.
+  large = face_pictures.picture(face, FORMATION, 3 * SIZE)
+  off = np.abs(large[:, 1::3, 1::3] - picture).max(-1) > 1e-4
+  assert off.mean() < 1e-2  # At edges rounding decides.
+  with pytest.raises(errors.InputError, match="Use a camera of the size"):
+    face_pictures.picture(face, FORMATION._replace(kind="warp"), 3 * SIZE)
+
+
+def test_maps_fit_together():
+  depth, image = _bump()
+  light = jnp.array([[0.0, -0.5, 0.3, 0.0]])
+  face = face_model.Face(depth, 2 * image - 1, light, jnp.zeros((1, 6)))
+  maps = face_pictures.maps(face, FORMATION)
+  np.testing.assert_array_equal(maps["canonical_depth"], face.depth)
+  np.testing.assert_allclose(maps["albedo"], image, atol=1e-6)
+  # Ambient and diffuse light of 0.5 and 0.25.
+  slope = np.array([0.3, 0.0, 1.0]) / np.hypot(0.3, 1.0)
+  cosine = np.asarray(maps["normal"], np.float64) @ slope
+  grey = 0.5 + 0.25 * np.maximum(cosine, 0)
+  np.testing.assert_allclose(maps["shading"][..., 0], grey, atol=1e-5)
+  want = np.asarray(maps["albedo"]) * grey[..., None]
+  np.testing.assert_allclose(maps["canonical"], want, atol=1e-5)

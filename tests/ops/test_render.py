@@ -262,6 +262,35 @@ def test_images_of_a_batch_do_not_touch_each_other(softness):
       np.testing.assert_allclose(got[0], want[n], atol=1e-5)
 
 
+def test_larger_pictures_show_the_same_field_of_view():
+  size = 16
+  camera = cameras.Camera(size)
+  place = jnp.linspace(-1, 1, size)
+  depth = 1 - 0.05 * jnp.exp(-4 * place**2)[None, :, None] * jnp.ones(
+    (1, 1, size)
+  )
+  colour = jnp.stack(jnp.meshgrid(place, place), axis=-1)[None]
+  pose = cameras.pose_from_view(jnp.array([[0.2, -0.3, 0.1, 0.1, 0.0, 0.0]]))
+  small, large = (
+    render.render_depth_map(
+      depth, colour, pose, camera, pixel_grid="published", size_px=size_px
+    )
+    for size_px in (None, 3 * size)
+  )
+  assert large.colour.shape == (1, 48, 48, 2)
+  # The middle one of nine pixels has its centre where the small one has its.
+  both = small.mask[0] * large.mask[0, 1::3, 1::3] == 1
+  assert both.mean() > 0.5
+  off = jnp.abs(small.mask[0] - large.mask[0, 1::3, 1::3])
+  assert off.sum() <= 2  # At edges rounding decides.
+  np.testing.assert_allclose(
+    large.colour[0, 1::3, 1::3][both], small.colour[0][both], atol=1e-4
+  )
+  np.testing.assert_allclose(
+    large.depth[0, 1::3, 1::3][both], small.depth[0][both], atol=1e-5
+  )
+
+
 @pytest.mark.parametrize(
   "softness", (render.HARD, pytest.param(SOFT, marks=pytest.mark.slow))
 )
