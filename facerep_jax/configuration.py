@@ -91,6 +91,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "num_frames": 16,
     "size_px": 128,
     "turns": 1.0,  # Factor of yaw, pitch and roll.
+    "expressions": 0,  # Of a track; 0: one or two.
     "heads": "",  # Path of ICT-FaceKit's data; empty: the built-in head.
   }
   return config

@@ -143,6 +143,12 @@ def _parser():
     help="factor of yaw, pitch and roll of synthetic heads",
   )
   add(
+    "--expressions",
+    type=int,
+    default=default.expressions,
+    help="how many follow each other in a synthetic track; 0: one or two",
+  )
+  add(
     "--depth",
     action="store_true",
     help="store depth and mask of synthetic tracks, too",
@@ -184,6 +190,7 @@ def _settings(options):
     tracks_per_person=options.tracks_per_person,
     num_frames=options.num_frames,
     turns=options.turns,
+    expressions=options.expressions,
     maps=options.depth,
   )
 

@@ -106,6 +106,7 @@ def test_benchmark_is_made_as_it_is_fixed(tmp_path, capsys, monkeypatch):
     (["--source=/none/there"], "no such file or folder"),
     (["--size=7"], "--size=7: expected"),
     (["--turns=2"], "turns of synthetic heads: expected a factor"),
+    (["--expressions=17"], "expected 0 (one or two) up to the number of fr"),
     (["--chunk=1"], "--chunk=1: expected"),
     (["--fps=0"], "--fps=0.0: expected"),
     (["--quality=101"], "--quality=101: expected"),

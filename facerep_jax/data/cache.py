@@ -45,6 +45,7 @@ def synthetic(
   num_frames: int,
   size_px: int,
   turns: float = 1.0,
+  expressions: int = 0,
   heads: str = "",
 ) -> str:
   """Makes a set of synthetic tracks, unless it was made before.
@@ -56,14 +57,15 @@ def synthetic(
     num_frames: Of each track.
     size_px: Side of the frames.
     turns: Factor of yaw, pitch and roll, 0 to 1.
+    expressions: How many a track shows; 0: one or two.
     heads: Path of ICT-FaceKit's data; "" for the built-in head.
 
   Returns:
     Folder of the tracks.
 
   Raises:
-    InputError: There is no room for it, it cannot be written, `turns` is out
-      of range, or there are no heads at that path.
+    InputError: There is no room for it, it cannot be written, `turns` or
+      `expressions` are out of range, or there are no heads at that path.
   """
   settings = extract.Settings(
     size_px=size_px,
@@ -72,6 +74,7 @@ def synthetic(
     tracks_per_person=tracks_per_person,
     num_frames=num_frames,
     turns=turns,
+    expressions=expressions,
   )
   source = sources.Source(sources.ICT + heads if heads else sources.SYNTHETIC)
   return _kept(
@@ -223,6 +226,8 @@ def _name(settings, heads):
   }
   if settings.turns != 1:
     what["turns"] = settings.turns
+  if settings.expressions:
+    what["expressions"] = settings.expressions
   if heads:
     what["heads"] = ict_read.fingerprint(heads)
   text = json.dumps(what, sort_keys=True)

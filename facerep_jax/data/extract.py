@@ -44,6 +44,7 @@ class Settings:
     tracks_per_person: Of a synthetic source.
     num_frames: Of a synthetic track.
     turns: Factor of yaw, pitch and roll of synthetic heads, 0 to 1.
+    expressions: How many a synthetic track shows; 0: one or two.
     maps: Store depth and mask of synthetic tracks, too.
   """
 
@@ -58,6 +59,7 @@ class Settings:
   tracks_per_person: int = 4
   num_frames: int = 16
   turns: float = 1.0
+  expressions: int = 0
   maps: bool = False
 
   def __post_init__(self):
@@ -65,6 +67,11 @@ class Settings:
       raise errors.InputError(
         "turns of synthetic heads: expected a factor from 0 to 1, got "
         f"{self.turns}."
+      )
+    if not 0 <= self.expressions <= self.num_frames:
+      raise errors.InputError(
+        "expressions of synthetic tracks: expected 0 (one or two) up to the "
+        f"number of frames, {self.num_frames}, got {self.expressions}."
       )
 
 
@@ -119,6 +126,7 @@ def _synthetic(entry, settings, report):
       num_frames=settings.num_frames,
       size_px=settings.size_px,
       turns=settings.turns,
+      expressions=settings.expressions,
       heads=entry.path,
       maps=settings.maps,
     ),

@@ -71,7 +71,10 @@ def path(knots: np.ndarray, num_frames: int) -> np.ndarray:
 
 
 def draw(
-  rng: np.random.Generator, num_frames: int, turns: float = 1.0
+  rng: np.random.Generator,
+  num_frames: int,
+  turns: float = 1.0,
+  expressions: int = 0,
 ) -> Motion:
   """Draws the motion of a track.
 
@@ -79,12 +82,13 @@ def draw(
     rng: Where the numbers come from.
     num_frames: T.
     turns: Factor of yaw, pitch and roll.
+    expressions: How many follow each other; 0: one, in some tracks two.
 
   Returns:
     The paths.
   """
   yaw, pitch, roll = (turns * x for x in _pose(rng, num_frames))
-  left, right, expression, intensity = _face(rng, num_frames)
+  left, right, expression, intensity = _face(rng, num_frames, expressions)
   # The eyes make up for some of the head's turn.
   gaze = path(bounded_normal(rng, (6, 2)) * [0.14, 0.08], num_frames)
   gaze[:, 0] -= 0.35 * rng.random() * yaw
@@ -143,12 +147,21 @@ def _pose(rng, num_frames):
   )
 
 
-def _face(rng, num_frames):
-  """Expressions, speech and blinks as action units of both halves."""
+def _cuts(rng, expressions):
+  """Draws the times between which there is one expression."""
   # In some tracks one expression gives way to another.
   cuts = [0.0, rng.uniform(0.42, 0.58), 1.0]
   if rng.random() < 0.6:
     cuts = [0.0, 1.0]
+  if expressions:
+    cuts = np.arange(expressions + 1) / expressions
+    cuts[1:-1] += rng.uniform(-0.2, 0.2, expressions - 1) / expressions
+  return cuts
+
+
+def _face(rng, num_frames, expressions):
+  """Expressions, speech and blinks as action units of both halves."""
+  cuts = _cuts(rng, expressions)
   at = np.linspace(0, 1, num_frames)
   left, right = np.zeros((2, num_frames, len(actions.UNITS)))
   expression, intensity = np.zeros(num_frames, np.int64), np.zeros(num_frames)

@@ -42,6 +42,7 @@ class Settings:
     max_blur: Largest weight of a neighbouring pixel in the lens's blur.
     max_noise: Largest deviation of the noise, share of the range.
     turns: Factor of the heads' yaw, pitch and roll.
+    expressions: How many a track shows; 0: one or two.
     heads: Path of ICT-FaceKit's data, as for `ict.model`; "" for the built-in
       head.
     maps: Make depth and mask, too.
@@ -62,6 +63,7 @@ class Settings:
   max_blur: float = 0.18
   max_noise: float = 0.02
   turns: float = 1.0
+  expressions: int = 0
   heads: str = ""
   maps: bool = False
 
@@ -122,7 +124,9 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
   shape = motion.bounded_normal(who, len(model.shape_basis))
   look = albedo.look(motion.bounded_normal(who, len(albedo.NAMES)))
   bare = head.neutral(model, shape)
-  paths = motion.draw(what, settings.num_frames, settings.turns)
+  paths = motion.draw(
+    what, settings.num_frames, settings.turns, settings.expressions
+  )
   light = shading.draw(what, settings.num_frames)
   side = settings.size_px * settings.supersample
   cover = hair.draw_cover(what)

@@ -54,6 +54,27 @@ def test_turns_scale_the_pose_and_nothing_of_the_face():
       np.testing.assert_array_equal(getattr(half, name), getattr(full, name))
 
 
+def test_tracks_can_show_many_expressions_one_after_the_other():
+  for count in (2, 5):
+    found = [
+      motion.draw(np.random.default_rng(seed), 160, 1.0, count)
+      for seed in range(40)
+    ]
+    # Between two of them the face is neutral.
+    episodes = [
+      np.sum(np.diff((m.intensity > 0).astype(int)) == 1) for m in found
+    ]
+    assert max(episodes) <= count and np.mean(episodes) > 0.6 * count
+    shown = [len(set(m.expression)) for m in found]
+    assert np.mean(shown) > {2: 2.0, 5: 3.5}[count]
+    assert all(m.left.max() <= 1 and m.left.min() >= 0 for m in found)
+  # The pose does not depend on it.
+  one, many = (
+    motion.draw(np.random.default_rng(3), 16, 1.0, k) for k in (0, 5)
+  )
+  np.testing.assert_array_equal(one.yaw_rad, many.yaw_rad)
+
+
 def test_paths_are_smooth():
   # At 10 times as many frames the steps must shrink with the step of time,
   # and their differences with its square: no jumps, no kinks.
