@@ -102,6 +102,7 @@ def _make_demo(config):
   _make_demo_autoencoder(config.autoencoder)
   _make_demo_diffusion(config.diffusion)
   config.synthetic.turns = 0.4
+  config.synthetic.expressions = 4
   config.synthetic.num_people = 300
   config.synthetic.size_px = 96
 
