@@ -32,7 +32,7 @@ def test_every_variant_is_another_run_that_can_be_built(module, preset):
 
 def test_what_the_run_is_already_is_no_variant():
   names = {x.name for x in variants.of(latentface.get_config("demo"))}
-  assert "weighting-min_snr" not in names and "weighting-published" in names
+  assert "weighting-uniform" not in names and "weighting-published" in names
   names = {x.name for x in variants.of(latentface.get_config("paper"))}
   assert "weighting-published" not in names and "weighting-min_snr" in names
 
