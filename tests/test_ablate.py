@@ -1,0 +1,81 @@
+import json
+
+import jax
+import pytest
+
+from facerep_jax import ablate, configuration, errors, experiment
+from facerep_jax.ablation import bench, rows, table
+from facerep_jax.data.labelled import track_pairs
+from tests import tiny
+from tests.evaluators import made_up
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+  """Few people, few pairs, and a single strength of each read-out."""
+  monkeypatch.setattr(track_pairs, "NUM_FOLDS", 2)
+  monkeypatch.setattr(bench, "NUM_PAIRS", 40)
+  made_up.hurry(monkeypatch, 1.0)
+  with jax.numpy_dtype_promotion("standard"):
+    yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  return made_up.write_tracks(tmp_path_factory.mktemp("made_up") / "set")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+  """A FAb-Net of a few steps."""
+  folder = tmp_path_factory.mktemp("run")
+  config = tiny.config(data, steps=2, every__eval=2, every__pictures=0)
+  with jax.numpy_dtype_promotion("standard"):
+    experiment.run(config, folder)
+  return folder
+
+
+def study(run, data, output, *more):
+  ablate.main(
+    [f"--workdir={run}", f"--output={output}", f"--data=tracks:{data}", *more]
+  )
+  return json.loads((output / ablate.FILE).read_text())["rows"]
+
+
+def test_a_run_and_a_variant_stand_in_one_table(run, data, tmp_path, capsys):
+  found = study(run, data, tmp_path, "--train=no-curriculum")
+  assert list(found) == ["the run", "no-curriculum"]
+  text = (tmp_path / table.FILE).read_text()
+  assert text in capsys.readouterr().out
+  lines = text.splitlines()
+  assert len(lines) == 4 and lines[2].startswith("| the run | ")
+  for row in found.values():
+    assert row["step"] == 2
+    assert len(row["scores"]) == len(rows.COLUMNS["fabnet"])
+  trained = configuration.load(tmp_path / "no-curriculum")
+  assert trained.curriculum.use is False
+  # The weights are others.
+  values = [[s["value"] for s in row["scores"]] for row in found.values()]
+  assert values[0] != values[1]
+
+
+def test_a_study_goes_on_where_it_was(run, data, tmp_path, monkeypatch):
+  first = study(run, data, tmp_path, "--train=none")
+
+  def refuse(*args):
+    raise AssertionError("measured again")
+
+  monkeypatch.setattr(bench, "measure", refuse)
+  assert study(run, data, tmp_path, "--train=none") == first
+
+
+@pytest.mark.parametrize(
+  ("options", "text"),
+  [
+    (["--train=other"], "'other' is none of"),
+    (["--every=0"], "--every=0: expected 1 or more"),
+  ],
+)
+def test_options_that_cannot_be(run, data, tmp_path, options, text):
+  with pytest.raises(errors.InputError, match=text):
+    study(run, data, tmp_path, *options)
