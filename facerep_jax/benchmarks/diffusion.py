@@ -204,9 +204,8 @@ def compile_step(
     loss before its update.
   """
   mesh = compiled.one_device()
-  optimizer = optim.make(
-    name="adam", learning_rate=1e-4, momentum=0.0, l2=5e-4, clip_norm=1.0
-  )
+  recipe = optim.Recipe(name="adam", learning_rate=1e-4, l2=5e-4, clip_norm=1.0)
+  optimizer = optim.make(recipe, num_steps=1)
   alpha_bars = diffusion.linear_schedule()
 
   def loss_fn(weights, batch):
