@@ -92,6 +92,7 @@ def _make_small(config):
   # 14.9 MB of float16 weights without the confidence network, which only
   # training needs.
   model.width = 16
+  model.num_groups = 4
   model.vector_width = 24
   model.confidence_width = 32
   config.diffusion.model.width = 128
@@ -110,6 +111,8 @@ def _make_demo(config):
 def _make_demo_autoencoder(config):
   model = config.model
   model.width = 16
+  # Four channels to a group, as in the published width.
+  model.num_groups = 4
   model.code_dim = 128
   model.vector_width = 16
   model.hidden_dim = 128

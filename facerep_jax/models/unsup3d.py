@@ -11,6 +11,7 @@ from facerep_jax.models import layers
 
 Dtype = Any
 MIN_SIZE_PX = 64
+# Of the outermost layers in the published code, whose width is 64.
 NUM_GROUPS = 16
 
 
@@ -45,6 +46,7 @@ class Encoder(nn.Module):
     use_norm: Whether the first three convolutions are normalised.
     slope: Of the activation below zero; the code's own is ReLU.
     dtype: Type of the computation.
+    num_groups: As of the network.
   """
 
   size_px: int
@@ -53,6 +55,7 @@ class Encoder(nn.Module):
   use_norm: bool
   slope: float
   dtype: Dtype
+  num_groups: int = NUM_GROUPS
 
   @nn.compact
   def __call__(self, images11: jax.Array) -> jax.Array:
@@ -68,7 +71,7 @@ class Encoder(nn.Module):
       )(x)
       if self.use_norm and i < 3:
         x = layers.GroupNorm(
-          scale * NUM_GROUPS, dtype=self.dtype, name=f"norm{i}"
+          scale * self.num_groups, dtype=self.dtype, name=f"norm{i}"
         )(x)
       x = nn.leaky_relu(x, self.slope)
     x = layers.ToVector(self.code_dim, self.dtype, name="code")(x)
@@ -83,12 +86,14 @@ class MapDecoder(nn.Module):
     width: Channels before the last convolution.
     out_channels: Channels of the map.
     dtype: Type of the computation.
+    num_groups: As of the network.
   """
 
   size_px: int
   width: int
   out_channels: int
   dtype: Dtype
+  num_groups: int
 
   @nn.compact
   def __call__(self, code: jax.Array) -> jax.Array:
@@ -113,7 +118,8 @@ class MapDecoder(nn.Module):
 
   def _norm(self, scale, name):
     """The normalisation of scale * width channels."""
-    return layers.GroupNorm(scale * NUM_GROUPS, dtype=self.dtype, name=name)
+    groups = scale * self.num_groups
+    return layers.GroupNorm(groups, dtype=self.dtype, name=name)
 
 
 class MapNet(nn.Module):
@@ -124,12 +130,16 @@ class MapNet(nn.Module):
 
   Attributes:
     size_px: S, side of images and map, 64 times a power of two.
-    width: Channels of the layers next to the pixels, a multiple of 16.
+    width: Channels of the layers next to the pixels, a multiple of
+      `num_groups`.
     code_dim: D, length of the code.
     out_channels: 1 for depth, 3 for albedo.
     use_tanh: Whether the map goes through tanh, as albedo does.
     dtype: Type of the computation. Parameters, statistics of the
       normalisation and outputs are float32.
+    num_groups: In which the layers next to the pixels are normalised; wider
+      layers have as many more. With as many as channels, what is left of a
+      picture's colours is their differences from place to place.
   """
 
   size_px: int = 64
@@ -138,15 +148,17 @@ class MapNet(nn.Module):
   out_channels: int = 1
   use_tanh: bool = False
   dtype: Dtype = jnp.float32
+  num_groups: int = NUM_GROUPS
 
   def setup(self):
     """Names the two parts, the top level of the parameters."""
-    _check_width(self.width)
+    _check_width(self.width, self.num_groups)
+    sizes = (self.size_px, self.width)
     self.encoder = Encoder(
-      self.size_px, self.width, self.code_dim, True, 0.2, self.dtype
+      *(*sizes, self.code_dim, True, 0.2, self.dtype, self.num_groups)
     )
     self.decoder = MapDecoder(
-      self.size_px, self.width, self.out_channels, self.dtype
+      *(*sizes, self.out_channels, self.dtype, self.num_groups)
     )
 
   def __call__(self, images11: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -229,16 +241,19 @@ class ConfidenceNet(nn.Module):
 
   Attributes:
     size_px: S, side of the images, 64 times a power of two.
-    width: Channels of the layers next to the pixels, a multiple of 16.
+    width: Channels of the layers next to the pixels, a multiple of
+      `num_groups`.
     code_dim: Length of the code.
     dtype: Type of the computation. Parameters, statistics of the
       normalisation and outputs are float32.
+    num_groups: As of `MapNet`.
   """
 
   size_px: int = 64
   width: int = 64
   code_dim: int = 128
   dtype: Dtype = jnp.float32
+  num_groups: int = NUM_GROUPS
 
   @nn.compact
   def __call__(self, images11: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -253,11 +268,12 @@ class ConfidenceNet(nn.Module):
     Raises:
       InputError: The size, the width or the shape does not fit.
     """
-    _check_width(self.width)
+    _check_width(self.width, self.num_groups)
     width, dtype = self.width, self.dtype
-    x = Encoder(
-      self.size_px, width, self.code_dim, True, 0.2, dtype, name="encoder"
-    )(images11)
+    sizes = (self.size_px, width, self.code_dim)
+    x = Encoder(*sizes, True, 0.2, dtype, self.num_groups, name="encoder")(
+      images11
+    )
     x = nn.relu(layers.FromVector(8 * width, dtype, name="seed")(x))
     extra = num_extra_stages(self.size_px)
     for i, scale in enumerate((4,) + (4,) * extra + (2,), 1):
@@ -271,15 +287,16 @@ class ConfidenceNet(nn.Module):
   def _up(self, x, scale, i):
     """Doubles the resolution."""
     x = layers.TransposedConv(scale * self.width, self.dtype, name=f"up{i}")(x)
+    groups = scale * self.num_groups
     return nn.relu(
-      layers.GroupNorm(scale * NUM_GROUPS, dtype=self.dtype, name=f"norm{i}")(x)
+      layers.GroupNorm(groups, dtype=self.dtype, name=f"norm{i}")(x)
     )
 
 
-def _check_width(width: int) -> None:
+def _check_width(width: int, num_groups: int) -> None:
   """Raises InputError unless the channels divide into the groups."""
-  if width < 1 or width % NUM_GROUPS:
+  if width < 1 or num_groups < 1 or width % num_groups:
     raise errors.InputError(
-      f"width: expected a multiple of {NUM_GROUPS}, the number of groups that "
+      f"width: expected a multiple of {num_groups}, the number of groups that "
       f"the narrowest layer is normalised in, got {width}."
     )

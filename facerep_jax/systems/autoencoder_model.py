@@ -69,7 +69,12 @@ def _networks(settings):
   dtype = jnp.dtype(settings.dtype)
   size = settings.size_px
   coded = functools.partial(
-    unsup3d.MapNet, size, settings.width, settings.code_dim, dtype=dtype
+    unsup3d.MapNet,
+    size,
+    settings.width,
+    settings.code_dim,
+    dtype=dtype,
+    num_groups=settings.num_groups,
   )
   vector = functools.partial(
     unsup3d.VectorNet,
@@ -88,6 +93,7 @@ def _networks(settings):
       settings.confidence_width,
       settings.confidence_code_dim,
       dtype=dtype,
+      num_groups=settings.num_groups,
     ),
   }
   return {name: nets[name] for name in settings.networks}

@@ -36,6 +36,8 @@ class Settings:
   Attributes:
     size_px: S, side of the images: 64, 128 or 256.
     width: Channels of the depth and albedo networks' outer layers.
+    num_groups: In which the outermost layers of the networks with maps are
+      normalised, see `models.unsup3d.MapNet`; divides both widths.
     code_dim: D, length of their codes.
     vector_width: Channels of the first layer of the light and view networks.
     hidden_dim: Length of their last hidden vector.
@@ -75,6 +77,7 @@ class Settings:
 
   size_px: int = 64
   width: int = 64
+  num_groups: int = unsup3d.NUM_GROUPS
   code_dim: int = 256
   vector_width: int = 32
   hidden_dim: int = 256
@@ -149,7 +152,10 @@ def _check_ranges(settings):
   lowest = [(f"weights.{k}", v, 0) for k, v in vars(weights).items()]
   lowest += [
     (name, getattr(settings, name), 1)
-    for name in ("code_dim", "vector_width", "hidden_dim", "num_frames")
+    for name in (
+      *("num_groups", "code_dim", "vector_width", "hidden_dim"),
+      "num_frames",
+    )
   ]
   lowest += [
     (name, getattr(settings, name), 0)
@@ -170,9 +176,9 @@ def _check_ranges(settings):
       )
   for name in ("width", "confidence_width"):
     value = getattr(settings, name)
-    if value < 1 or value % unsup3d.NUM_GROUPS:
+    if value < 1 or value % settings.num_groups:
       raise errors.InputError(
-        f"config.model.{name}: expected a multiple of {unsup3d.NUM_GROUPS}, "
+        f"config.model.{name}: expected a multiple of {settings.num_groups}, "
         f"got {value}."
       )
   if (settings.softness_edge_px > 0) != (settings.softness_depth > 0):
