@@ -1,6 +1,7 @@
 """From a config to a trained run, in one stage or several."""
 
 import logging
+import os
 import pathlib
 from typing import Any
 
@@ -23,7 +24,7 @@ from facerep_jax.systems import base
 _log = logging.getLogger(__name__)
 
 
-def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
+def run(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> int:
   """Trains, or goes on with, one run.
 
   Args:
@@ -36,6 +37,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
   Raises:
     InputError: Config, data or the folder do not fit.
   """
+  workdir = pathlib.Path(workdir)
   if stages.of(config):
     return _run_stages(config, workdir)
   with distributed.first_alone("tracks"):
