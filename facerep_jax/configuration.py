@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import runpy
 from collections.abc import Sequence
 
 import ml_collections
@@ -122,6 +123,31 @@ def staged(
   for name in names:
     config[name] = ml_collections.ConfigDict(own).copy_and_resolve_references()
   return config
+
+
+def from_file(text: str) -> ml_collections.ConfigDict:
+  """Runs a config file.
+
+  Args:
+    text: Its path, such as "configs/fabnet.py", and behind a colon the preset;
+      without, the file's default.
+
+  Returns:
+    The config; its values can be changed, and no new ones added.
+
+  Raises:
+    InputError: There is no such file or preset, or it makes no config.
+  """
+  path, colon, preset = text.partition(":")
+  if not pathlib.Path(path).is_file():
+    raise errors.InputError(
+      f"--config={path}: no such file. Give the path of a config file, such as "
+      "configs/fabnet.py."
+    )
+  get_config = runpy.run_path(path).get("get_config")
+  if get_config is None:
+    raise errors.InputError(f"--config={path}: defines no get_config().")
+  return get_config(*([preset] if colon else [])).lock()
 
 
 def sampling(

@@ -1,6 +1,7 @@
 """From a config to a trained run, in one stage or several."""
 
 import logging
+import os
 import pathlib
 
 import jax
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 def run(
   config: ml_collections.ConfigDict,
-  workdir: pathlib.Path,
+  workdir: str | os.PathLike,
   devices: list[jax.Device] | None = None,
 ) -> int:
   """Trains, or goes on with, one run.
@@ -41,6 +42,7 @@ def run(
   Raises:
     InputError: Config, data or the folder do not fit.
   """
+  workdir = pathlib.Path(workdir)
   if stages.of(config):
     return _run_stages(config, workdir, devices)
   with distributed.first_alone("tracks"):

@@ -49,6 +49,26 @@ def light_vector(
   return np.array([2 * ambient - 1, 2 * diffuse - 1, across, down], np.float32)
 
 
+def light_settings(light: np.ndarray) -> dict[str, np.ndarray]:
+  """Says of lights what `light_vector` makes them of.
+
+  Args:
+    light: [N, 4] float, [-1, 1], as `api.Representation.explain` returns it.
+
+  Returns:
+    The arguments of `light_vector` by name, [N] each.
+  """
+  light = np.asarray(light)
+  errors.check_shape("light", light, "N 4")
+  shares, slopes = (light[:, :2] + 1) / 2, np.degrees(np.arctan(light[:, 2:]))
+  return {
+    "ambient": shares[:, 0],
+    "diffuse": shares[:, 1],
+    "right_deg": -slopes[:, 0],
+    "above_deg": slopes[:, 1],
+  }
+
+
 def neutral(codes: Codes) -> Codes:
   """Takes the expression out of faces; view and light stay.
 

@@ -6,7 +6,6 @@ Any setting can be changed on the command line: --config.batch_size=64.
 import difflib
 import pathlib
 import re
-import runpy
 import sys
 
 from absl import flags
@@ -50,9 +49,10 @@ def _parse(arguments):
     raise SystemExit(0)
   # Checked first, because the flag parser answers with tracebacks.
   text = " ".join(arguments)
-  match = re.search(r"(?:^| )--?config[= ]([^\s:]+)(?::(\S*))?", text)
+  match = re.search(r"(?:^| )--?config[= ](([^\s:]+)\S*)", text)
   if match:
-    known = _load(match[1], match[2])
+    tree = configuration.from_file(match[1]).to_dict()
+    known = ["config." + name for name in configuration.flatten(tree)]
     for name in re.findall(r"(?:^| )--?(config\.[^\s=]+)", text):
       _check_known(name, known)
   try:
@@ -66,22 +66,8 @@ def _parse(arguments):
     raise errors.InputError(
       "--config is missing. Example: --config=configs/fabnet.py:demo"
     )
-  default = f"runs/{pathlib.Path(match[1]).stem}-{config.preset}"
+  default = f"runs/{pathlib.Path(match[2]).stem}-{config.preset}"
   return config, pathlib.Path(_WORKDIR.value or default)
-
-
-def _load(path, preset):
-  """Runs a config file and returns the names of its settings."""
-  if not pathlib.Path(path).is_file():
-    raise errors.InputError(
-      f"--config={path}: no such file. Give the path of a config file, such as "
-      "configs/fabnet.py."
-    )
-  get_config = runpy.run_path(path).get("get_config")
-  if get_config is None:
-    raise errors.InputError(f"--config={path}: defines no get_config().")
-  config = get_config(*([] if preset is None else [preset]))
-  return ["config." + name for name in configuration.flatten(config.to_dict())]
 
 
 def _check_known(name, known):

@@ -1,9 +1,32 @@
 import json
+import pathlib
 
 import pytest
 
 from configs import fabnet
 from facerep_jax import configuration, errors
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def test_config_files_give_presets_whose_settings_are_fixed():
+  path = str(ROOT / "configs" / "fabnet.py")
+  assert configuration.from_file(path).preset == "paper"
+  config = configuration.from_file(f"{path}:demo")
+  assert config.to_dict() == fabnet.get_config("demo").to_dict()
+  config.model.width = 4
+  with pytest.raises(AttributeError, match="widht"):
+    config.model.widht = 4
+
+
+def test_files_that_are_no_configs_are_named(tmp_path):
+  with pytest.raises(errors.InputError, match=r"nowhere.py: no such file"):
+    configuration.from_file(f"{tmp_path}/nowhere.py:demo")
+  (tmp_path / "other.py").write_text("")
+  with pytest.raises(errors.InputError, match=r"defines no get_config\(\)"):
+    configuration.from_file(f"{tmp_path}/other.py")
+  with pytest.raises(errors.InputError, match="no preset 'other'"):
+    configuration.from_file(f"{ROOT}/configs/fabnet.py:other")
 
 
 @pytest.mark.parametrize("preset", fabnet.PRESETS)
