@@ -1,3 +1,5 @@
+import types
+
 import jax
 import numpy as np
 import pytest
@@ -164,6 +166,11 @@ def test_hog_is_of_eight_by_eight_cells(size):
 
 def test_features_of_a_model_are_of_all_images_in_order():
   class Means:
+    size_px = 4
+    system = types.SimpleNamespace(
+      evaluated=base.Evaluated(joined={"both": ("red", "colour")})
+    )
+
     def embed(self, images, is_cut):
       assert is_cut
       means = images.mean(axis=(1, 2))
@@ -172,4 +179,11 @@ def test_features_of_a_model_are_of_all_images_in_order():
   pixels = RNG.integers(0, 256, (300, 4, 4, 3)).astype(np.uint8)
   found = features.of_model(Means(), pixels)
   np.testing.assert_allclose(found["colour"], pixels.mean(axis=(1, 2)))
-  assert list(features.of_model(Means(), pixels, ["red"])) == ["red"]
+  assert list(found) == ["colour", "red", "both"]
+  np.testing.assert_array_equal(
+    found["both"], np.concatenate([found["red"], found["colour"]], axis=1)
+  )
+  assert features.names(Means()) == ("colour", "red", "both")
+  # Of a network that has none of those wanted, all are taken.
+  for wanted, want in ((["both", "other"], ["both"]), (["other"], list(found))):
+    assert list(features.of_model(Means(), pixels, wanted)) == want

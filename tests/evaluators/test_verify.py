@@ -26,12 +26,14 @@ class Networks:
   """Features that tell who is at the left edge, and features that do not."""
 
   run = Run()
+  has_mirror = False
+  main = {"verification": "net: code"}
 
   def of_run(self, pixels):
     known = np.eye(8, dtype=np.float32)[pixels[:, 0, 0, 0] // 20]
     nothing = np.ones((len(pixels), 8), np.float32)
     return [
-      suite.Feature("net: code", "run", known),
+      suite.Feature("net: code", "run", known, self.has_mirror),
       suite.Feature("random weights: code", "random", nothing),
     ]
 
@@ -88,3 +90,22 @@ def test_features_that_tell_people_apart_verify_them(pairs, monkeypatch):
   threshold = found[0]["entries"][0]["details"]["threshold_by_fold"]
   # Image and mirror, added: one entry of two is the same in all images.
   np.testing.assert_allclose(threshold, 0.75)
+
+
+def test_features_that_hold_the_mirror_image_are_not_added(pairs, monkeypatch):
+  made_up.hurry(monkeypatch, 1e-3)
+  networks = Networks()
+  networks.has_mirror = True
+  found = verify.run(pairs, networks, None)
+  threshold = found[0]["entries"][0]["details"]["threshold_by_fold"]
+  # Between cosines of 0 and 1, as nothing is the same in all images.
+  np.testing.assert_allclose(threshold, 0.5)
+
+
+def test_the_feature_that_the_task_is_about_comes_first(pairs, monkeypatch):
+  made_up.hurry(monkeypatch, 1e-3)
+  networks = Networks()
+  networks.main = {"verification": "random weights: code"}
+  found = verify.run(pairs, networks, None)
+  first = [task["entries"][0]["feature"] for task in found]
+  assert first == ["random weights: code", "net: code"]
