@@ -27,7 +27,9 @@ class Networks:
 
   run = Run()
   has_mirror = False
-  main = {"verification": "net: code"}
+
+  def __init__(self, main="net: code"):
+    self.main = {"verification": main}
 
   def of_run(self, pixels):
     known = np.eye(8, dtype=np.float32)[pixels[:, 0, 0, 0] // 20]
@@ -104,8 +106,6 @@ def test_features_that_hold_the_mirror_image_are_not_added(pairs, monkeypatch):
 
 def test_the_feature_that_the_task_is_about_comes_first(pairs, monkeypatch):
   made_up.hurry(monkeypatch, 1e-3)
-  networks = Networks()
-  networks.main = {"verification": "random weights: code"}
-  found = verify.run(pairs, networks, None)
+  found = verify.run(pairs, Networks("random weights: code"), None)
   first = [task["entries"][0]["feature"] for task in found]
   assert first == ["random weights: code", "net: code"]
