@@ -50,7 +50,7 @@ def test_summary_holds_test_split_and_readouts(trained, capsys):
 def test_examples_are_frames_of_the_test_split(trained):
   workdir, data = trained
   names = sorted(p.name for p in (workdir / "examples").iterdir())
-  assert len(names) == 18 and names[0] == "p09-v0-00000-000.png"
+  assert len(names) == 16 and names[0] == "p09-v0-00000-000.png"
   first = tiny.track(9).frames[0]
   np.testing.assert_array_equal(
     np.asarray(Image.open(workdir / "examples" / names[0])),

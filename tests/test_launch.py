@@ -21,6 +21,12 @@ CONFIG = "--config=configs/fabnet.py:demo"
 
 def start(script, *arguments, **environment):
   """Starts a script of launch/ as a user would in the folder of the project."""
+
+  def heed_interrupts():
+    # What runs in the background of a shell was told to ignore them, and so
+    # would its children be.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
   return subprocess.Popen(
     ["bash", str(LAUNCH / script), *map(str, arguments)],
     cwd=ROOT,
@@ -28,6 +34,7 @@ def start(script, *arguments, **environment):
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
+    preexec_fn=heed_interrupts,
   )
 
 
