@@ -93,7 +93,7 @@ def _compare(work, width, weights, limit_s):
   batch = made_up_batch(NUM_CODES[work])
   compile_it = {"train": compile_step, "sample": compile_sampler}[work]
   programs = {
-    name: compile_it(predict, weights[name], batch)
+    name: compile_it(predict, to_form(name, weights), batch)
     for name, predict in predictors(width).items()
   }
   # The second results: in training, after an update.
@@ -151,23 +151,36 @@ def predictors(width: int) -> dict[str, Predict]:
   return {"dense": dense, "literal": literal}
 
 
-def first_weights(width: int) -> dict[str, dict[str, PyTree]]:
-  """Draws the same first weights for both forms.
+def first_weights(width: int) -> dict[str, PyTree]:
+  """Draws the first weights of the dense form.
 
   Args:
     width: Of the networks.
 
   Returns:
-    "dense" and "literal", each with the weights of both networks.
+    Parameters by network.
   """
   model = unet.CodeUNet(CODE_DIM, width)
   code, t = jnp.zeros((1, CODE_DIM)), jnp.zeros(1, jnp.int32)
   init = sharding.jit_init(
     lambda key: model.init(key, code, code, t)["params"], compiled.one_device()
   )
-  dense = {net: init(jax.random.key(i)) for i, net in enumerate(NETS)}
-  literal = {net: rdm.to_torch(params) for net, params in dense.items()}
-  return {"dense": dense, "literal": literal}
+  return {net: init(jax.random.key(i)) for i, net in enumerate(NETS)}
+
+
+def to_form(form: str, weights: dict[str, PyTree]) -> dict[str, PyTree]:
+  """Turns the weights of the dense form into those of either form.
+
+  Args:
+    form: "dense" or "literal"; the latter's take gigabytes at width 1024.
+    weights: Of `first_weights`.
+
+  Returns:
+    Weights by network.
+  """
+  if form == "dense":
+    return weights
+  return {net: rdm.to_torch(params) for net, params in weights.items()}
 
 
 def made_up_batch(num_codes: int) -> dict[str, np.ndarray]:

@@ -36,11 +36,8 @@ def test_a_row_per_width_and_work(monkeypatch):
 
   monkeypatch.setattr(diffusion, "compile_step", fake("train"))
   monkeypatch.setattr(diffusion, "compile_sampler", fake("sample"))
-  monkeypatch.setattr(
-    diffusion,
-    "first_weights",
-    lambda width: {form: f"{form} {width}" for form in seconds},
-  )
+  monkeypatch.setattr(diffusion, "first_weights", lambda width: width)
+  monkeypatch.setattr(diffusion, "to_form", lambda form, w: f"{form} {w}")
   monkeypatch.setattr(
     timing,
     "by_turns",
@@ -86,15 +83,16 @@ def test_both_forms_begin_with_the_same_weights(small, monkeypatch):
   seen = {}
   for form, predict in diffusion.predictors(32).items():
     predict = jax.jit(predict)
+    mine = diffusion.to_form(form, weights)
     seen[form] = np.stack(
-      [predict(weights[form][net], noisy, code, t) for net in diffusion.NETS]
+      [predict(mine[net], noisy, code, t) for net in diffusion.NETS]
     )
   np.testing.assert_allclose(seen["dense"], seen["literal"], atol=1e-5)
   assert np.abs(seen["dense"][0] - seen["dense"][1]).max() > 0.01
 
 
 def test_steps_go_on_and_leave_the_first_weights_alone(small):
-  weights = diffusion.first_weights(32)["dense"]
+  weights = diffusion.first_weights(32)
   step = diffusion.compile_step(
     diffusion.predictors(32)["dense"], weights, diffusion.made_up_batch(3)
   )
