@@ -95,6 +95,9 @@ def test_who_reads_alone_leaves_alone_what_is_being_written(tmp_path):
   unfinished.mkdir()
   reading = checkpoint.Checkpoints(tmp_path, keep=1, is_alone=True)
   assert reading.best() == 1 and unfinished.exists()
-  # Who goes on with the run removes what was left unfinished.
-  checkpoint.Checkpoints(tmp_path, keep=1).wait()
+  # Who goes on with the run removes what was left unfinished, in the
+  # background, and at the latest when it saves.
+  going_on = checkpoint.Checkpoints(tmp_path, keep=1)
+  going_on.save(3, make_state(1.0), {}, loss=1.0)
+  going_on.wait()
   assert not unfinished.exists()
