@@ -19,8 +19,14 @@ import pytest  # noqa: E402
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Many tests compile the same program: once is enough.
-_CACHE = tempfile.mkdtemp(prefix="facerep_jax_compiled_")
+# Many tests compile the same program: once is enough for all processes, of
+# which the first is the one that finds no folder yet.
+_IS_FIRST = "FACEREP_TESTS_COMPILED" not in os.environ
+if _IS_FIRST:
+  os.environ["FACEREP_TESTS_COMPILED"] = tempfile.mkdtemp(
+    prefix="facerep_jax_compiled_"
+  )
+_CACHE = os.environ["FACEREP_TESTS_COMPILED"]
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
@@ -28,8 +34,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def pytest_unconfigure():
-  """Removes the compiled programs."""
-  shutil.rmtree(_CACHE, ignore_errors=True)
+  """Removes the compiled programs, once no process needs them."""
+  if _IS_FIRST:
+    shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
