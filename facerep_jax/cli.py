@@ -129,6 +129,14 @@ class Progress:
     )
     return (
       f"{self._units} of {self._total} {self._unit}, {self._items} "
-      f"{self._item}, {rate:.0f} {self._item}/s, {left_s:.0f} s left"
+      f"{self._item}, {rate:.0f} {self._item}/s, {_duration(left_s)} left"
       f"{self._note}"
     )
+
+
+def _duration(seconds):
+  """Says a time in the unit in which it is read at once."""
+  for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+    if seconds >= 2 * size:
+      return f"{seconds / size:.1f} {unit}"
+  return f"{seconds:.0f} s"

@@ -49,3 +49,21 @@ def test_progress_leaves_out_what_was_done_before(capsys):
     progress.drop(2)
     progress.advance(1, 12)
   assert capsys.readouterr().err.startswith("1 of 1 videos, 12 frames")
+
+
+@pytest.mark.parametrize(
+  "past_s,total,left",
+  [
+    (20, 6, "100 s"),
+    (20, 51, "16.7 min"),
+    (1_000, 51, "13.9 h"),
+    (10_000, 51, "5.8 days"),
+  ],
+)
+def test_progress_says_the_time_left(past_s, total, left, capsys, monkeypatch):
+  now = [0.0]
+  monkeypatch.setattr(cli.time, "monotonic", lambda: now[0])
+  with cli.Progress(total, "steps", "tracks") as progress:
+    now[0] += past_s
+    progress.advance(1, 8)
+  assert f"/s, {left} left" in capsys.readouterr().err
