@@ -20,6 +20,7 @@ from facerep_jax.ablation import bench, rows, table, variants
 
 _log = logging.getLogger(__name__)
 FILE = "ablation.json"
+_FORMAT = 2  # It changes with what a row holds.
 
 
 def main(arguments: list[str]) -> None:
@@ -102,7 +103,11 @@ class _Study:
   def __init__(self, path, options, parts, columns):
     self._path, self._parts, self._columns = path, parts, columns
     self._images = {}
-    self._key = {"data": options.data, "every": options.every}
+    self._key = {
+      "format": _FORMAT,
+      "data": options.data,
+      "every": options.every,
+    }
     stored = json.loads(path.read_text()) if path.is_file() else {}
     is_same = stored.get("of") == self._key
     self.found: dict[str, dict[str, Any]] = stored["rows"] if is_same else {}

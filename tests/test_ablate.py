@@ -48,7 +48,10 @@ def test_a_run_and_a_variant_stand_in_one_table(run, data, tmp_path, capsys):
   text = (tmp_path / table.FILE).read_text()
   assert text in capsys.readouterr().out
   lines = text.splitlines()
-  assert len(lines) == 4 and lines[2].startswith("| the run | ")
+  assert lines[2].startswith("| the run | ")
+  # Both rows, and below them their difference.
+  starts = [x.split("|")[1].strip() for x in lines if x.startswith("| no-c")]
+  assert starts == ["no-curriculum"] * 2 and len(lines) == 10
   for row in found.values():
     assert row["step"] == 2
     assert len(row["scores"]) == len(rows.COLUMNS["fabnet"])

@@ -10,6 +10,7 @@ from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, track_pairs
 from facerep_jax.evaluators import (
   base,
+  bootstrap,
   expression,
   features,
   landmarks,
@@ -20,6 +21,7 @@ from facerep_jax.evaluators import (
 )
 
 NUM_PAIRS = 6000
+_DIGITS = 4  # Of what is kept of draws.
 _NEEDED = ("track", "expression", "yaw_rad", "landmarks_ndc")
 
 
@@ -98,12 +100,11 @@ def measure(
     columns: What to measure.
 
   Returns:
-    A score for each column, as in results.json.
+    A score for each column, as in results.json, and beside it `drawn`, the
+    values on the bootstrap's draws of people, which are the same for all rows.
   """
   return [
-    results.plain(
-      _TASKS[column.task](bench, np.asarray(row[column.feature], np.float32))
-    )
+    _TASKS[column.task](bench, np.asarray(row[column.feature], np.float32))
     for column in columns
   ]
 
@@ -113,7 +114,7 @@ def _verification(bench, values):
   rows = values[bench.test]
   person = bench.crops.group[bench.test][left]
   found = verification.cosine(rows[left], rows[right], same, fold, group=person)
-  return found.scores["accuracy"]
+  return _score(found, "accuracy", person)
 
 
 def _expression(bench, values):
@@ -139,7 +140,13 @@ def _read_out(module, bench, values, score):
   measured: base.Measured = module.measure(
     found.outputs(parts[1].features), parts[1].labels, parts[1].group
   )
-  return measured.scores[score]
+  return _score(measured, score, parts[1].group)
+
+
+def _score(measured, name, group):
+  _, drawn = bootstrap.drawn(measured.statistics[name], group)
+  score = measured.scores[name]._asdict()
+  return results.plain(score | {"drawn": drawn.round(_DIGITS)})
 
 
 _TASKS = {

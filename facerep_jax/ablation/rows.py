@@ -42,10 +42,11 @@ def of_run(
     images: What to look at.
 
   Yields:
-    Name and features of each row.
+    Name and features of each row. Where a run has one code alone, as FAb-Net
+    has, it stands for identity and for expression.
   """
   found = features.of_model(model, images.crops.pixels)
-  yield name, found
+  yield name, _complete(found)
   if "identity" not in found:
     return
   size = found["albedo_code"].shape[1]
@@ -98,6 +99,12 @@ def with_settings(
     model.step,
     jax.local_devices(),
   )
+
+
+def _complete(found):
+  """Lets a run's only code stand for all that columns ask for."""
+  only = found.get("embedding", found.get("raw"))
+  return dict.fromkeys(("embedding", "identity", "expression"), only) | found
 
 
 def _track_mean(values, track):

@@ -1,11 +1,16 @@
 """What the evaluators share: labelled features, scores, measurements."""
 
 import types
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from facerep_jax import errors
+
+# Values [N], whose mean is meant; or a function of weights [N], how often each
+# row counts, that returns a number.
+Statistic = np.ndarray | Callable[[np.ndarray], float]
 
 
 class Part(NamedTuple):
@@ -49,11 +54,14 @@ class Measured(NamedTuple):
     scores: By name; the first is the one to quote.
     quality: [M] float, how well each test example did; higher is better.
     details: What else is worth keeping; can be written as JSON.
+    statistics: What scores are values of, by name, where two representations
+      are to be compared on the same draws of people.
   """
 
   scores: dict[str, Score]
   quality: np.ndarray
   details: dict[str, Any]
+  statistics: Mapping[str, Statistic] = types.MappingProxyType({})
 
 
 def label(

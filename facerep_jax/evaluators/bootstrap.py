@@ -1,6 +1,6 @@
 """Bootstrap intervals over people."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,9 +8,7 @@ import numpy as np
 from facerep_jax import errors
 from facerep_jax.evaluators import base
 
-# Values [N], whose mean is meant; or a function of weights [N], how often each
-# row counts, that returns a number.
-Statistic = np.ndarray | Callable[[np.ndarray], float]
+Statistic = base.Statistic
 
 
 class Interval(NamedTuple):
@@ -51,6 +49,46 @@ def interval(
   Raises:
     InputError: Values and groups differ in length, or there are no rows.
   """
+  value, found = drawn(statistic, group, num, seed, num_rows=num_rows)
+  return Interval(value, *ends(found, level))
+
+
+def ends(drawn: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+  """Returns the ends of the percentile interval of what `drawn` gave.
+
+  Args:
+    drawn: [num] float, a statistic on each draw; NaN is left out.
+    level: Share of the draws between the ends.
+
+  Returns:
+    The ends; NaN where no draw has a value.
+  """
+  found = drawn[~np.isnan(drawn)]
+  if not len(found):
+    return np.nan, np.nan
+  low, high = np.quantile(
+    found, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf"
+  )
+  return float(low), float(high)
+
+
+def drawn(
+  statistic: Statistic,
+  group: np.ndarray | None,
+  num: int = 1000,
+  seed: int = 0,
+  *,
+  num_rows: int | None = None,
+) -> tuple[float, np.ndarray]:
+  """Computes a statistic on people drawn anew; arguments as in `interval`.
+
+  Returns:
+    The statistic on all rows; [num] float64, on each draw, NaN where it is
+    undefined, and everywhere with a single person.
+
+  Raises:
+    InputError: As in `interval`.
+  """
   is_mean = not callable(statistic)
   if group is None:
     group = np.arange(len(statistic) if is_mean else num_rows)
@@ -69,14 +107,9 @@ def interval(
   else:
     value = float(statistic(np.ones(len(person))))
     found = [statistic(count[person]) for count in draws]
-  found = np.array(found)
-  found = found[~np.isnan(found)]
-  if len(people) < 2 or not len(found):
-    return Interval(value, np.nan, np.nan)
-  low, high = np.quantile(
-    found, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf"
-  )
-  return Interval(value, float(low), float(high))
+  if len(people) < 2:
+    return value, np.full(num, np.nan)
+  return value, np.array(found, np.float64)
 
 
 def _draws(num_people: int, num: int, seed: int) -> Iterator[np.ndarray]:
@@ -85,44 +118,6 @@ def _draws(num_people: int, num: int, seed: int) -> Iterator[np.ndarray]:
   for _ in range(num):
     drawn = rng.integers(num_people, size=num_people)
     yield np.bincount(drawn, minlength=num_people).astype(np.float64)
-
-
-def paired_difference(
-  first: Statistic,
-  second: Statistic,
-  group: np.ndarray | None,
-  num: int = 1000,
-  seed: int = 0,
-  level: float = 0.95,
-  *,
-  num_rows: int | None = None,
-) -> Interval:
-  """Gives the interval of first - second on the same draws of people.
-
-  Where it leaves out 0, the two differ, even if their own intervals overlap.
-
-  Args:
-    first: As in `interval`, of one representation.
-    second: Of another, on the same rows; both values or both functions.
-    group: As in `interval`, and so are the rest.
-    num: Draws.
-    seed: Of the draws.
-    level: Share of the draws that the interval holds.
-    num_rows: N; needed for functions where `group` is None.
-
-  Returns:
-    The difference on all rows, and its interval.
-
-  Raises:
-    InputError: One is values and the other a function, or as in `interval`.
-  """
-  if callable(first) != callable(second):
-    raise errors.InputError("a difference needs two functions or two arrays.")
-  if callable(first):
-    difference = lambda weights: first(weights) - second(weights)
-  else:
-    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
-  return interval(difference, group, num, seed, level, num_rows=num_rows)
 
 
 def score(

@@ -95,4 +95,4 @@ def measure(
     "largest_class": float(100 * np.bincount(true).max() / len(true)),
   }
   quality = probability[np.arange(len(true)), true]
-  return base.Measured(scores, quality, details)
+  return base.Measured(scores, quality, details, statistics)

@@ -86,12 +86,16 @@ def measure(
       )
   distance = np.linalg.norm(predicted - true, axis=2)
   by_eyes = 100 * distance.mean(axis=1) / eyes
-  score = lambda value: bootstrap.score(value, group, "%", False, seed)
+  statistics = {
+    "error_interocular": by_eyes,
+    "error_box": 100 * distance.mean(axis=1) / box,
+    "median_interocular": weighted.median(by_eyes),
+    "failures_over_10": 100.0 * (by_eyes > _FAILURE_PERCENT),
+  }
   scores = {
-    "error_interocular": score(by_eyes),
-    "error_box": score(100 * distance.mean(axis=1) / box),
-    "median_interocular": score(weighted.median(by_eyes)),
-    "failures_over_10": score(100.0 * (by_eyes > _FAILURE_PERCENT)),
+    name: bootstrap.score(statistic, group, "%", False, seed)
+    for name, statistic in statistics.items()
   }
   by_point = (100 * distance / eyes[:, None]).mean(axis=0)
-  return base.Measured(scores, -by_eyes, {"per_point": by_point.tolist()})
+  details = {"per_point": by_point.tolist()}
+  return base.Measured(scores, -by_eyes, details, statistics)

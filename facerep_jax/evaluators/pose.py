@@ -62,12 +62,14 @@ def measure(
   true, predicted = _angles(labels, outputs), np.asarray(outputs, np.float64)
   errors.check_shape("outputs", predicted, "N 3", "Give yaw, pitch, roll.")
   error = np.degrees(np.abs(predicted - true))
-  score = lambda value: bootstrap.score(value, group, "deg", False, seed)
-  scores = {"mae_mean": score(error.mean(axis=1))}
-  for k, name in enumerate(ANGLES):
-    scores[f"mae_{name}"] = score(error[:, k])
+  statistics = {"mae_mean": error.mean(axis=1)}
+  statistics |= {f"mae_{name}": error[:, k] for k, name in enumerate(ANGLES)}
+  scores = {
+    name: bootstrap.score(values, group, "deg", False, seed)
+    for name, values in statistics.items()
+  }
   yaw = weighted.r2(predicted[:, :1], true[:, :1])
   scores["r2_yaw"] = bootstrap.score(yaw, group, "", True, seed)
   spread = np.degrees(np.abs(true - true.mean(axis=0))).mean(axis=0)
   details = {"mae_of_mean": dict(zip(ANGLES, spread.tolist()))}
-  return base.Measured(scores, -error.mean(axis=1), details)
+  return base.Measured(scores, -error.mean(axis=1), details, statistics)

@@ -186,7 +186,9 @@ def _measured(score, same, fold, thresholds, seed, group):
     "threshold_by_fold": thresholds.tolist(),
     "roc": _roc(score, same),
   }
-  return base.Measured(scores, np.where(same, margin, -margin), details)
+  return base.Measured(
+    scores, np.where(same, margin, -margin), details, statistics
+  )
 
 
 def _roc(score, same):

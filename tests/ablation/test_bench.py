@@ -4,7 +4,7 @@ import pytest
 from facerep_jax import errors
 from facerep_jax.ablation import bench, rows, table
 from facerep_jax.data.labelled import base, track_pairs
-from facerep_jax.evaluators import features
+from facerep_jax.evaluators import bootstrap, features
 from tests.evaluators import made_up
 
 COLUMNS = rows.COLUMNS["latentface"]
@@ -58,8 +58,11 @@ def test_intervals_draw_people(images, monkeypatch):
   made_up.hurry(monkeypatch, 1.0)
   values = np.random.default_rng(1).normal(size=(len(images.crops), 5))
   row = {"identity": values, "expression": values}
-  score = bench.measure(images, row, COLUMNS)[0]
-  assert score["low"] < score["value"] < score["high"]
+  for score in bench.measure(images, row, COLUMNS):
+    assert score["low"] < score["value"] < score["high"]
+    ends = bootstrap.ends(np.array(score["drawn"]))
+    # As many digits as are kept.
+    np.testing.assert_allclose(ends, [score["low"], score["high"]], atol=1e-4)
 
 
 def test_tracks_need_parts_and_labels(tmp_path):
@@ -97,3 +100,39 @@ def test_table(tmp_path):
     "| --- | --- |",
     "| the run | 91.3 [90.0, 92.4] |",
   ]
+
+
+def test_a_difference_is_seen_where_intervals_overlap(tmp_path):
+  rng = np.random.default_rng(0)
+  hard = rng.normal(60, 3, 1000)
+  rows_of = {}
+  for name, more in (("one", 0.0), ("other", 1.0)):
+    drawn = hard + more + rng.normal(0, 0.1, 1000)
+    low, high = bootstrap.ends(drawn)
+    score = {"value": 60 + more, "low": low, "high": high, "drawn": drawn}
+    rows_of[name] = {"scores": [score]}
+  table.write(tmp_path, rows_of, COLUMNS[:1])
+  lines = (tmp_path / table.FILE).read_text().splitlines()
+  assert lines[3].startswith("| other | 61.0 [5")
+  assert "Differences from one:" in lines
+  # Two deviations of the difference of two draws.
+  assert lines[-1] == "| other | +1.0 [+0.7, +1.3] |"
+
+
+def test_scores_without_an_interval_have_a_dash(tmp_path):
+  score = {"value": 60.0, "low": None, "high": None, "drawn": [None, None]}
+  found = {name: {"scores": [score]} for name in ("one", "other")}
+  table.write(tmp_path, found, COLUMNS[:1])
+  text = (tmp_path / table.FILE).read_text()
+  assert "| one | 60.0 [-, -] |" in text
+  assert "| other | +0.0 [-, -] |" in text
+
+
+@pytest.mark.parametrize("kind", ["embedding", "raw"])
+def test_a_single_code_stands_in_every_column(images, monkeypatch, kind):
+  code = np.ones((len(images.crops.pixels), 3), np.float32)
+  monkeypatch.setattr(features, "of_model", lambda *_: {kind: code})
+  ((name, row),) = rows.of_run("other", None, images)
+  assert name == "other"
+  for column in (*COLUMNS, *rows.COLUMNS["fabnet"]):
+    assert row[column.feature] is code

@@ -23,9 +23,10 @@ PEOPLE = {
 def hurry(patch: pytest.MonkeyPatch, *strengths: float) -> None:
   """Tries these strengths of logistic regressions alone, and draws less."""
   patch.setattr(readout, "_LOGISTIC_STRENGTHS", strengths)
-  num, *others = bootstrap.interval.__defaults__
-  assert num == 1000
-  patch.setattr(bootstrap.interval, "__defaults__", (30, *others))
+  for function in (bootstrap.interval, bootstrap.drawn):
+    num, *others = function.__defaults__
+    assert num == 1000
+    patch.setattr(function, "__defaults__", (30, *others))
 
 
 def frames(

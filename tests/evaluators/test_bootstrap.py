@@ -62,21 +62,21 @@ def test_a_single_person_has_no_interval():
   assert value == 2 and np.isnan(low) and np.isnan(high)
 
 
-def test_a_paired_difference_sees_what_intervals_alone_do_not():
+def test_draws_are_the_same_for_all_statistics():
   rng = np.random.default_rng(0)
-  hard = rng.normal(0, 5, 100)
-  first, second = hard + rng.normal(0.5, 0.5, 100), hard
-  a, b = (bootstrap.interval(v, None) for v in (first, second))
-  assert a.low < b.high
-  both = bootstrap.paired_difference(first, second, None)
-  assert both.low > 0.3 and both.high < 0.7
-  functions = [
-    lambda w, v=v: np.sum(w * v) / np.sum(w) for v in (first, second)
-  ]
-  again = bootstrap.paired_difference(*functions, None, num_rows=100)
-  np.testing.assert_allclose(again, both)
-  with pytest.raises(errors.InputError, match="two functions or two arrays"):
-    bootstrap.paired_difference(first, functions[1], None)
+  hard, group = rng.normal(0, 5, 100), np.arange(100) // 2
+  value, first = bootstrap.drawn(hard + 1, group)
+  assert value == np.mean(hard + 1) and first.shape == (1000,)
+  _, second = bootstrap.drawn(lambda w: np.sum(w * hard) / np.sum(w), group)
+  np.testing.assert_allclose(first - second, 1)
+  found = bootstrap.interval(hard + 1, group)
+  assert bootstrap.ends(first) == (found.low, found.high)
+
+
+def test_draws_of_a_single_person_have_no_value():
+  value, found = bootstrap.drawn(np.ones(3), np.zeros(3))
+  assert value == 1 and np.isnan(found).all()
+  assert np.isnan(bootstrap.ends(found)).all()
 
 
 def test_scores_carry_their_unit_and_refuse_nothing_to_measure():
