@@ -15,9 +15,9 @@ from facerep_jax.systems import base
 _log = logging.getLogger(__name__)
 _RECORDS = 128
 _ROWS = 64
-# Numbers that vary less than this share of the others' mean deviation are
-# taken for constant: divided by so little they would be noise.
-_LEAST_DEVIATION = 1e-3
+# Of the mean of all deviations. A number that is 0 but for a few faces would be
+# a hundred times its own deviation there, and all that the loss looks at.
+_LEAST_DEVIATION = 0.1
 
 
 def frozen(
@@ -85,8 +85,8 @@ def _statistics(config, given, data_path):
 
 def _moments(codes):
   deviation = codes.std(axis=0)
-  least = _LEAST_DEVIATION * deviation.mean()
+  least = np.float32(_LEAST_DEVIATION) * (deviation.mean() or np.float32(1))
   return {
     "mean": codes.mean(axis=0),
-    "deviation": np.where(deviation > least, deviation, np.float32(1)),
+    "deviation": np.maximum(deviation, least),
   }
