@@ -130,10 +130,10 @@ def _make_demo_autoencoder(config):
   model.face_from = "next"
   model.use_confidence = False
   model.weights.mirror = 1.0
-  config.steps = 1400
+  config.steps = 1300
   config.batch_size = 2
   config.optimizer.update(learning_rate=5e-4, l2=0.0)
-  config.every.update(log=50, eval=350, save=1, pictures=2)
+  config.every.update(log=50, eval=325, save=1, pictures=2)
 
 
 def _make_demo_diffusion(config):
@@ -147,10 +147,10 @@ def _make_demo_diffusion(config):
     spacing="trailing",
     sampler_clip=0.0,
   )
-  config.steps = 1000
+  config.steps = 900
   config.batch_size = 8
   config.ema_decay = 0.99
   config.optimizer.update(
     learning_rate=1e-3, l2=0.0, schedule="cosine", last_rate=0.0
   )
-  config.every.update(log=50, eval=250, save=1, pictures=2)
+  config.every.update(log=50, eval=300, save=1, pictures=2)
