@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 BENCHMARK = "synthetic:benchmark"
 TASKS = (
   *suite.TASKS,
-  "verification",
+  *verify.TASKS,
   "reconstruction",
   "geometry",
   "leakage",
@@ -227,7 +227,7 @@ def _check_tasks(tasks, data, options, networks):
 def _offered(text, opened, options, networks):
   """Returns the tasks for which a set has all that they need."""
   if isinstance(opened, labelled_base.Pairs):
-    return {"verification"}
+    return set(verify.TASKS)
   labels = set.intersection(*(set(part.labels) for part in opened.values()))
   if "landmarks_px" in labels:
     labels.add("landmarks_ndc")
@@ -248,9 +248,9 @@ def _offered(text, opened, options, networks):
 def _on_data(text, opened, tasks, options, networks, saved, found):
   """Evaluates on one labelled set."""
   if isinstance(opened, labelled_base.Pairs):
-    if "verification" in tasks:
+    if set(verify.TASKS).intersection(tasks):
       face = _find_face(opened.images.cut, options)
-      found.tasks.extend(verify.run(opened, networks, face))
+      found.tasks.extend(verify.run(opened, networks, face, tasks))
     return
   folder = find.folder(text)
   offered = _offered(text, opened, options, networks).intersection(tasks)

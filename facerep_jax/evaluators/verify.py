@@ -1,5 +1,6 @@
 """Verification of people on pairs, with all features alike."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -23,27 +24,30 @@ _RULES = (
     "of the other folds; pixels' components are fitted to all images",
   ),
 )
+TASKS = tuple(task for task, _, _ in _RULES)
 
 
 def run(
   pairs: labelled_base.Pairs,
   networks: studies.Networks,
   find_face: studies.FindFace | None,
+  tasks: Collection[str] = TASKS,
 ) -> list[dict[str, Any]]:
-  """Verifies pairs with every feature and both rules.
+  """Verifies pairs with every feature.
 
   Args:
     pairs: Pairs of images, in folds.
     networks: What makes features.
     find_face: As for `features.crop`.
+    tasks: Which of `TASKS`; others are passed over.
 
   Returns:
-    Two task entries of results.json.
+    Task entries of results.json.
   """
   crops = features.crop(pairs.images, networks.run, find_face)
   table = _features(crops, networks, find_face)
   found = []
-  for task, rule, protocol in _RULES:
+  for task, rule, protocol in (x for x in _RULES if x[0] in tasks):
     entries = []
     ordered = suite.in_order(table, networks.main.get(task))
     with cli.Progress(len(table), "features", f"of {task}") as bar:

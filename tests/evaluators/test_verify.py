@@ -109,3 +109,10 @@ def test_the_feature_that_the_task_is_about_comes_first(pairs, monkeypatch):
   found = verify.run(pairs, Networks("random weights: code"), None)
   first = [task["entries"][0]["feature"] for task in found]
   assert first == ["random weights: code", "net: code"]
+
+
+@pytest.mark.parametrize("task", verify.TASKS)
+def test_one_rule_alone(pairs, monkeypatch, task):
+  made_up.hurry(monkeypatch, 1e-3)
+  found = verify.run(pairs, Networks(), None, ["pose", task])
+  assert [x["task"] for x in found] == [task]
