@@ -5,6 +5,7 @@ import pytest
 
 from configs import fabnet
 from facerep_jax import configuration, errors
+from facerep_jax.systems import base
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -30,8 +31,10 @@ def test_files_that_are_no_configs_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("preset", fabnet.PRESETS)
-def test_presets_pass_the_check(preset):
-  configuration.check(fabnet.get_config(preset))
+def test_presets_pass_the_check_and_build_what_they_say(preset):
+  config = fabnet.get_config(preset)
+  configuration.check(config)
+  assert base.build(config).size_px == config.model.size_px
 
 
 @pytest.mark.parametrize(

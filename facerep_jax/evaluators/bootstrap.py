@@ -8,8 +8,6 @@ import numpy as np
 from facerep_jax import errors
 from facerep_jax.evaluators import base
 
-Statistic = base.Statistic
-
 
 class Interval(NamedTuple):
   """A number with a percentile interval; NaN ends where none can be given."""
@@ -20,7 +18,7 @@ class Interval(NamedTuple):
 
 
 def interval(
-  statistic: Statistic,
+  statistic: base.Statistic,
   group: np.ndarray | None,
   num: int = 1000,
   seed: int = 0,
@@ -53,17 +51,17 @@ def interval(
   return Interval(value, *ends(found, level))
 
 
-def ends(drawn: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+def ends(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
   """Returns the ends of the percentile interval of what `drawn` gave.
 
   Args:
-    drawn: [num] float, a statistic on each draw; NaN is left out.
+    values: [num] float, a statistic on each draw; NaN is left out.
     level: Share of the draws between the ends.
 
   Returns:
     The ends; NaN where no draw has a value.
   """
-  found = drawn[~np.isnan(drawn)]
+  found = values[~np.isnan(values)]
   if not len(found):
     return np.nan, np.nan
   low, high = np.quantile(
@@ -73,7 +71,7 @@ def ends(drawn: np.ndarray, level: float = 0.95) -> tuple[float, float]:
 
 
 def drawn(
-  statistic: Statistic,
+  statistic: base.Statistic,
   group: np.ndarray | None,
   num: int = 1000,
   seed: int = 0,
@@ -121,7 +119,7 @@ def _draws(num_people: int, num: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def score(
-  statistic: Statistic,
+  statistic: base.Statistic,
   group: np.ndarray,
   unit: str,
   is_higher_better: bool,

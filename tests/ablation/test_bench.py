@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.ablation import bench, rows, table
+from facerep_jax.ablation import bench, rows
 from facerep_jax.data.labelled import base, track_pairs
 from facerep_jax.evaluators import bootstrap, features
 from tests.evaluators import made_up
@@ -78,61 +78,3 @@ def test_every_nth_image(tmp_path):
   found = bench.thinned(parts, 3)
   for name, part in parts.items():
     assert found[name].names == part.names[::3]
-
-
-def test_means_over_tracks():
-  values = np.arange(12, dtype=np.float32).reshape(6, 2)
-  track = np.array(["b", "a", "b", "a", "a", "c"])
-  found = rows._track_mean(values, track)
-  np.testing.assert_array_equal(found[0], values[[0, 2]].mean(axis=0))
-  np.testing.assert_array_equal(found[0], found[2])
-  np.testing.assert_array_equal(found[4], values[[1, 3, 4]].mean(axis=0))
-  np.testing.assert_array_equal(found[5], values[5])
-
-
-def test_table(tmp_path):
-  score = {"value": 91.26, "low": 90.0, "high": 92.44}
-  columns = rows.COLUMNS["fabnet"][:1]
-  table.write(tmp_path, {"the run": {"scores": [score]}}, columns)
-  lines = (tmp_path / table.FILE).read_text().splitlines()
-  assert lines == [
-    "|  | expression AUC, % |",
-    "| --- | --- |",
-    "| the run | 91.3 [90.0, 92.4] |",
-  ]
-
-
-def test_a_difference_is_seen_where_intervals_overlap(tmp_path):
-  rng = np.random.default_rng(0)
-  hard = rng.normal(60, 3, 1000)
-  rows_of = {}
-  for name, more in (("one", 0.0), ("other", 1.0)):
-    drawn = hard + more + rng.normal(0, 0.1, 1000)
-    low, high = bootstrap.ends(drawn)
-    score = {"value": 60 + more, "low": low, "high": high, "drawn": drawn}
-    rows_of[name] = {"scores": [score]}
-  table.write(tmp_path, rows_of, COLUMNS[:1])
-  lines = (tmp_path / table.FILE).read_text().splitlines()
-  assert lines[3].startswith("| other | 61.0 [5")
-  assert "Differences from one:" in lines
-  # Two deviations of the difference of two draws.
-  assert lines[-1] == "| other | +1.0 [+0.7, +1.3] |"
-
-
-def test_scores_without_an_interval_have_a_dash(tmp_path):
-  score = {"value": 60.0, "low": None, "high": None, "drawn": [None, None]}
-  found = {name: {"scores": [score]} for name in ("one", "other")}
-  table.write(tmp_path, found, COLUMNS[:1])
-  text = (tmp_path / table.FILE).read_text()
-  assert "| one | 60.0 [-, -] |" in text
-  assert "| other | +0.0 [-, -] |" in text
-
-
-@pytest.mark.parametrize("kind", ["embedding", "raw"])
-def test_a_single_code_stands_in_every_column(images, monkeypatch, kind):
-  code = np.ones((len(images.crops.pixels), 3), np.float32)
-  monkeypatch.setattr(features, "of_model", lambda *_: {kind: code})
-  ((name, row),) = rows.of_run("other", None, images)
-  assert name == "other"
-  for column in (*COLUMNS, *rows.COLUMNS["fabnet"]):
-    assert row[column.feature] is code
