@@ -73,7 +73,7 @@ def metric_names(
     variables.frozen,
     variables.model_state,
     batch,
-    control_scalars(curriculum.Rule(), curriculum.State(), batch_size),
+    control_scalars(curriculum.Rule(use=False), curriculum.State(), batch_size),
     jax.eval_shape(lambda: jax.random.key(0)),
   )
   return tuple(sorted(out[1][1]))

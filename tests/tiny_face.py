@@ -36,6 +36,7 @@ def staged(data_path: str, **changes):
   out.autoencoder.model.update(MODEL)
   out.autoencoder.model.weights.update(mirror=0.5, rough_shape=0.0)
   out.diffusion.model.update(DIFFUSION)
+  out.diffusion.batch_size = 1  # As published.
   out.diffusion.data.min_frames = 3
   return tiny.change(out, **changes)
 

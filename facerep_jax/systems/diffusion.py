@@ -149,10 +149,9 @@ def _evaluate(model, variables, batch):
 
   Returns:
     `loss`: their mean squared distance, both networks added; `loss_raw`: that
-    of the codes as they are, which a useful network is well below;
-    `within_identity`: that of denoised codes from their own mean over the
-    track, 0 if all frames of a person say the same; `diffusion_loss`: what
-    training minimises. In standardised units.
+    of the codes as they are; `within_identity`: that of denoised codes from
+    their own mean over the track, 0 if all frames of a person say the same;
+    `diffusion_loss`: what training minimises. In standardised units.
   """
   key = jax.random.key(_EVALUATION_KEY)
   weight = batch["weight"]
