@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import errors
+from facerep_jax.ops import laplacian as pyramid_ops
 
 _EPSILON = 1e-7
+_NUM_BANDS = 3  # Of the Laplacian pyramid.
 
 
 def l1_per_example(predicted: jax.Array, target: jax.Array) -> jax.Array:
@@ -173,6 +175,38 @@ def perceptual(
     error = error / (2 * jnp.square(spread) + _EPSILON)
     error = error + jnp.log(spread + _EPSILON)
   return _masked_sums(error, _pool(_float32(mask), error.shape[:3]))
+
+
+def laplacian(
+  predicted11: jax.Array, target11: jax.Array, mask: jax.Array
+) -> Sums:
+  """Sums the L1 errors of the bands of a Laplacian pyramid.
+
+  A shift by a few pixels hardly changes a pixel's error where pictures are
+  smooth; coarse bands still say in which direction to go.
+
+  Args:
+    predicted11: [N, H, W, C] float, [-1, 1].
+    target11: The same shape and range.
+    mask: [N, H, W] float, [0, 1]. Both pictures are multiplied by it, so that
+      its edge is the same in both. Gradients flow into it: stop them where it
+      is not to be learnt.
+
+  Returns:
+    The sums over pixels and channels of the errors, each band's brought to the
+    number of pixels of the picture; the weight is that number.
+
+  Raises:
+    InputError: A shape does not fit.
+  """
+  _check("laplacian", predicted11, target11, None)
+  _check_map("laplacian: mask", mask, predicted11)
+  inside = _float32(mask)[..., None]
+  difference = (_float32(predicted11) - _float32(target11)) * inside
+  bands = pyramid_ops.pyramid(difference, _NUM_BANDS)
+  total = sum(jnp.mean(jnp.abs(x), axis=(1, 2, 3)) for x in bands)
+  count = math.prod(predicted11.shape[1:])
+  return Sums(total * count, jnp.full_like(total, count))
 
 
 def _masked_sums(values: jax.Array, mask: jax.Array) -> Sums:

@@ -104,7 +104,7 @@ def prepare(
     config: The run's config.
     workdir: Its folder; made if it does not exist.
     data_path: Folder of face tracks.
-    devices: Which to use; all by default.
+    devices: Which to use; by default all, or as many as divide the batch.
     given: Frozen parameters, by name, with which a new run begins in place of
       random ones.
 
@@ -115,8 +115,7 @@ def prepare(
     InputError: Config, data or the folder do not fit.
   """
   configuration.check(config)
-  mesh = sharding.make_mesh(devices)
-  sharding.check_batch_size(config.batch_size, mesh)
+  mesh = sharding.mesh_of_batch(config.batch_size, devices)
   system = base.build(config)
   for note in system.notes:
     _log.info(note)

@@ -1,5 +1,6 @@
 """Devices: the mesh, what lies where, and the only calls of `jax.jit`."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from facerep_jax import errors
 
+_log = logging.getLogger(__name__)
 PyTree = Any
 BATCH_SIZE = 32  # Rows at a time, where nothing else is asked for.
 
@@ -28,6 +30,42 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
   return jax.make_mesh(
     (len(devices),), ("data",), (AxisType.Auto,), devices=devices
   )
+
+
+def mesh_of_batch(
+  batch_size: int, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+  """Lays out the devices among which the rows of a batch divide.
+
+  A single process takes as many of the devices as divide the batch, and says
+  so where that is not all of them. Several processes, and devices that the
+  caller chose, have to fit as they are.
+
+  Args:
+    batch_size: Rows of a global batch.
+    devices: Which; all of all processes by default.
+
+  Returns:
+    The mesh.
+
+  Raises:
+    InputError: The rows do not divide among the devices.
+  """
+  if devices is None and jax.process_count() == 1:
+    devices = jax.devices()
+    count = len(devices)
+    fitting = max(n for n in range(1, count + 1) if batch_size % n == 0)
+    if fitting < count:
+      _log.info(
+        "a batch of %d does not divide among %d devices: %d of them are used.",
+        batch_size,
+        count,
+        fitting,
+      )
+    devices = devices[:fitting]
+  mesh = make_mesh(devices)
+  check_batch_size(batch_size, mesh)
+  return mesh
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:

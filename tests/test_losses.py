@@ -5,6 +5,7 @@ import pytest
 from jax.test_util import check_grads
 
 from facerep_jax import errors, losses
+from facerep_jax.ops import laplacian
 from tests.oracles import confidence, waves
 
 
@@ -194,3 +195,33 @@ def test_sums_average_over_what_is_kept():
   assert sums.mean() == 11 / 7
   assert sums.mean(jnp.array([1.0, 0.0, 1.0])) == 0.5
   assert sums.mean(jnp.zeros(3)) == 0.0
+
+
+def test_laplacian_is_the_mean_error_of_the_bands():
+  predicted, target, _, mask = _made_up(size=16)
+  sums = losses.laplacian(predicted, target, mask)
+  total = np.zeros(2)
+  for pictures in zip(
+    *(
+      laplacian.pyramid(jnp.asarray(x * mask[..., None]), 3)
+      for x in (predicted, target)
+    )
+  ):
+    a, b = (np.float64(x) for x in pictures)
+    total += np.abs(a - b).mean((1, 2, 3))
+  np.testing.assert_allclose(sums.each(), total, rtol=1e-5)
+  np.testing.assert_allclose(sums.mean(), total.mean(), rtol=1e-5)
+  assert losses.laplacian(target, target, mask).mean() == 0
+
+
+def test_laplacian_gradient_and_shapes():
+  with jax.enable_x64(True):
+    predicted, target, _, mask = _made_up(size=8, dtype=np.float64)
+    check_grads(
+      lambda x: losses.laplacian(x, target, mask).mean(),
+      (predicted,),
+      1,
+      modes=("rev",),
+    )
+  with pytest.raises(errors.InputError, match="laplacian: mask"):
+    losses.laplacian(predicted, target, mask[:, :4])

@@ -45,6 +45,24 @@ def test_batches_that_do_not_divide(batch_size):
   sharding.check_batch_size(24, mesh)
 
 
+@pytest.mark.parametrize(
+  ("batch_size", "count"), [(8, 8), (16, 8), (12, 6), (2, 2), (7, 7), (11, 1)]
+)
+def test_as_many_devices_as_divide_the_batch(batch_size, count, caplog):
+  with caplog.at_level("INFO", "facerep_jax"):
+    mesh = sharding.mesh_of_batch(batch_size)
+  assert mesh.devices.size == count
+  assert (f"{count} of them are used" in caplog.text) == (count < 8)
+
+
+def test_devices_that_were_chosen_have_to_fit():
+  assert sharding.mesh_of_batch(4, jax.devices()[:2]).devices.size == 2
+  with pytest.raises(errors.InputError, match="divide among 8"):
+    sharding.mesh_of_batch(12, jax.devices())
+  with pytest.raises(errors.InputError, match="batch_size=0"):
+    sharding.mesh_of_batch(0)
+
+
 def test_batches_are_filled_up_and_cut_again():
   mesh = sharding.make_mesh(jax.devices()[:4])
   shapes = []

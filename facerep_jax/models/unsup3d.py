@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import errors
-from facerep_jax.models import layers
+from facerep_jax.models import layers, resize_decoder
 
 Dtype = Any
 MIN_SIZE_PX = 64
@@ -140,6 +140,9 @@ class MapNet(nn.Module):
     num_groups: In which the layers next to the pixels are normalised; wider
       layers have as many more. With as many as channels, what is left of a
       picture's colours is their differences from place to place.
+    decoder_kind: "transposed", the published one; or "resize", see
+      `resize_decoder.ResizeDecoder`.
+    drawn_px: Of the "resize" decoder; 0 for `size_px`.
   """
 
   size_px: int = 64
@@ -149,6 +152,8 @@ class MapNet(nn.Module):
   use_tanh: bool = False
   dtype: Dtype = jnp.float32
   num_groups: int = NUM_GROUPS
+  decoder_kind: str = "transposed"
+  drawn_px: int = 0
 
   def setup(self):
     """Names the two parts, the top level of the parameters."""
@@ -157,9 +162,13 @@ class MapNet(nn.Module):
     self.encoder = Encoder(
       *(*sizes, self.code_dim, True, 0.2, self.dtype, self.num_groups)
     )
-    self.decoder = MapDecoder(
-      *(*sizes, self.out_channels, self.dtype, self.num_groups)
-    )
+    rest = (self.out_channels, self.dtype, self.num_groups)
+    if self.decoder_kind == "resize":
+      self.decoder = resize_decoder.ResizeDecoder(
+        *sizes, *rest, self.drawn_px or self.size_px
+      )
+    else:
+      self.decoder = MapDecoder(*sizes, *rest)
 
   def __call__(self, images11: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Predicts the code and the map.

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from facerep_jax import collapse, face_model, face_pictures
 from facerep_jax.systems import (
+  autoencoder_explain,
   autoencoder_loss,
   autoencoder_model,
   autoencoder_settings,
@@ -90,12 +91,11 @@ def _rows11(batch):
 
 
 def _loss(model, params, frozen, model_state, batch, control, key):
-  del key  # Nothing is drawn at random inside the networks.
   variables = base.Variables(params, model_state, frozen)
   num_frames = batch["frames"].shape[1]
   band = [control[end] * num_frames for end in ("band_start", "band_stop")]
   loss, (values, explained) = autoencoder_loss.of_images(
-    model, variables, _rows11(batch), num_frames, band
+    model, variables, _rows11(batch), num_frames, band, key
   )
   metrics = values | _measurements(model.settings, explained) | {"loss": loss}
   return loss, (model_state, metrics)
@@ -104,7 +104,7 @@ def _loss(model, params, frozen, model_state, batch, control, key):
 def _measurements(settings, explained):
   """What tells a healthy run from a collapsed one."""
   found = explained.prediction
-  shading, _ = face_model.unpair(explained.canonical.shading)
+  shading = _first(explained, explained.canonical.shading)
   return collapse.measure(
     found.face.depth,
     found.face.albedo11,
@@ -115,6 +115,12 @@ def _measurements(settings, explained):
     "num_lost": jnp.sum(explained.images.num_lost).astype(jnp.float32),
     "mask_share": jnp.mean(explained.mask),
   }
+
+
+def _first(explained, rows):
+  """Picks the rows of faces, without those of mirrors beside them."""
+  is_pair = explained.is_mirrored is None
+  return face_model.unpair(rows)[0] if is_pair else rows
 
 
 def _failures(formation, values):
@@ -132,7 +138,7 @@ def _evaluate(model, variables, batch):
   num_frames = batch["frames"].shape[1]
   images11 = _rows11(batch)
   weight = jnp.repeat(batch["weight"], num_frames)
-  explained = autoencoder_model.explain(model, variables, images11, num_frames)
+  explained = autoencoder_explain.for_evaluation(model, variables, images11)
   mask = explained.mask * weight[:, None, None]
   sums = autoencoder_loss.terms(model, variables, images11, explained)
   values = {name: x.mean(weight) for name, x in sums.items()}
@@ -142,14 +148,14 @@ def _evaluate(model, variables, batch):
     autoencoder_loss.weighted(model.settings.weights, values) * total,
     total,
   )
-  picture, _ = face_model.unpair(explained.images.colour)
+  picture = _first(explained, explained.images.colour)
   target01 = face_pictures.to01(images11)
   area = jnp.sum(mask)
   share = jnp.sum(mask, axis=(1, 2))[:, None, None, None]
   mean = jnp.sum(target01 * mask[..., None], (1, 2), keepdims=True)
   mean = mean / jnp.maximum(share, 1.0)
-  num_lost = sum(face_model.unpair(explained.images.num_lost))
-  num_lost = jnp.sum(jnp.where(weight > 0, num_lost, 0))
+  lost = explained.images.num_lost.reshape(len(weight), -1).sum(axis=1)
+  num_lost = jnp.sum(jnp.where(weight > 0, lost, 0))
   return out | {
     "l1": (_l1(face_pictures.to01(picture), target01, mask), area),
     "l1_mean_colour": (_l1(mean, target01, mask), area),

@@ -6,7 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import face_model, losses
-from facerep_jax.systems import autoencoder_model, autoencoder_settings, base
+from facerep_jax.systems import (
+  autoencoder_explain,
+  autoencoder_model,
+  autoencoder_settings,
+  base,
+)
 
 # Shape is compared between frames of a track in this many cells a side: an
 # expression moves less than a cell, an identity more.
@@ -20,10 +25,11 @@ def of_images(
   images11: jax.Array,
   num_frames: int,
   band: tuple[jax.Array, jax.Array],
+  key: jax.Array,
 ) -> tuple[
-  jax.Array, tuple[dict[str, jax.Array], autoencoder_model.Explanation]
+  jax.Array, tuple[dict[str, jax.Array], autoencoder_explain.Explanation]
 ]:
-  """Computes the loss.
+  """Computes the loss of a training step.
 
   Args:
     model: Networks and settings.
@@ -33,21 +39,26 @@ def of_images(
     num_frames: T, frames of a track.
     band: First rank of N that counts, and the first after it that does not;
       the images are ranked by their loss, easiest first.
+    key: Of which images are explained by mirrored faces.
 
   Returns:
     The weighted sum, its terms before they are weighted, and the explanation.
+    Terms whose weight is 0 are not computed.
 
   Differs: the published loss has no ranks, as with a band of all of them.
   """
-  explained = autoencoder_model.explain(model, variables, images11, num_frames)
+  explained = autoencoder_explain.for_training(
+    model, variables, images11, num_frames, key
+  )
   sums = terms(model, variables, images11, explained)
   weights = model.settings.weights
   each = weighted(weights, {name: x.each() for name, x in sums.items()})
   keep = losses.in_band(each, *band)
   values = {name: x.mean(keep) for name, x in sums.items()}
-  if num_frames > 1:
+  if weights.same_albedo or weights.same_shape:
     values |= consistency(explained.prediction.face, num_frames)
-  values["rough_shape"] = roughness(explained.prediction.face.depth)
+  if weights.rough_shape:
+    values["rough_shape"] = roughness(explained.prediction.face.depth)
   return weighted(weights, values), (values, explained)
 
 
@@ -55,7 +66,7 @@ def terms(
   model: autoencoder_model.Model,
   variables: base.Variables,
   images11: jax.Array,
-  explanation: autoencoder_model.Explanation,
+  explained: autoencoder_explain.Explanation,
 ) -> dict[str, losses.Sums]:
   """Computes the terms of the loss that compare pictures.
 
@@ -63,33 +74,54 @@ def terms(
     model: Networks and settings.
     variables: Their parameters.
     images11: [N, S, S, 3] float32, [-1, 1].
-    explanation: Of them.
+    explained: Their explanation.
 
   Returns:
-    Of each image, not weighted yet: `photometric`, `photometric_mirror`, and
-    with features `perceptual` and `perceptual_mirror`.
+    Of each image, not weighted yet: `photometric`, and where they have a weight
+    `perceptual` and `laplacian`; with `_mirror` at the end of the name those of
+    the mirrored faces, where each image is explained by both.
   """
-  found, mask = explanation.prediction, explanation.mask
-  masked = explanation.images.colour * face_model.pair(mask, mask)[..., None]
-  pictures = face_model.unpair(masked)
-  ends = ("", "_mirror")
+  mask, weights = explained.mask, model.settings.weights
+  sides = _sides(explained)
   out = {}
-  for i, end in enumerate(ends):
-    sigma = None if found.sigma is None else found.sigma[..., i]
+  for end, (picture11, sigma, _) in sides.items():
     out["photometric" + end] = losses.photometric(
-      pictures[i], images11, sigma, mask
+      picture11, images11, sigma, mask
     )
-  if model.features is None:
+    if weights.laplacian:
+      out["laplacian" + end] = losses.laplacian(picture11, images11, mask)
+  if model.features is None or not weights.perceptual:
     return out
   apply = functools.partial(
     model.features.apply, variables.frozen.get("features", {})
   )
-  wanted, made = apply(images11), face_model.unpair(apply(masked))
-  for i, end in enumerate(ends):
-    quarter = found.sigma_quarter
-    sigma = None if quarter is None else quarter[..., i]
-    out["perceptual" + end] = losses.perceptual(made[i], wanted, sigma, mask)
+  wanted = apply(images11)
+  for end, (picture11, _, sigma) in sides.items():
+    out["perceptual" + end] = losses.perceptual(
+      apply(picture11), wanted, sigma, mask
+    )
   return out
+
+
+def _sides(explained):
+  """Returns masked pictures, and their expected errors, by end of the name."""
+  found, mask = explained.prediction, explained.mask[..., None]
+  sigmas = (found.sigma, found.sigma_quarter)
+  if explained.is_mirrored is None:
+    pictures = face_model.unpair(explained.images.colour)
+    return {
+      end: (
+        pictures[i] * mask,
+        *(None if x is None else x[..., i] for x in sigmas),
+      )
+      for i, end in enumerate(("", "_mirror"))
+    }
+  turned = explained.is_mirrored[:, None, None]
+  chosen = (
+    None if x is None else jnp.where(turned, x[..., 1], x[..., 0])
+    for x in sigmas
+  )
+  return {"": (explained.images.colour * mask, *chosen)}
 
 
 def consistency(face: face_model.Face, num_frames: int) -> dict[str, jax.Array]:
@@ -149,6 +181,8 @@ def weighted(
     "photometric_mirror": mirror,
     "perceptual": features,
     "perceptual_mirror": features * mirror,
+    "laplacian": weights.laplacian,
+    "laplacian_mirror": weights.laplacian * mirror,
     "same_albedo": weights.same_albedo,
     "same_shape": weights.same_shape,
     "rough_shape": weights.rough_shape,

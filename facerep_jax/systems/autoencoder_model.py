@@ -1,4 +1,4 @@
-"""The 3D-aware autoencoder's networks, and what they make of pictures."""
+"""The 3D-aware autoencoder's networks, and what they say of pictures."""
 
 import functools
 from typing import NamedTuple
@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from facerep_jax import face_model, perceptual
 from facerep_jax.models import unsup3d
 from facerep_jax.ops import depth as depth_ops
-from facerep_jax.ops import render
 from facerep_jax.systems import autoencoder_settings, base
+
+_NUM_LIGHT, _NUM_VIEW = 4, 6
 
 
 class Prediction(NamedTuple):
@@ -32,23 +33,6 @@ class Prediction(NamedTuple):
   sigma_quarter: jax.Array | None
 
 
-class Explanation(NamedTuple):
-  """Images and what the model makes of them, for the loss.
-
-  Attributes:
-    prediction: Of the networks; with `light_per` or `face_from` the light, or
-      shape and texture, of its faces are those of other frames of the track.
-    canonical: Each face and its mirror from the front, 2 N rows.
-    images: Each face and its mirror as they are seen, 2 N rows.
-    mask: [N, S, S] float32, what both show; no gradient.
-  """
-
-  prediction: Prediction
-  canonical: face_model.Canonical
-  images: render.Rendered
-  mask: jax.Array
-
-
 class Model(NamedTuple):
   """The networks and the settings that go with them."""
 
@@ -59,9 +43,11 @@ class Model(NamedTuple):
 
 def make(settings: autoencoder_settings.Settings) -> Model:
   """Builds networks, without parameters, and features for settings."""
-  features = perceptual.make(
-    settings.perceptual, settings.vgg16_path, settings.dtype
-  )
+  features = None
+  if settings.weights.perceptual:
+    features = perceptual.make(
+      settings.perceptual, settings.vgg16_path, settings.dtype
+    )
   return Model(settings, _networks(settings), features)
 
 
@@ -75,6 +61,7 @@ def _networks(settings):
     settings.code_dim,
     dtype=dtype,
     num_groups=settings.num_groups,
+    decoder_kind=settings.decoder,
   )
   vector = functools.partial(
     unsup3d.VectorNet,
@@ -84,10 +71,11 @@ def _networks(settings):
     dtype=dtype,
   )
   nets = {
-    "depth": coded(out_channels=1, use_tanh=False),
+    "depth": coded(out_channels=1, use_tanh=False, drawn_px=size // 2),
     "albedo": coded(out_channels=3, use_tanh=True),
-    "light": vector(num_out=4),
-    "view": vector(num_out=6),
+    "light": vector(num_out=_NUM_LIGHT),
+    "view": vector(num_out=_NUM_VIEW),
+    autoencoder_settings.JOINT: vector(num_out=_NUM_LIGHT + _NUM_VIEW),
     "confidence": unsup3d.ConfidenceNet(
       size,
       settings.confidence_width,
@@ -117,6 +105,28 @@ def predict(
     model, variables, codes["albedo_code"], codes["depth_code"]
   )
   face = face_model.Face(depth, albedo11, codes["light"], codes["view"])
+  return prediction(model, variables, images11, codes, face)
+
+
+def prediction(
+  model: Model,
+  variables: base.Variables,
+  images11: jax.Array,
+  codes: dict[str, jax.Array],
+  face: face_model.Face,
+) -> Prediction:
+  """Adds to codes and faces how far they are to be trusted.
+
+  Args:
+    model: Networks and settings.
+    variables: Their parameters.
+    images11: [N, S, S, 3] float32, [-1, 1].
+    codes: What `encode` says of them.
+    face: N faces that explain them.
+
+  Returns:
+    All that the networks say.
+  """
   sigma = (None, None)
   if "confidence" in model.nets:
     sigma = _apply(model, variables, "confidence", images11)
@@ -138,11 +148,16 @@ def encode(
     `light` [N, 4] float32, (-1, 1).
   """
   apply = functools.partial(_apply, model, variables)
+  if autoencoder_settings.JOINT in model.nets:
+    both = apply(autoencoder_settings.JOINT, images11)
+    light, view = both[:, :_NUM_LIGHT], both[:, _NUM_LIGHT:]
+  else:
+    light, view = apply("light", images11), apply("view", images11)
   return {
     "albedo_code": apply("albedo", images11, method="encode"),
     "depth_code": apply("depth", images11, method="encode"),
-    "view": apply("view", images11),
-    "light": apply("light", images11),
+    "view": view,
+    "light": light,
   }
 
 
@@ -191,58 +206,3 @@ def dome(size_px: int, upright: float) -> jax.Array:
   place = jnp.square(jnp.linspace(-1.0, 1.0, size_px))
   down = upright * place[None, :, None]
   return (down + place[None, None, :]).astype(jnp.float32)
-
-
-def explain(
-  model: Model,
-  variables: base.Variables,
-  images11: jax.Array,
-  num_frames: int,
-) -> Explanation:
-  """Takes images apart, and puts them and their mirrors together again.
-
-  Args:
-    model: Networks and settings.
-    variables: Their parameters.
-    images11: [N, S, S, 3] float32, [-1, 1]; the frames of a track follow each
-      other.
-    num_frames: T, frames of a track; N is a multiple of it.
-
-  Returns:
-    The explanation.
-  """
-  found = predict(model, variables, images11)
-  found = found._replace(face=_share(model.settings, found.face, num_frames))
-  both = face_model.with_mirror(found.face)
-  formation = model.settings.formation
-  shaded = face_model.shade(both, formation)
-  images = face_model.photograph(
-    both.depth, shaded.image11, both.view, formation
-  )
-  mask, mask_mirror = face_model.unpair(images.mask)
-  shared_mask = jax.lax.stop_gradient(mask * mask_mirror)
-  return Explanation(found, shaded, images, shared_mask)
-
-
-def _share(settings, face, num_frames):
-  """Explains frames of a track by what was found in others, where wanted."""
-  if settings.light_per == "track":
-    face = face._replace(light=of_first_frame(face.light, num_frames))
-  if settings.face_from == "next":
-    face = face._replace(
-      depth=of_next_frame(face.depth, num_frames),
-      albedo11=of_next_frame(face.albedo11, num_frames),
-    )
-  return face
-
-
-def of_next_frame(rows: jax.Array, num_frames: int) -> jax.Array:
-  """Gives each frame what the next of its track has, the last the first's."""
-  tracks = rows.reshape(-1, num_frames, *rows.shape[1:])
-  return jnp.roll(tracks, -1, axis=1).reshape(rows.shape)
-
-
-def of_first_frame(rows: jax.Array, num_frames: int) -> jax.Array:
-  """Gives all frames of a track what its first one has, [N, K]."""
-  tracks = rows.reshape(-1, num_frames, rows.shape[-1])
-  return jnp.broadcast_to(tracks[:, :1], tracks.shape).reshape(rows.shape)

@@ -7,6 +7,7 @@ from facerep_jax.models import unsup3d
 from facerep_jax.ops import camera, render
 
 NETWORKS = ("depth", "albedo", "light", "view", "confidence")
+JOINT = "light_view"  # In place of both, see `Settings.light_and_view`.
 SIZES = (64, 128, 256)
 
 
@@ -17,6 +18,7 @@ class Weights:
   Attributes:
     mirror: Of the mirrored copy's photometric and perceptual terms.
     perceptual: Of the perceptual terms; without one, see `Settings`.
+    laplacian: Of the errors of the bands of a Laplacian pyramid.
     same_albedo: Of what differs in albedo between the frames of a track.
     same_shape: Of what differs in coarse shape between them.
     rough_shape: Of the bends of the depth map.
@@ -24,6 +26,7 @@ class Weights:
 
   mirror: float = 0.5
   perceptual: float = 1.0
+  laplacian: float = 0.0
   same_albedo: float = 0.0
   same_shape: float = 0.0
   rough_shape: float = 0.0
@@ -39,6 +42,9 @@ class Settings:
     num_groups: In which the outermost layers of the networks with maps are
       normalised, see `models.unsup3d.MapNet`; divides both widths.
     code_dim: D, length of their codes.
+    decoder: Of these networks: "transposed", as published, or "resize", which
+      draws the depth at half the side, see `models.resize_decoder`.
+    light_and_view: Two "separate" networks, or a "joint" one.
     vector_width: Channels of the first layer of the light and view networks.
     hidden_dim: Length of their last hidden vector.
     confidence_width: As `width`, of the confidence network.
@@ -46,9 +52,16 @@ class Settings:
     use_confidence: Whether there is one; without, all errors count alike.
     num_frames: T, frames of a sample, all of one track.
     light_per: "image", or "track": its first frame's light is that of all.
-    face_from: Whose shape and texture explain a frame in the loss: its "own",
-      or those of the "next" frame of its track, so that only viewpoint and
-      light can tell the frames apart.
+    mirror: Whether "both" a face and its mirror are drawn for each picture, as
+      published, or at "random" one of them: the mirror with the probability
+      weights.mirror / (1 + weights.mirror), so that the loss is the published
+      one on average, times 1 / (1 + weights.mirror).
+    face_from: Whose shape and texture explain a frame in the loss: its "own";
+      those of the "next" frame of its track; or those that the "mean" of the
+      codes of the sample's frames gives. With the latter two only viewpoint and
+      light can tell the frames of a track apart.
+    own_frames: With "mean", how many frames of a sample, its last ones, are
+      explained by their own code all the same.
     image_formation: "rasterise", "warp" or "flat", see `face_model`.
     pixel_grid: "published" or "consistent", see `ops.render`.
     normal_border: "replicate" or "forward", see `ops.normals`.
@@ -79,6 +92,8 @@ class Settings:
   width: int = 64
   num_groups: int = unsup3d.NUM_GROUPS
   code_dim: int = 256
+  decoder: str = "transposed"
+  light_and_view: str = "separate"
   vector_width: int = 32
   hidden_dim: int = 256
   confidence_width: int = 64
@@ -86,7 +101,9 @@ class Settings:
   use_confidence: bool = True
   num_frames: int = 1
   light_per: str = "image"
+  mirror: str = "both"
   face_from: str = "own"
+  own_frames: int = 0
   image_formation: str = "rasterise"
   pixel_grid: str = "published"
   normal_border: str = "replicate"
@@ -112,7 +129,10 @@ class Settings:
   @property
   def networks(self) -> tuple[str, ...]:
     """Names of the networks there are."""
-    return NETWORKS if self.use_confidence else NETWORKS[:-1]
+    names = NETWORKS if self.use_confidence else NETWORKS[:-1]
+    if self.light_and_view == "separate":
+      return names
+    return tuple(x for x in names if x not in ("light", "view")) + (JOINT,)
 
   @property
   def formation(self) -> face_model.Formation:
@@ -133,7 +153,10 @@ def _check_choices(settings):
   for name, allowed in (
     ("size_px", SIZES),
     ("light_per", ("image", "track")),
-    ("face_from", ("own", "next")),
+    ("decoder", ("transposed", "resize")),
+    ("light_and_view", ("separate", "joint")),
+    ("mirror", ("both", "random")),
+    ("face_from", ("own", "next", "mean")),
     ("image_formation", face_model.FORMATIONS),
     ("pixel_grid", render.PIXEL_GRIDS),
     ("normal_border", ("replicate", "forward")),
@@ -199,10 +222,16 @@ def _check_ranges(settings):
       "config.model.image_formation='flat' knows neither mirrored faces nor "
       "viewpoints: set weights.mirror=0 and face_from='own'."
     )
-  if settings.num_frames == 1 and settings.face_from == "next":
+  if settings.num_frames == 1 and settings.face_from != "own":
     raise errors.InputError(
-      "config.model.face_from='next' takes the face of another frame, but "
-      "config.model.num_frames is 1. Set it to 2 or more."
+      f"config.model.face_from={settings.face_from!r} takes the face of other "
+      "frames, but config.model.num_frames is 1. Set it to 2 or more."
+    )
+  most = settings.num_frames - 1 if settings.face_from == "mean" else 0
+  if not 0 <= settings.own_frames <= most:
+    raise errors.InputError(
+      f"config.model.own_frames={settings.own_frames}: expected 0, or with "
+      "config.model.face_from='mean' less than config.model.num_frames."
     )
   if settings.num_frames == 1 and (weights.same_albedo or weights.same_shape):
     raise errors.InputError(

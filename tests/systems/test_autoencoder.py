@@ -7,8 +7,8 @@ from configs import latentface
 from facerep_jax import errors, face_model, sharding, stages
 from facerep_jax.systems import (
   autoencoder,
+  autoencoder_explain,
   autoencoder_loss,
-  autoencoder_model,
   autoencoder_settings,
   base,
 )
@@ -113,7 +113,7 @@ def test_loss_is_the_weighted_sum_of_its_terms():
 
 def test_frames_can_be_explained_by_the_face_of_the_next():
   rows = jnp.arange(6.0)[:, None]
-  moved = autoencoder_model.of_next_frame(rows, 3)
+  moved = autoencoder_explain.of_next_frame(rows, 3)
   np.testing.assert_array_equal(moved[:, 0], [1, 2, 0, 4, 5, 3])
   own, following = (
     make(perceptual="none", num_frames=2, face_from=kind)
@@ -128,8 +128,9 @@ def test_frames_can_be_explained_by_the_face_of_the_next():
     [float(loss_of(s, variables, batch)[0]) for s in (own, following)]
     for batch in (still, moving)
   ]
-  assert losses[0][0] == losses[0][1]
-  assert losses[1][0] != losses[1][1]
+  # Two programs: float32 rounding only.
+  np.testing.assert_allclose(losses[0][0], losses[0][1], rtol=1e-6)
+  assert abs(losses[1][0] - losses[1][1]) > 1e-4
 
 
 def test_every_network_learns(tiny):
@@ -240,7 +241,7 @@ def test_training_can_begin_with_a_dome(tiny, upright):
 
 def test_light_of_a_track_is_that_of_its_first_frame():
   rows = np.arange(24.0).reshape(6, 4)
-  got = autoencoder_model.of_first_frame(rows, 3)
+  got = autoencoder_explain.of_first_frame(rows, 3)
   np.testing.assert_array_equal(got, rows[[0, 0, 0, 3, 3, 3]])
 
 

@@ -62,7 +62,9 @@ def ours_and_theirs(shared):
 
   def loss(params):
     variables = base.Variables(params, {}, frozen)
-    return autoencoder_loss.of_images(model, variables, images11, 2, (0, 2))
+    return autoencoder_loss.of_images(
+      model, variables, images11, 2, (0, 2), jax.random.key(0)
+    )
 
   step = jax.jit(jax.value_and_grad(loss, has_aux=True))
   (total, (terms, explained)), grads = jax.device_get(step(params))
