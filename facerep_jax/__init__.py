@@ -1,6 +1,6 @@
 """Face representations from unlabelled video, in JAX."""
 
-__all__ = ["Representation", "load"]
+__all__ = ["Representation", "list_models", "load"]
 
 
 def __getattr__(name: str) -> object:

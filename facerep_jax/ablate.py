@@ -4,7 +4,8 @@ python -m facerep_jax.ablate --workdir=RUN --output=DIR
 
 Parts of the run's features are measured as they are; variants of the run, with
 a setting changed, are trained in DIR first. A study that was interrupted goes
-on where it was.
+on where it was. --model=NAME in place of --workdir=RUN, a model that comes with
+the library, is measured alone.
 """
 
 import json
@@ -15,7 +16,17 @@ import shutil
 import sys
 from typing import Any
 
-from facerep_jax import api, cli, configuration, errors, experiment, stages
+from facerep_jax import (
+  api,
+  cli,
+  configuration,
+  errors,
+  experiment,
+  model_choice,
+  packaged,
+  stages,
+  weight_file,
+)
 from facerep_jax.ablation import bench, rows, table, variants
 
 _log = logging.getLogger(__name__)
@@ -33,7 +44,8 @@ def main(arguments: list[str]) -> None:
     InputError: The arguments or what they lead to cannot be used.
   """
   options = _parser().parse_args(arguments)
-  config = configuration.load(options.workdir)
+  place = model_choice.place_of(options)
+  config = _config(place, options)
   chosen = _chosen(config, options)
   output = pathlib.Path(options.output)
   output.mkdir(parents=True, exist_ok=True)
@@ -42,13 +54,13 @@ def main(arguments: list[str]) -> None:
     parts = bench.thinned(parts, options.every)
   columns = rows.COLUMNS[config.system]
   study = _Study(output / FILE, options, parts, columns)
-  study.add(options.workdir, "the run", is_taken_apart=True)
+  study.add(place, "the run", is_taken_apart=True)
   for path in options.also.split(",") if options.also else ():
-    study.add(path, pathlib.Path(path).resolve().name, is_taken_apart=True)
+    study.add(path, packaged.title_of(path), is_taken_apart=True)
   for variant in chosen:
-    place = output / variant.name
-    _train(config, pathlib.Path(options.workdir), place, variant)
-    study.add(place, variant.name, is_taken_apart=False)
+    own = output / variant.name
+    _train(config, pathlib.Path(place), own, variant)
+    study.add(own, variant.name, is_taken_apart=False)
   table.write(output, study.found, columns)
   print((output / table.FILE).read_text())
   print(f"{output}: {table.FILE} and {FILE}")
@@ -57,7 +69,7 @@ def main(arguments: list[str]) -> None:
 def _parser():
   parser = cli.Parser("python -m facerep_jax.ablate", description=__doc__)
   add = parser.add_argument
-  add("--workdir", required=True, help="folder of a trained run")
+  model_choice.add_arguments(parser)
   add("--output", required=True, help="folder of the study")
   add(
     "--train",
@@ -65,7 +77,11 @@ def _parser():
     help="variants to train, separated by commas; none: measure the run alone; "
     "default: all",
   )
-  add("--also", default="", help="other trained runs, separated by commas")
+  add(
+    "--also",
+    default="",
+    help="other runs, files or models, separated by commas",
+  )
   add(
     "--data",
     default="synthetic:benchmark",
@@ -80,12 +96,24 @@ def _parser():
   return parser
 
 
+def _config(place, options):
+  """Returns the config of the run, or of the model."""
+  if not options.model:
+    return configuration.load(place)
+  if options.train != "none":
+    raise errors.InputError(
+      f"--model={options.model}: variants are trained beside a run, with its "
+      "data and stages. Give --train=none, or --workdir=RUN."
+    )
+  return weight_file.read(place).config
+
+
 def _chosen(config, options):
   if options.every < 1:
     raise errors.InputError(f"--every={options.every}: expected 1 or more.")
-  known = variants.of(config)
   if options.train == "none":
     return []
+  known = variants.of(config)
   names = options.train.split(",") if options.train else []
   by_name = {variant.name: variant for variant in known}
   for name in names:

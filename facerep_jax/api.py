@@ -1,4 +1,4 @@
-"""What a user imports: a trained run as an object."""
+"""What a user imports: a trained model as an object."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -12,9 +12,11 @@ from facerep_jax import (
   configuration,
   errors,
   faces,
+  packaged,
   sharding,
   stages,
   train_state,
+  weight_file,
 )
 from facerep_jax.data import transforms
 from facerep_jax.systems import base
@@ -176,6 +178,33 @@ class Representation(faces.FaceMethods):
     square = self.square(is_cut=is_cut)
     return transforms.crop_and_resize(image, square, 1, size_px or self.size_px)
 
+  def save(self, path: str | os.PathLike, *, summary: str = "") -> int:
+    """Writes the model to one file of float16 weights, which `load` reads.
+
+    What only training needs is left out: the confidence network and features
+    of the loss.
+
+    Args:
+      path: Of the file, NAME.safetensors; its folder is made if it is not
+        there.
+      summary: One line about the model; by default what it is and its size.
+
+    Returns:
+      Size of the file in bytes.
+
+    Raises:
+      InputError: The name ends otherwise, a weight is beyond float16, or the
+        file would have more than 10 MB.
+    """
+    return weight_file.write(
+      path, self.config, self.variables, self.step, summary
+    )
+
+
+def list_models() -> dict[str, str]:
+  """Returns the models that come with the library: a line about each."""
+  return packaged.summaries()
+
 
 def load(
   workdir: str | os.PathLike,
@@ -183,24 +212,50 @@ def load(
   step: int | None = None,
   devices: Sequence[jax.Device] | None = None,
 ) -> Representation:
-  """Loads a trained run.
+  """Loads a trained model.
 
   Args:
-    workdir: Folder of the run; of one in stages, the last stage that was begun
-      is taken, or the one whose folder is given.
-    step: Of the checkpoint; by default the one of least validation loss.
+    workdir: Folder of a run; of one in stages, the last stage that was begun
+      is taken, or the one whose folder is given. Or a file that
+      `Representation.save` wrote. Or the name of a model that comes with the
+      library, see `list_models`; a folder of the same name wins.
+    step: Of the checkpoint; by default the one of least validation loss. Only
+      runs have several.
     devices: Which to use; all of this process by default.
 
   Returns:
     The representation.
 
   Raises:
-    InputError: The folder holds no such checkpoint, or it does not fit.
+    InputError: There is no such run, file or model, a run's folder holds no
+      such checkpoint, or the weights do not fit.
   """
+  place = packaged.place_of(workdir)
+  devices = jax.local_devices() if devices is None else devices
+  if place.is_file():
+    return _load_file(place, step, devices)
+  return _load_run(place, step, devices)
+
+
+def _load_file(path, step, devices):
+  """Loads a file of weights."""
+  found = weight_file.read(path)
+  if step not in (None, found.step):
+    raise errors.InputError(
+      f"{path}: expected step {found.step}, the only one of this file, got "
+      f"{step}. Leave the step out."
+    )
+  mesh = sharding.make_mesh(devices)
+  variables = sharding.put_replicated(found.variables, mesh)
+  system = base.build(found.config)
+  return Representation(found.config, system, variables, found.step, devices)
+
+
+def _load_run(workdir, step, devices):
+  """Loads a checkpoint of a run."""
   workdir = stages.folder(workdir)
   config = configuration.load(workdir)
   system = base.build(config)
-  devices = jax.local_devices() if devices is None else devices
   checkpoints = checkpoint.Checkpoints(workdir, config.keep, is_alone=True)
   step = checkpoints.best() if step is None else step
   if step is None:

@@ -1,6 +1,8 @@
 """Turns a folder of images into features.
 
 python -m facerep_jax.embed --workdir=RUN --images=FOLDER --output=FILE.npz
+
+--model=NAME in place of --workdir=RUN: a model that comes with the library.
 """
 
 import logging
@@ -9,7 +11,7 @@ import sys
 
 import numpy as np
 
-from facerep_jax import api, cli, errors, files, photos
+from facerep_jax import api, cli, errors, files, model_choice, photos
 
 _log = logging.getLogger("facerep_jax.embed")  # Not "__main__".
 
@@ -24,6 +26,7 @@ def main(arguments: list[str]) -> None:
     InputError: The arguments or what they lead to cannot be used.
   """
   options = _parser().parse_args(arguments)
+  place = model_choice.place_of(options)
   if options.batch_size < 1:
     raise errors.InputError(f"--batch-size={options.batch_size}: expected 1+.")
   if not os.path.isdir(os.path.dirname(os.path.abspath(options.output))):
@@ -32,10 +35,10 @@ def main(arguments: list[str]) -> None:
     )
   paths = photos.find(options.images)
   cut = photos.make_cutter(options.crop, options.detector)
-  model = api.load(options.workdir)
+  model = api.load(place)
   _log.info(
     "%s, checkpoint of step %d: %d images",
-    options.workdir,
+    place,
     model.step,
     len(paths),
   )
@@ -60,7 +63,7 @@ def main(arguments: list[str]) -> None:
 def _parser():
   parser = cli.Parser("python -m facerep_jax.embed", description=__doc__)
   add = parser.add_argument
-  add("--workdir", required=True, help="folder of a trained run")
+  model_choice.add_arguments(parser)
   add("--output", required=True, help="file to write, .npz")
   photos.add_arguments(parser, api.BATCH_SIZE)
   return parser

@@ -1,6 +1,8 @@
 """Evaluates a trained run beside its baselines, and writes a report.
 
 python -m facerep_jax.evaluate --workdir=RUN --output=DIR
+
+--model=NAME in place of --workdir=RUN: a model that comes with the library.
 """
 
 import dataclasses
@@ -12,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from facerep_jax import api, cli, errors, photos
+from facerep_jax import api, cli, errors, model_choice, packaged, photos
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, landmark_pose
 from facerep_jax.evaluators import (
@@ -69,6 +71,7 @@ def main(arguments: list[str]) -> None:
     InputError: The arguments or what they lead to cannot be used.
   """
   options = _parser().parse_args(arguments)
+  place = model_choice.place_of(options)
   tasks = _tasks(options.tasks)
   if options.supervised_steps < 0:
     raise errors.InputError(
@@ -81,13 +84,13 @@ def main(arguments: list[str]) -> None:
     )
   _make_folder(options.output)
   saved = readouts.load(options.readouts) if options.readouts else None
-  networks = _networks(options)
+  networks = _networks(place, options)
   data = {x: _open_data(x, options) for x in options.data or [BENCHMARK]}
   _check_tasks(tasks, data, options, networks)
   found = Found([], {}, [], {}, {})
   for text, opened in data.items():
     _on_data(text, opened, tasks, options, networks, saved, found)
-  _write(options, networks, found)
+  _write(place, options, networks, found)
   for line in report.lines(found.tasks):
     print(line)
   print(f"{options.output}: report.html and results.json")
@@ -96,7 +99,7 @@ def main(arguments: list[str]) -> None:
 def _parser():
   parser = cli.Parser("python -m facerep_jax.evaluate", description=__doc__)
   add = parser.add_argument
-  add("--workdir", required=True, help="folder of a trained run")
+  model_choice.add_arguments(parser)
   add("--output", required=True, help="folder of the report")
   add("--step", type=int, help="checkpoint to use; default: the best one")
   add(
@@ -116,7 +119,11 @@ def _parser():
     default="",
     help="which of the run's, separated by commas; default: all",
   )
-  add("--compare", default="", help="other runs, separated by commas")
+  add(
+    "--compare",
+    default="",
+    help="other runs, files or models, separated by commas",
+  )
   add(
     "--crop",
     choices=labelled_base.CUTS,
@@ -165,16 +172,16 @@ def _make_folder(output):
     ) from error
 
 
-def _networks(options):
-  run = api.load(options.workdir, step=options.step)
-  _log.info("%s, checkpoint of step %d", options.workdir, run.step)
+def _networks(place, options):
+  run = api.load(place, step=options.step)
+  _log.info("%s, checkpoint of step %d", place, run.step)
   paths = options.compare.split(",") if options.compare else []
-  names = [pathlib.Path(path).resolve().name for path in paths]
+  names = [packaged.title_of(path) for path in paths]
   for name in names:
     if names.count(name) > 1:
       raise errors.InputError(
         f"--compare={options.compare}: two runs are called {name!r}. Rename "
-        "a folder."
+        "a folder or file."
       )
   compared = {name: api.load(path) for name, path in zip(names, paths)}
   steps = 0 if options.readouts else options.supervised_steps
@@ -297,12 +304,12 @@ def _on_task(study, task, saved, found):
     found.classes[key] = classes
 
 
-def _write(options, networks, found):
+def _write(place, options, networks, found):
   """Writes the report, the results and the read-outs."""
   config, run = networks.run.config, networks.run
   measured = {
     "format": results.FORMAT,
-    "run": pathlib.Path(options.workdir).resolve().name,
+    "run": packaged.title_of(place),
     "step": int(run.step),
     "config": {"system": config.system, "preset": config.preset},
     "date": datetime.date.today().isoformat(),

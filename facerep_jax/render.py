@@ -1,6 +1,8 @@
 """Turns a folder of photos into pictures and meshes of the faces on them.
 
 python -m facerep_jax.render --workdir=RUN --images=FOLDER --output=DIR
+
+--model=NAME in place of --workdir=RUN: a model that comes with the library.
 """
 
 import logging
@@ -13,6 +15,7 @@ from facerep_jax import (
   errors,
   face_sheets,
   mesh_file,
+  model_choice,
   moving_pictures,
   photos,
   pictures,
@@ -35,14 +38,15 @@ def main(arguments: list[str]) -> None:
     InputError: The arguments or what they lead to cannot be used.
   """
   options = _parser().parse_args(arguments)
+  place = model_choice.place_of(options)
   _check(options)
   paths = photos.find(options.images)
   cut = photos.make_cutter(options.crop, options.detector)
-  model = api.load(options.workdir)
+  model = api.load(place)
   kinds = choose(options.what, model)
   _log.info(
     "%s, checkpoint of step %d: %s of %d images",
-    options.workdir,
+    place,
     model.step,
     ", ".join(kinds),
     len(paths),
@@ -69,7 +73,7 @@ def main(arguments: list[str]) -> None:
 def _parser():
   parser = cli.Parser("python -m facerep_jax.render", description=__doc__)
   add = parser.add_argument
-  add("--workdir", required=True, help="folder of a trained run")
+  model_choice.add_arguments(parser)
   add("--output", required=True, help="folder to write to")
   add(
     "--what",
