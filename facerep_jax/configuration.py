@@ -60,7 +60,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
   config.steps = 1_000  # Updates.
   config.batch_size = 32  # Tracks in a global batch.
   config.dtype = "float32"  # Compute type: float32 or bfloat16.
-  config.init_from = ""  # Run folder whose best weights to start from.
+  config.init_from = ""  # Run, file or model whose weights to start from.
   config.ema_decay = 0.0  # Of a moving average of the weights; 0: none.
   config.keep = 3  # Checkpoints kept, beside the best.
   config.optimizer = dataclasses.asdict(optim.Recipe())
@@ -110,7 +110,8 @@ def staged(
 
   Returns:
     As `base`, but what each stage has of its own stands under its name, and
-    `stage` says which are trained: "all", or one of them.
+    `stage` says which are trained: "all", or one of them. `init_from` is of the
+    first stage; the others have their own.
   """
   config = base(system, preset)
   own = {key: config[key] for key in _OWN}
@@ -122,6 +123,8 @@ def staged(
   config.stage = "all"
   for name in names:
     config[name] = ml_collections.ConfigDict(own).copy_and_resolve_references()
+  for name in names[1:]:
+    config[name].init_from = ""
   return config
 
 

@@ -15,6 +15,7 @@ from facerep_jax import (
   first_look,
   stage_inputs,
   stages,
+  start_weights,
   train,
 )
 from facerep_jax import run as setup
@@ -62,6 +63,10 @@ def _run_stages(config, workdir, devices):
     configuration.check(one)
     base.build(one)
     configuration.check_same(one, workdir / name)
+    # Later stages would find out after hours.
+    is_begun = (workdir / name / "checkpoints").is_dir()
+    if one.init_from and name != stages.of(config)[0] and not is_begun:
+      start_weights.check(one)
   _check_order(configs, workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   if distributed.is_first():

@@ -5,7 +5,7 @@ import ml_collections
 from facerep_jax.systems import base
 
 # Networks that no feature and no picture comes from.
-_TRAINING_ONLY = ("confidence", "features")
+TRAINING_ONLY = ("confidence", "features")
 
 
 def config_of(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
@@ -62,4 +62,4 @@ def _stages(config):
 
 
 def _without(tree):
-  return {k: v for k, v in tree.items() if k not in _TRAINING_ONLY}
+  return {k: v for k, v in tree.items() if k not in TRAINING_ONLY}

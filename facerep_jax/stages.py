@@ -62,7 +62,8 @@ def config_of(
   flat = {k: v for k, v in tree.items() if k not in names}
   flat = _overlay(flat, tree[stage]) | {"stage": stage}
   if stage != names[0]:
-    flat["init_from"] = ""  # Of the first stage.
+    # What stands above the stages is of the first one.
+    flat["init_from"] = tree[stage].get("init_from", "")
   for earlier in names[: names.index(stage)]:
     flat["model"][earlier] = tree[earlier]["model"]
   return ml_collections.ConfigDict(flat)

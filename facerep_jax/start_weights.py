@@ -1,4 +1,4 @@
-"""Weights from which a new run starts: of another run, or published ones."""
+"""Weights from which a new run starts: of a run, a file or published ones."""
 
 import logging
 import pathlib
@@ -10,7 +10,16 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from facerep_jax import checkpoint, configuration, errors, sharding, stages
+from facerep_jax import (
+  checkpoint,
+  configuration,
+  errors,
+  lean,
+  packaged,
+  sharding,
+  stages,
+  weight_file,
+)
 from facerep_jax.convert import fabnet, torch_file, unsup3d
 from facerep_jax.systems import base
 
@@ -24,7 +33,9 @@ def read(
 
   Args:
     config: Of the run that starts.
-    abstract: Shapes of what it needs; of `frozen`, what the weights may hold.
+    abstract: What it needs, for the shapes; of `frozen`, what the weights may
+      hold. Of a network that a file of `Representation.save` leaves out, what
+      stands here is returned.
     mesh: Where the arrays go.
 
   Returns:
@@ -34,15 +45,29 @@ def read(
   Raises:
     InputError: There are no such weights, or they do not fit.
   """
-  path = pathlib.Path(config.init_from)
-  if path.is_file():
-    return _of_file(config, path, abstract, mesh), 0
-  return _of_run(config, abstract, mesh)
+  path = packaged.place_of(config.init_from)
+  if not path.is_file():
+    return _of_run(config, path, abstract, mesh)
+  of_file = _of_own_file if weight_file.is_one(path) else _of_published_file
+  return of_file(config, path, abstract, mesh), 0
 
 
-def _of_run(config, wanted, mesh):
+def check(config: ml_collections.ConfigDict) -> None:
+  """Checks that there is what `config.init_from` names, and that it fits.
+
+  Args:
+    config: Of a run that has yet to start.
+
+  Raises:
+    InputError: It is not there, or does not fit.
+  """
+  abstract = jax.eval_shape(base.build(config).init, jax.random.key(0))
+  read(config, abstract, sharding.make_mesh())
+
+
+def _of_run(config, workdir, wanted, mesh):
   """Takes the best checkpoint of another run."""
-  place = stages.folder(config.init_from, config.get("stage"))
+  place = stages.folder(workdir, config.get("stage"))
   other = configuration.load(place)
   known = jax.eval_shape(base.build(other).init, jax.random.key(0))
   # Frozen parameters of which the other run knows nothing stay as they are.
@@ -71,7 +96,43 @@ def _of_run(config, wanted, mesh):
   return variables, meta["curriculum"]["num_moves"]
 
 
-def _of_file(config, path, wanted, mesh):
+def _of_own_file(config, path, wanted, mesh):
+  """Takes what a trained model's file has for the system or its stage."""
+  found = weight_file.read(path)
+  stage = config.get("stage", "")
+  here = config.system, stage
+  there = found.config.system, found.config.get("stage", "")
+  # A later stage's file holds the networks of the stages before it.
+  tree = found.variables.frozen.get(stage, {})
+  if here == there:
+    tree = found.variables.params
+  if here[0] != there[0] or not tree:
+    raise errors.InputError(
+      f"config.init_from={config.init_from}: expected a model of "
+      f"{' '.join(here).strip()}, got one of {' '.join(there).strip()}."
+    )
+  lacking = [x for x in config.model.get("frozen", ()) if x not in tree]
+  if lacking:
+    raise errors.InputError(
+      f"config.model.frozen={tuple(config.model.frozen)}: "
+      f"{config.init_from} holds no {lacking[0]} network. Let it learn."
+    )
+  new = [x for x in lean.TRAINING_ONLY if x in wanted.params and x not in tree]
+  needed = {k: v for k, v in wanted.params.items() if k not in new}
+  fitted = _fit(
+    path,
+    tree,
+    found.variables.model_state,
+    wanted._replace(params=needed),
+    mesh,
+  )
+  for name in new:
+    _log.info("%s holds no %s network: it starts at random.", path, name)
+  own = {name: wanted.params[name] for name in new}
+  return fitted._replace(params=fitted.params | own)
+
+
+def _of_published_file(config, path, wanted, mesh):
   """Converts published weights."""
   state = torch_file.read(path)
   if config.system == "fabnet":
@@ -81,9 +142,14 @@ def _of_file(config, path, wanted, mesh):
     names = {ours: theirs for theirs, ours in unsup3d.NETS.items()}
     needed = [names[x] for x in (*wanted.params, *wanted.frozen) if x in names]
     tree, model_state = unsup3d.from_torch(state, needed), {}
+  return _fit(path, tree, model_state, wanted, mesh)
+
+
+def _fit(path, tree, model_state, wanted, mesh):
+  """Picks the networks that are wanted, once it is clear that they fit."""
   known = [name for name in wanted.frozen if name in tree]
   found = base.Variables(
-    {name: tree[name] for name in wanted.params},
+    {name: tree[name] for name in wanted.params if name in tree},
     model_state,
     {name: tree[name] for name in known},
   )
