@@ -3,6 +3,7 @@ import json
 import jax
 import pytest
 
+import facerep_jax
 from facerep_jax import ablate, configuration, errors, experiment
 from facerep_jax.ablation import bench, rows, table
 from facerep_jax.data.labelled import track_pairs
@@ -70,6 +71,19 @@ def test_a_study_goes_on_where_it_was(run, data, tmp_path, monkeypatch):
 
   monkeypatch.setattr(bench, "measure", refuse)
   assert study(run, data, tmp_path, "--train=none") == first
+
+
+def test_a_model_of_a_file_is_measured_alone(run, data, tmp_path):
+  file = tmp_path / "small.safetensors"
+  facerep_jax.load(run).save(file)
+  options = [f"--model={file}", f"--output={tmp_path}", f"--data=tracks:{data}"]
+  with pytest.raises(errors.InputError, match="Give --train=none, or --workd"):
+    ablate.main(options)
+  ablate.main([*options, "--train=none", f"--also={file}"])
+  found = json.loads((tmp_path / ablate.FILE).read_text())["rows"]
+  assert list(found) == ["the run", "small"]
+  assert found["the run"] == found["small"]
+  assert found["the run"]["step"] == 2
 
 
 @pytest.mark.parametrize(

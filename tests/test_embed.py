@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import facerep_jax
 from facerep_jax import cli, embed, train
 from facerep_jax import run as setup
 from tests import tiny
@@ -76,6 +77,21 @@ def test_writes_sorted_paths_codes_and_crops(workdir, photos, monkeypatch):
   ]
 
 
+def test_a_model_does_what_its_run_does(workdir, photos, monkeypatch):
+  file = photos.parent / "name.safetensors"
+  facerep_jax.load(workdir).save(file)
+  found = []
+  for options in ({"workdir": workdir}, {"model": file}):
+    output = photos.parent / "codes.npz"
+    options |= {"images": photos, "output": output, "crop": "none"}
+    assert command(monkeypatch, **options) == 0
+    with np.load(output) as codes:
+      found.append(codes["embedding"])
+  # Six layers whose weights are off by up to 2**-11 of themselves.
+  atol = 6 * 2**-11 * np.abs(found[0]).max()
+  np.testing.assert_allclose(found[1], found[0], rtol=0, atol=atol)
+
+
 def test_bad_images_are_listed_and_the_rest_is_embedded(
   workdir, photos, monkeypatch, capsys
 ):
@@ -112,6 +128,14 @@ def test_bad_images_are_listed_and_the_rest_is_embedded(
     ({"workdir": "{tmp}/empty"}, "has no config.json"),
     ({"output": "{tmp}/nowhere/x.npz"}, "its folder does not exist"),
     ({"crop": "nose"}, "invalid choice: 'nose'"),
+    (
+      {"model": "nose"},
+      "expected one of --workdir=RUN and --model=NAME, got b",
+    ),
+    ({"workdir": ""}, "expected one of --workdir=RUN and --model=NAME, got n"),
+    ({"workdir": "", "model": "nose"}, "nose: neither a model of this inst"),
+    ({"workdir": "", "model": "{tmp}"}, "A run is given as --workdir"),
+    ({"workdir": "", "model": "{tmp}/bad/x.png"}, "of another kind"),
   ],
 )
 def test_what_cannot_be_done_ends_in_one_line(

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+import facerep_jax
 from facerep_jax import cli, evaluate
 from facerep_jax import run as setup
 from facerep_jax.evaluators import readout, readout_file, results
@@ -141,6 +142,37 @@ def test_saved_readouts_give_the_same_on_the_same_images(
         np.testing.assert_allclose(score["value"], want, rtol=1e-3)
 
 
+def test_a_model_of_a_file_is_evaluated_as_its_run_is(run, tmp_path):
+  workdir, data = run
+  file = tmp_path / "small.safetensors"
+  facerep_jax.load(workdir).save(file)
+  code = command(
+    model=file,
+    output=tmp_path / "out",
+    data=f"tracks:{data}",
+    compare=f"{workdir},{file}",
+    tasks="pose,reconstruction",
+    supervised_steps=2,
+  )
+  assert code == 0
+  read = results.read(tmp_path / "out" / "results.json")
+  assert read["run"] == "small" and read["step"] == 1
+  assert read["config"] == {"system": "fabnet", "preset": "demo"}
+  assert read["compare"] == ["run", "small"]
+  for task in read["tasks"]:
+    value = {
+      entry["feature"]: next(iter(entry["scores"].values()))["value"]
+      for entry in task["entries"]
+    }
+    one = next(name for name in value if name.startswith("fabnet"))
+    assert value[f"small: {one}"] == value[one]
+    # But for float16, the run that it was written of.
+    np.testing.assert_allclose(value[f"run: {one}"], value[one], rtol=0.05)
+    assert any(name.startswith("random weights") for name in value)
+  kinds = [entry["kind"] for entry in read["tasks"][0]["entries"]]
+  assert "supervised" in kinds and "random" in kinds
+
+
 @pytest.mark.parametrize(
   ("change", "text"),
   [
@@ -162,6 +194,11 @@ def test_saved_readouts_give_the_same_on_the_same_images(
     ({"workdir": "{tmp}/a"}, "has no config.json"),
     ({"workdir": "{tmp}/fresh"}, "no checkpoint yet"),
     ({"crop": "nose"}, "invalid choice: 'nose'"),
+    (
+      {"model": "nose"},
+      "expected one of --workdir=RUN and --model=NAME, got b",
+    ),
+    ({"compare": "nose"}, "nose: neither a run's folder, a file nor a model"),
   ],
 )
 def test_what_cannot_be_done_ends_in_one_line(

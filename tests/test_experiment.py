@@ -117,6 +117,13 @@ def test_a_trained_run_is_left_as_it_is(whole, config, capsys, caplog):
   assert before == after
 
 
+def test_weights_of_later_stages_are_looked_at_first(config, tmp_path):
+  config.diffusion.init_from = str(tmp_path / "absent.safetensors")
+  with pytest.raises(errors.InputError, match=r"absent\.safetensors: no such"):
+    experiment.run(config, tmp_path / "run", ONE)
+  assert not (tmp_path / "run").exists()
+
+
 def take_over(whole, folder):
   """Begins a run whose first stage is done."""
   shutil.copytree(whole / "autoencoder", folder / "autoencoder")

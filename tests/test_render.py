@@ -120,6 +120,24 @@ def test_texture_of_meshes(first_stage, folder, monkeypatch):
     np.testing.assert_allclose(got, maps[kind][0], atol=0.5 / 255 + 1e-5)
 
 
+def test_draws_with_a_model_of_a_file(first_stage, folder, monkeypatch, capsys):
+  file = folder.parent / "name.safetensors"
+  first_stage.save(file)
+  arguments = [
+    f"--model={file}",
+    f"--images={folder}",
+    f"--output={folder.parent / 'out'}",
+    *("--crop=none", "--what=maps", "--sweep=none", "--batch-size=8"),
+  ]
+  monkeypatch.setattr("sys.argv", ["render", *arguments])
+  assert cli.run(render.main) == 0
+  assert written(folder) == ["maps-001.png"]
+  assert "name.safetensors, checkpoint of step 0" in capsys.readouterr().err
+  monkeypatch.setattr("sys.argv", ["render", "--workdir=run", *arguments])
+  assert cli.run(render.main) == 1
+  assert "expected one of --workdir" in capsys.readouterr().err
+
+
 def test_films_can_be_mp4_or_left_out(first_stage, folder, monkeypatch):
   options = {"what": "relight", "sweep": "none"}
   assert command(monkeypatch, first_stage, folder, **options) == 0

@@ -21,6 +21,11 @@ def test_a_stage_has_what_is_shared_and_what_is_its_own():
   assert second.data.with_replacement and not first.data.with_replacement
   # Weights to start from are those of the first stage.
   assert (first.init_from, second.init_from) == ("weights.pth", "")
+  config.diffusion.init_from = "other.safetensors"
+  own = stages.config_of(config, "diffusion")
+  assert own.init_from == "other.safetensors"
+  del config.diffusion.init_from  # As in runs of before.
+  assert stages.config_of(config, "diffusion").init_from == ""
   assert second.model.autoencoder == config.autoencoder.model
   # Copies: the config of all stages stays as it is.
   second.model.autoencoder.width = 99
@@ -34,7 +39,7 @@ def test_a_stage_has_what_is_shared_and_what_is_its_own():
 def test_configs_keep_the_same_settings_in_both_stages():
   config = latentface.get_config()
   keys = [set(config[name]) for name in stages.of(config)]
-  assert keys[0] == keys[1]
+  assert keys[0] == keys[1] - {"init_from"}
   one = stages.config_of(config, "diffusion")
   plain = configuration.base("latentface", "paper")
   assert set(one) == set(plain) | {"stage", "model"}

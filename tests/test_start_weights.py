@@ -2,10 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import errors, sharding, start_weights
+from facerep_jax import errors, packaged, run, sharding, start_weights
 from facerep_jax.convert import unsup3d
 from facerep_jax.systems import base
-from tests import tiny_face
+from tests import made_up_models, tiny, tiny_face
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,125 @@ def test_what_is_no_weights_is_refused(tmp_path):
   (tmp_path / "weights.pth").write_bytes(b"nothing")
   with pytest.raises(errors.InputError, match="weights.pth"):
     read(tmp_path / "weights.pth")
+
+
+ONE = jax.devices()[:1]
+
+
+def own(tmp_path, kind, **changes):
+  """A made-up model and the path of its file."""
+  model = made_up_models.representation(kind, **changes)
+  path = tmp_path / f"{kind}.safetensors"
+  model.save(path)
+  return model, str(path)
+
+
+def take(kind, init_from, wanted=None, **changes):
+  config = made_up_models.config(kind, init_from=init_from, **changes)
+  wanted = wanted or made_up_models.variables(config, seed=1)
+  return start_weights.read(config, wanted, sharding.make_mesh(ONE))[0]
+
+
+def assert_taken(got, want):
+  """Checks that weights are others' to float16."""
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(a, np.float32(np.float16(b))),
+    jax.device_get(got),
+    want,
+  )
+
+
+def test_a_run_starts_from_the_file_of_a_model(tmp_path, monkeypatch):
+  model, _ = own(tmp_path / "weights", "fabnet", model__frozen=("encoder",))
+  monkeypatch.setattr(packaged, "FOLDER", tmp_path / "weights")
+  config = made_up_models.config(
+    "fabnet",
+    tiny.write_tracks(tmp_path / "tracks"),
+    init_from="fabnet",
+    ema_decay=0.5,
+    model__frozen=("flow_decoder",),
+  )
+  prepared, state = run.prepare(config, tmp_path / "run", config.data.path, ONE)
+  prepared.writer.close()
+  want = model.variables.params | model.variables.frozen
+  assert set(state.params) == {"encoder", "mask_decoder"}
+  for part, tree in (state.params | prepared.frozen).items():
+    assert_taken(tree, want[part])
+  assert_taken(state.ema, {k: want[k] for k in state.params})
+  # Float32 in the file too.
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    jax.device_get(state.model_state),
+    model.variables.model_state,
+  )
+
+
+def test_the_first_stage_starts_from_a_file_of_either(tmp_path, caplog):
+  config = made_up_models.config("autoencoder")
+  before = made_up_models.variables(config, seed=1)
+  for kind in ("autoencoder", "diffusion"):
+    model, path = own(tmp_path, kind)
+    want = model.variables.frozen.get("autoencoder", model.variables.params)
+    with caplog.at_level("INFO", "facerep_jax"):
+      found = take("autoencoder", path, before)
+    assert found.params.keys() == before.params.keys()
+    # What the file leaves out stays as it was drawn.
+    assert found.params["confidence"] is before.params["confidence"]
+    assert f"{path} holds no confidence network: it starts at" in caplog.text
+    for name in ("depth", "albedo", "light", "view"):
+      assert_taken(found.params[name], want[name])
+    caplog.clear()
+
+
+def test_the_first_stage_can_do_without_confidence(tmp_path, caplog):
+  model, path = own(tmp_path, "diffusion")
+  with caplog.at_level("INFO", "facerep_jax"):
+    found = take("autoencoder", path, model__use_confidence=False)
+  assert_taken(
+    found.params,
+    {k: model.variables.frozen["autoencoder"][k] for k in found.params},
+  )
+  assert "confidence" not in found.params and "at random" not in caplog.text
+
+
+def test_networks_that_stay_are_taken_from_a_file(tmp_path):
+  model, path = own(tmp_path, "diffusion")
+  found = take("autoencoder", path, model__frozen=("light",))
+  assert set(found.frozen) == {"light"}
+  want = model.variables.frozen["autoencoder"]
+  assert_taken(found.frozen["light"], want["light"])
+  with pytest.raises(errors.InputError, match="holds no confidence network"):
+    take("autoencoder", path, model__frozen=("confidence",))
+
+
+def test_the_second_stage_takes_the_denoisers_alone(tmp_path):
+  model, path = own(tmp_path, "diffusion")
+  found = take("diffusion", path)
+  assert_taken(found.params, model.variables.params)
+  assert found.frozen == {}
+
+
+@pytest.mark.parametrize(
+  ("kind", "of", "changes", "text"),
+  [
+    ("fabnet", "autoencoder", {}, "a model of fabnet, got one of latentface a"),
+    ("autoencoder", "fabnet", {}, "latentface autoencoder, got one of fabnet"),
+    ("diffusion", "autoencoder", {}, "face diffusion, got one of latentface a"),
+    (
+      "autoencoder",
+      "diffusion",
+      {"model__code_dim": 12},
+      "do not fit config.model: params/albedo/decoder/seed/kernel",
+    ),
+    (
+      "fabnet",
+      "fabnet",
+      {"model__embed_dim": 4},
+      "do not fit config.model: params/encoder/conv4/bias: there",
+    ),
+  ],
+)
+def test_files_that_do_not_fit_are_refused(tmp_path, kind, of, changes, text):
+  _, path = own(tmp_path, of)
+  with pytest.raises(errors.InputError, match=text):
+    take(kind, path, **changes)
