@@ -181,8 +181,8 @@ class Representation(faces.FaceMethods):
   def save(self, path: str | os.PathLike, *, summary: str = "") -> int:
     """Writes the model to one file of float16 weights, which `load` reads.
 
-    What only training needs is left out: the confidence network and features
-    of the loss.
+    What only training needs is left out: the confidence network, features of
+    the loss, and masks that take no part.
 
     Args:
       path: Of the file, NAME.safetensors; its folder is made if it is not

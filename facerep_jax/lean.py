@@ -4,8 +4,9 @@ import ml_collections
 
 from facerep_jax.systems import base
 
-# Networks that no feature and no picture comes from.
-TRAINING_ONLY = ("confidence", "features")
+# Networks that no feature and no picture comes from; the masks of FAb-Net where
+# its config does without them, as they did not learn.
+LEFT_OUT = ("confidence", "features", "mask_decoder")
 
 
 def config_of(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
@@ -15,7 +16,8 @@ def config_of(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config: Of a run without stages, or of one stage.
 
   Returns:
-    A copy: no confidence network, no features of the loss, nothing frozen.
+    A copy without confidence network and features of the loss, in which
+    nothing is frozen.
   """
   lean = ml_collections.ConfigDict(config.to_dict())
   for model in (lean.model, *(lean.model.get(x) for x in _stages(config))):
@@ -47,11 +49,14 @@ def variables_of(
     `frozen` what a later stage has of the stages before it.
   """
   names = _stages(config)
+  has_masks = config.model.get("use_mask", False)
+  left_out = LEFT_OUT[:-1] if has_masks else LEFT_OUT
   if not any(name in variables.frozen for name in names):
-    params = _without(variables.params | variables.frozen)
-    return base.Variables(params, variables.model_state, {})
+    params = _without(variables.params | variables.frozen, left_out)
+    model_state = _without(variables.model_state, left_out)
+    return base.Variables(params, model_state, {})
   frozen = {
-    name: _without(tree) if name in names else tree
+    name: _without(tree, left_out) if name in names else tree
     for name, tree in variables.frozen.items()
   }
   return variables._replace(frozen=frozen)
@@ -61,5 +66,5 @@ def _stages(config):
   return base.STAGES.get(config.system, ())
 
 
-def _without(tree):
-  return {k: v for k, v in tree.items() if k not in TRAINING_ONLY}
+def _without(tree, names):
+  return {k: v for k, v in tree.items() if k not in names}

@@ -117,19 +117,19 @@ def _of_own_file(config, path, wanted, mesh):
       f"config.model.frozen={tuple(config.model.frozen)}: "
       f"{config.init_from} holds no {lacking[0]} network. Let it learn."
     )
-  new = [x for x in lean.TRAINING_ONLY if x in wanted.params and x not in tree]
-  needed = {k: v for k, v in wanted.params.items() if k not in new}
-  fitted = _fit(
-    path,
-    tree,
-    found.variables.model_state,
-    wanted._replace(params=needed),
-    mesh,
+  new = [x for x in lean.LEFT_OUT if x in wanted.params and x not in tree]
+  needed = wanted._replace(
+    params={k: v for k, v in wanted.params.items() if k not in new},
+    model_state={k: v for k, v in wanted.model_state.items() if k not in new},
   )
+  fitted = _fit(path, tree, found.variables.model_state, needed, mesh)
   for name in new:
     _log.info("%s holds no %s network: it starts at random.", path, name)
-  own = {name: wanted.params[name] for name in new}
-  return fitted._replace(params=fitted.params | own)
+  return base.Variables(
+    wanted.params | fitted.params,
+    wanted.model_state | fitted.model_state,
+    fitted.frozen,
+  )
 
 
 def _of_published_file(config, path, wanted, mesh):

@@ -273,7 +273,8 @@ def _abstract(path, config, found):
       f"{path}: its settings do not fit this version of the library ({error}); "
       f"it was written by version {found.get('library_version')}."
     ) from error
-  return _flat(jax.eval_shape(init, jax.random.key(0)))
+  shapes = jax.eval_shape(init, jax.random.key(0))
+  return _flat(lean.variables_of(config, shapes))
 
 
 def _read_arrays(path, abstract):

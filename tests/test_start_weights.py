@@ -103,7 +103,8 @@ def assert_taken(got, want):
 
 
 def test_a_run_starts_from_the_file_of_a_model(tmp_path, monkeypatch):
-  model, _ = own(tmp_path / "weights", "fabnet", model__frozen=("encoder",))
+  masked = {"model__use_mask": True, "model__frozen": ("encoder",)}
+  model, _ = own(tmp_path / "weights", "fabnet", **masked)
   monkeypatch.setattr(packaged, "FOLDER", tmp_path / "weights")
   config = made_up_models.config(
     "fabnet",
@@ -125,6 +126,18 @@ def test_a_run_starts_from_the_file_of_a_model(tmp_path, monkeypatch):
     jax.device_get(state.model_state),
     model.variables.model_state,
   )
+
+
+def test_masks_that_a_file_leaves_out_start_at_random(tmp_path, caplog):
+  model, path = own(tmp_path, "fabnet")
+  before = made_up_models.variables(made_up_models.config("fabnet"), seed=1)
+  with caplog.at_level("INFO", "facerep_jax"):
+    found = take("fabnet", path, before)
+  for i in (0, 1):  # Parameters and statistics.
+    assert found[i].keys() == before[i].keys()
+    assert found[i]["mask_decoder"] is before[i]["mask_decoder"]
+  assert_taken(found.params["encoder"], model.variables.params["encoder"])
+  assert "holds no mask_decoder network" in caplog.text
 
 
 def test_the_first_stage_starts_from_a_file_of_either(tmp_path, caplog):
