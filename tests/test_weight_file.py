@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 import facerep_jax
-from facerep_jax import api, errors, lean, sharding, stages, weight_file
+from facerep_jax import errors, lean, sharding, stages, weight_file
 from facerep_jax.systems import base
 from tests import made_up_faces, made_up_models
 
@@ -151,15 +151,18 @@ def test_faces_are_warped_without_the_masks_that_take_no_part(tmp_path):
   )
 
 
-def test_random_weights_beside_a_file_are_those_beside_the_run(monkeypatch):
-  monkeypatch.setattr(jax, "local_devices", lambda: ONE)
+@pytest.mark.parametrize("name", ["view", "light"])
+def test_random_weights_beside_a_file_are_those_beside_the_run(name):
   config = made_up_models.config("autoencoder")
-  run, file = api.untrained(config), api.untrained(lean.config_of(config))
-  assert set(file.variables.params) == {"depth", "albedo", "light", "view"}
-  for name, tree in file.variables.params.items():
-    jax.tree.map(
-      np.testing.assert_array_equal, tree, run.variables.params[name]
+  drawn = []
+  for one in (config, lean.config_of(config)):
+    system = base.build(one)
+    init = sharding.jit_init(
+      lambda key, system=system: system.init(key).params[name],
+      sharding.make_mesh(ONE),
     )
+    drawn.append(init(jax.random.key(3)))
+  jax.tree.map(np.testing.assert_array_equal, *drawn)
 
 
 def test_a_summary_is_made_where_none_is_given(small):
