@@ -27,7 +27,7 @@ import dataclasses
 import numpy as np
 
 from facerep_jax.data import schema
-from facerep_jax.data.synthetic import depth, head, photo, recording
+from facerep_jax.data.synthetic import depth, head, heads, photo, recording
 from facerep_jax.data.synthetic import frame as frames
 from facerep_jax.data.synthetic.recording import Settings
 
@@ -87,7 +87,7 @@ def make_track(settings: Settings, person: int, track: int) -> schema.Track:
       "mask_png": [depth.encode_mask(x) for x in images.mask],
     }
   return schema.Track(
-    person=f"{'ict' if settings.heads else 'synthetic'}{person:05d}",
+    person=heads.person_name(settings.heads, settings.seed, person),
     video="v0",
     track=f"{track:05d}",
     chunk=0,

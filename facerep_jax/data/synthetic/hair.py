@@ -4,13 +4,19 @@ import dataclasses
 
 import numpy as np
 
-from facerep_jax.data.synthetic import background, chart
+from facerep_jax.data.synthetic import background, chart, motion
 
 # sRGB, from black hair to blond.
 _HAIR = np.array([
   [0.05, 0.04, 0.04], [0.11, 0.08, 0.065], [0.21, 0.15, 0.11],
   [0.36, 0.26, 0.18], [0.66, 0.54, 0.38],
 ])  # fmt: skip
+
+# The numbers that a visit to the hairdresser changes.
+_STYLE = (
+  "hair_length", "hair_thick", "fringe", "hair_streaks", "hair_curl",
+  "hair_top", "hair_part",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +56,12 @@ def draw_cover(rng: np.random.Generator) -> Cover | None:
     thick=0.04 + 0.09 * thick,
     colour=np.clip(colour, 0.005, 0.9),
   )
+
+
+def draw_style(rng: np.random.Generator) -> dict[str, float]:
+  """Draws the numbers of a hair style, each about N(0, 1)."""
+  numbers = motion.bounded_normal(rng, len(_STYLE))
+  return dict(zip(_STYLE, numbers.tolist()))
 
 
 def colour(person: dict[str, float]) -> np.ndarray:

@@ -12,7 +12,7 @@ from facerep_jax.data.synthetic import (
   glasses,
   hair,
   head,
-  ict,
+  heads,
   landmarks,
   motion,
   occlusion,
@@ -43,8 +43,8 @@ class Settings:
     max_noise: Largest deviation of the noise, share of the range.
     turns: Factor of the heads' yaw, pitch and roll.
     expressions: How many a track shows; 0: one or two.
-    heads: Path of ICT-FaceKit's data, as for `ict.model`; "" for the built-in
-      head.
+    heads: Whose: "", "ict", "mixed" or a path, as in module `heads`.
+    restyle: Draw hair style and glasses anew for each recording of a person.
     maps: Make depth and mask, too.
   """
 
@@ -65,6 +65,7 @@ class Settings:
   turns: float = 1.0
   expressions: int = 0
   heads: str = ""
+  restyle: bool = False
   maps: bool = False
 
 
@@ -109,20 +110,16 @@ class Recording:
 
 def set_up(settings: Settings, person: int, track: int) -> Recording:
   """Draws all that a track is made from; arguments as for `draw_track`."""
-  for name, value, limit in (
-    ("person", person, settings.num_people),
-    ("track", track, settings.tracks_per_person),
-  ):
-    if not 0 <= value < limit:
-      raise errors.InputError(
-        f"synthetic {name} {value}: expected 0 to {limit - 1}; raise "
-        f"{'num_people' if name == 'person' else 'tracks_per_person'}."
-      )
+  _check(settings, person, track)
   who = np.random.default_rng([settings.seed, person])
   what = np.random.default_rng([settings.seed, person, 1 + track])
-  model = ict.model(settings.heads) if settings.heads else head.built_in()
+  # Numbers of its own, so that nothing else changes with the style.
+  style = np.random.default_rng([settings.seed, person, 0, 2, 1 + track])
+  model = heads.model(settings.heads, settings.seed, person)
   shape = motion.bounded_normal(who, len(model.shape_basis))
   look = albedo.look(motion.bounded_normal(who, len(albedo.NAMES)))
+  if settings.restyle:
+    look |= hair.draw_style(style)
   bare = head.neutral(model, shape)
   paths = motion.draw(
     what, settings.num_frames, settings.turns, settings.expressions
@@ -166,9 +163,26 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
       (model.follows[model.chart.faces] > 0.5).all(axis=1)
     ],
     noise_seed=(settings.seed, person, 1 + track),
-    worn=_glasses(who, what, rest_landmarks, settings.frame_width / side),
+    worn=_glasses(
+      style if settings.restyle else who,
+      what,
+      rest_landmarks,
+      settings.frame_width / side,
+    ),
     before=occlusion.draw(what, albedo.skin_colour(look), settings.num_frames),
   )
+
+
+def _check(settings, person, track):
+  for name, value, limit in (
+    ("person", person, settings.num_people),
+    ("track", track, settings.tracks_per_person),
+  ):
+    if not 0 <= value < limit:
+      raise errors.InputError(
+        f"synthetic {name} {value}: expected 0 to {limit - 1}; raise "
+        f"{'num_people' if name == 'person' else 'tracks_per_person'}."
+      )
 
 
 def _glasses(who, what, rest_landmarks, px):
