@@ -93,7 +93,8 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "size_px": 128,
     "turns": 1.0,  # Factor of yaw, pitch and roll.
     "expressions": 0,  # Of a track; 0: one or two.
-    "heads": "",  # Path of ICT-FaceKit's data; empty: the built-in head.
+    "heads": "",  # Empty: built-in; ict, mixed, or path of ICT-FaceKit's data.
+    "restyle": False,  # Hair style and glasses anew for each track.
   }
   return config
 

@@ -104,8 +104,8 @@ def _parser():
     action="append",
     required=True,
     help="video, folder of videos, of frames or of photos, 'synthetic', "
-    "'synthetic:benchmark' or 'synthetic:ict=PATH'; may be given several "
-    "times, or separated by commas",
+    "'synthetic:benchmark', 'synthetic:ict', 'synthetic:mixed' or "
+    "'synthetic:ict=PATH'; may be given several times, or separated by commas",
   )
   add("--output", required=True, help="folder of the dataset")
   add(
@@ -147,6 +147,11 @@ def _parser():
     type=int,
     default=default.expressions,
     help="how many follow each other in a synthetic track; 0: one or two",
+  )
+  add(
+    "--restyle",
+    action="store_true",
+    help="draw hair style and glasses anew for each synthetic track",
   )
   add(
     "--depth",
@@ -191,6 +196,7 @@ def _settings(options):
     num_frames=options.num_frames,
     turns=options.turns,
     expressions=options.expressions,
+    restyle=options.restyle,
     maps=options.depth,
   )
 

@@ -19,7 +19,8 @@ from facerep_jax.data import (
   parts,
   sources,
 )
-from facerep_jax.data.synthetic import generator, ict_read
+from facerep_jax.data.synthetic import generator
+from facerep_jax.data.synthetic import heads as all_heads
 
 _log = logging.getLogger(__name__)
 # Of a frame, and of each pixel of its side; measured from 32 to 256 px.
@@ -47,6 +48,7 @@ def synthetic(
   turns: float = 1.0,
   expressions: int = 0,
   heads: str = "",
+  restyle: bool = False,
 ) -> str:
   """Makes a set of synthetic tracks, unless it was made before.
 
@@ -58,7 +60,9 @@ def synthetic(
     size_px: Side of the frames.
     turns: Factor of yaw, pitch and roll, 0 to 1.
     expressions: How many a track shows; 0: one or two.
-    heads: Path of ICT-FaceKit's data; "" for the built-in head.
+    heads: Whose: "", "ict", "mixed" or a path, as in module
+      `synthetic.heads`.
+    restyle: Draw hair style and glasses anew for each track of a person.
 
   Returns:
     Folder of the tracks.
@@ -75,8 +79,9 @@ def synthetic(
     num_frames=num_frames,
     turns=turns,
     expressions=expressions,
+    restyle=restyle,
   )
-  source = sources.Source(sources.ICT + heads if heads else sources.SYNTHETIC)
+  source = sources.synthetic_source(heads)
   return _kept(
     _name(settings, heads),
     lambda folder: _make(folder, source, settings, build.Plan()),
@@ -228,8 +233,10 @@ def _name(settings, heads):
     what["turns"] = settings.turns
   if settings.expressions:
     what["expressions"] = settings.expressions
+  if settings.restyle:
+    what["restyle"] = True
   if heads:
-    what["heads"] = ict_read.fingerprint(heads)
+    what["heads"] = all_heads.fingerprint(heads)
   text = json.dumps(what, sort_keys=True)
   return f"synthetic-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

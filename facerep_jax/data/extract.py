@@ -45,6 +45,7 @@ class Settings:
     num_frames: Of a synthetic track.
     turns: Factor of yaw, pitch and roll of synthetic heads, 0 to 1.
     expressions: How many a synthetic track shows; 0: one or two.
+    restyle: Draw hair style and glasses anew for each synthetic track.
     maps: Store depth and mask of synthetic tracks, too.
   """
 
@@ -60,6 +61,7 @@ class Settings:
   num_frames: int = 16
   turns: float = 1.0
   expressions: int = 0
+  restyle: bool = False
   maps: bool = False
 
   def __post_init__(self):
@@ -128,6 +130,7 @@ def _synthetic(entry, settings, report):
       turns=settings.turns,
       expressions=settings.expressions,
       heads=entry.path,
+      restyle=settings.restyle,
       maps=settings.maps,
     ),
     *entry.numbers,

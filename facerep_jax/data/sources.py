@@ -9,11 +9,12 @@ from collections.abc import Iterable
 
 from facerep_jax import errors
 from facerep_jax.data import images, video
-from facerep_jax.data.synthetic import generator, ict_read
+from facerep_jax.data.synthetic import generator, heads
 
 SYNTHETIC = "synthetic"
 BENCHMARK = "synthetic:benchmark"
-ICT = "synthetic:ict="  # Followed by the path of the heads.
+_WORDS = {f"{SYNTHETIC}:{word}": word for word in heads.WORDS}
+_ICT_PATH = "synthetic:ict="  # Followed by the path of the heads.
 PHOTOS = "photos"
 LAYOUTS = ("auto", "videos", "frames", "flat", PHOTOS, SYNTHETIC)
 SINGLE = ("flat", PHOTOS)  # Each image is a track of one frame.
@@ -30,8 +31,8 @@ class Entry:
     video: Name of the video, unique within the person.
     track: Name of the track, unique within the video; "" for a video, whose
       tracks are yet to be found.
-    path: File or folder; that of the heads for a synthetic track, "" for the
-      built-in one.
+    path: File or folder; for a synthetic track its heads, as in module
+      `synthetic.heads`.
     numbers: (person, track) of a synthetic track.
     mark: Changes when the files change: hash of their names and sizes.
   """
@@ -69,7 +70,8 @@ class Source:
 
   Attributes:
     path: File or folder, or "synthetic", "synthetic:benchmark" (the tracks
-      alone; `benchmark_set` fixes the rest) or "synthetic:ict=PATH".
+      alone; `benchmark_set` fixes the rest), "synthetic:ict",
+      "synthetic:mixed" or "synthetic:ict=PATH".
     layout: One of `LAYOUTS`; "auto" looks at the files.
     person: Regular expression whose group 1, searched in the path relative to
       the source, names the person; None for the layout's own rule.
@@ -99,15 +101,16 @@ def collect(
   """
   per_source = []
   for source in sources:
-    heads = _heads(source)
-    if heads is not None:
+    kind_of_head = _heads(source)
+    if kind_of_head is not None:
       kind = SYNTHETIC
-      entries = _synthetic(num_people, tracks_per_person, heads)
+      entries = _synthetic(num_people, tracks_per_person, kind_of_head)
     else:
       kind, entries = _read_source(source)
     per_source.append((kind, source, entries))
   per_source = _separate(per_source)
   _check_unique(per_source)
+  _check_mixed(per_source)
   units = []
   for kind, source, entries in per_source:
     for group in _groups(kind, entries):
@@ -148,36 +151,50 @@ def _has_extension(name, module):
 
 
 def _heads(source):
-  """Returns the path of a synthetic source's heads; None: not synthetic."""
+  """Returns the heads of a synthetic source; None: not synthetic."""
   text = source.path
-  if text.startswith(ICT) and len(text) > len(ICT):
-    return text.removeprefix(ICT)
+  if text.startswith(_ICT_PATH) and len(text) > len(_ICT_PATH):
+    path = text.removeprefix(_ICT_PATH)
+    # What is said to be a path is one, whatever it is called.
+    return os.path.join(".", path) if path in heads.WORDS else path
+  if text in _WORDS:
+    return _WORDS[text]
   if text in (SYNTHETIC, BENCHMARK):
-    return ""
+    return heads.BUILT_IN
   if text.startswith(SYNTHETIC + ":"):
     raise errors.InputError(
-      f"{text}: no such synthetic source; expected {SYNTHETIC}, {BENCHMARK} or "
-      f"{ICT}PATH."
+      f"{text}: no such synthetic source; expected {SYNTHETIC}, {BENCHMARK}, "
+      f"{', '.join(_WORDS)} or {_ICT_PATH}PATH."
     )
-  return "" if source.layout == SYNTHETIC else None
+  return heads.BUILT_IN if source.layout == SYNTHETIC else None
 
 
-def _synthetic(num_people, tracks_per_person, heads):
+def synthetic_source(kind_of_head: str) -> Source:
+  """Returns the source that draws heads, as in module `synthetic.heads`."""
+  if kind_of_head == heads.BUILT_IN:
+    return Source(SYNTHETIC)
+  if kind_of_head in heads.WORDS:
+    return Source(f"{SYNTHETIC}:{kind_of_head}")
+  return Source(_ICT_PATH + kind_of_head)
+
+
+def _synthetic(num_people, tracks_per_person, kind_of_head):
   if num_people < 1 or tracks_per_person < 1:
     raise errors.InputError(
       f"synthetic source: expected at least one person and one track each, got "
       f"{num_people} and {tracks_per_person}."
     )
   mark = f"generator {generator.VERSION}"
-  if heads:
-    mark += f", {ict_read.fingerprint(heads)}"
+  if kind_of_head != heads.BUILT_IN:
+    mark += f", {heads.fingerprint(kind_of_head)}"
+  named = {heads.BUILT_IN: "synthetic", heads.MIXED: "mixed"}
   # The generator names the tracks itself.
   return [
     Entry(
-      f"{'ict' if heads else 'synthetic'} {person}",
+      f"{named.get(kind_of_head, 'ict')} {person}",
       "",
       str(track),
-      heads,
+      kind_of_head,
       numbers=(person, track),
       mark=mark,
     )
@@ -388,6 +405,18 @@ def _prefixed(entry, base):
   title = f"{base}/{entry.video}"
   person = title if entry.person == entry.video else entry.person
   return dataclasses.replace(entry, person=person, video=title)
+
+
+def _check_mixed(per_source):
+  """Refuses a mixed set beside another: it holds people of both."""
+  drawn = [source.path for kind, source, _ in per_source if kind == SYNTHETIC]
+  mixed = f"{SYNTHETIC}:{heads.MIXED}"
+  if mixed in drawn and len(drawn) > 1:
+    raise errors.InputError(
+      f"--source={mixed}: holds people of {SYNTHETIC} and of {SYNTHETIC}:"
+      f"{heads.ICT}, so it must be the only synthetic source; make one dataset "
+      "of each."
+    )
 
 
 def _check_unique(per_source):

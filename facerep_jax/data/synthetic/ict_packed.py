@@ -149,9 +149,7 @@ def read(path: str) -> head.Head:
     with np.load(path, allow_pickle=False) as file:
       missing = [name for name in _ARRAYS if name not in file.files]
       if missing:
-        raise errors.InputError(
-          f"{path}: lacks {', '.join(missing)}. {_AGAIN}"
-        )
+        raise errors.InputError(f"{path}: lacks {', '.join(missing)}. {_AGAIN}")
       arrays = {name: file[name] for name in _ARRAYS}
   except OSError as error:
     raise _unreadable(path, error) from error
@@ -173,5 +171,3 @@ def _unreadable(path, error):
     f"{path}: cannot be read ({error.strerror}); it is a part of facerep_jax. "
     "Install the package again."
   )
-
-

@@ -57,7 +57,8 @@ def fingerprint(path: str) -> str:
     except OSError as error:
       raise errors.InputError(
         f"{path}: cannot be read ({error.strerror}); expected ICT-FaceKit's "
-        "folder FaceXModel, or an npz made from it."
+        "folder FaceXModel, or an npz made from it. Packaged heads need no "
+        "path: they are called ict, and mixed with the built-in ones."
       ) from error
   return digest.hexdigest()[:16]
 

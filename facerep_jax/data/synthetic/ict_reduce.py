@@ -109,9 +109,7 @@ def _parser():
     "python -m facerep_jax.data.synthetic.ict_reduce", description=__doc__
   )
   add = parser.add_argument
-  add(
-    "--source", required=True, help="FaceXModel folder, or npz made from it"
-  )
+  add("--source", required=True, help="FaceXModel folder, or npz made from it")
   add("--output", help="npz file to write")
   add("--modes", type=int, default=NUM_MODES, help="identity numbers kept")
   add("--bits", type=int, default=BITS, help="of a displacement: 8 or 16")

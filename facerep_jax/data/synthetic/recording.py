@@ -159,9 +159,7 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
     fov_rad=float(np.deg2rad(fov_deg)),
     rest_landmarks=rest_landmarks,
     backdrop=background.draw(what, int(1.5 * side)),
-    casters=model.chart.faces[
-      (model.follows[model.chart.faces] > 0.5).all(axis=1)
-    ],
+    casters=_casters(model),
     noise_seed=(settings.seed, person, 1 + track),
     worn=_glasses(
       style if settings.restyle else who,
@@ -183,6 +181,11 @@ def _check(settings, person, track):
         f"synthetic {name} {value}: expected 0 to {limit - 1}; raise "
         f"{'num_people' if name == 'person' else 'tracks_per_person'}."
       )
+
+
+def _casters(model):
+  faces = model.chart.faces
+  return faces[(model.follows[faces] > 0.5).all(axis=1)]
 
 
 def _glasses(who, what, rest_landmarks, px):
