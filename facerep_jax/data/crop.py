@@ -105,13 +105,14 @@ def main_face(faces: np.ndarray, width: int, height: int) -> np.ndarray | None:
   """Picks the face that a picture is most likely of.
 
   Args:
-    faces: [N, 5] x0, y0, x1, y1, score, as detectors return.
+    faces: [N, 4 or more] x0, y0, x1, y1 and what else detectors return.
     width: Width of the image in pixels.
     height: Height of the image in pixels.
 
   Returns:
-    [4] box of the face with the largest area, weighted by exp(-2 d^2) with d
-    its distance from the centre of the image in half diagonals; None for N = 0.
+    [as many] row of the face with the largest area, weighted by exp(-2 d^2)
+    with d its distance from the centre of the image in half diagonals; None for
+    N = 0.
   """
   if not len(faces):
     return None
@@ -119,7 +120,7 @@ def main_face(faces: np.ndarray, width: int, height: int) -> np.ndarray | None:
   dx, dy = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
   distance_sq = (dx**2 + dy**2) / ((width**2 + height**2) / 4)
   weight = (x1 - x0) * (y1 - y0) * np.exp(-2 * distance_sq)
-  return faces[np.argmax(weight), :4]
+  return faces[np.argmax(weight)]
 
 
 def find_and_crop(
@@ -132,7 +133,7 @@ def find_and_crop(
 
   Args:
     image: uint8 [H, W, 3] RGB.
-    detector: Maps an image to [N, 5] faces; see `detect.make_detector`.
+    detector: Maps an image to faces; see `detect.make_detector`.
     size_px: Side of the result.
     scale: Side of the square over the longer side of the face box.
 
@@ -140,7 +141,7 @@ def find_and_crop(
     uint8 [size_px, size_px, 3], and "face" or "whole".
   """
   errors.check_shape("image", image, "H W 3")
-  box_px = main_face(detector(image), image.shape[1], image.shape[0])
-  if box_px is None:
+  face = main_face(detector(image), image.shape[1], image.shape[0])
+  if face is None:
     return whole_image(image, size_px), "whole"
-  return crop_box(image, box_px, size_px, scale), "face"
+  return crop_box(image, face[:4], size_px, scale), "face"

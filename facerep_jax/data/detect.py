@@ -7,8 +7,9 @@ import numpy as np
 
 from facerep_jax import errors
 
-# Maps uint8 [H, W, 3] RGB to float32 [N, 5]: x0, y0, x1, y1 in pixels and a
-# score, best first.
+# Maps uint8 [H, W, 3] RGB to float32 [N, 6]: x0, y0, x1, y1 in pixels, a score,
+# and 1 for a nearly frontal face, else 0; best first. A detector that cannot
+# tell the last leaves it out: [N, 5].
 Detector = Callable[[np.ndarray], np.ndarray]
 
 MAX_SIDE_PX = 480  # Detection runs on an image reduced to this.
@@ -18,6 +19,11 @@ _PROFILE = "haarcascade_profileface.xml"
 _FRONTAL_NEIGHBOURS = 4
 _PROFILE_NEIGHBOURS = 6  # The profile cascade errs more often.
 _MODEL_SCORE = 0.6
+# How far the tip of a frontal face's nose may lie from the middle between the
+# eyes, along the line through them, in distances of the eyes: the median at 20
+# degrees of yaw in synthetic faces (`generator.draw_labels`).
+FRONTAL_OFFSET = 0.26
+_LANDMARKS = slice(4, 14)  # Of a model's row: eyes, nose, corners of the mouth.
 _OVERLAP = 0.5  # Of the smaller box; above, the weaker face is dropped.
 
 
@@ -29,9 +35,10 @@ def make_detector(model: str | None = None) -> Detector:
       that come with OpenCV 4.
 
   Returns:
-    A function from uint8 [H, W, 3] RGB to float32 [N, 5]: x0, y0, x1, y1 in
-    pixels of the image and a score (not comparable between detectors), best
-    first.
+    A function from uint8 [H, W, 3] RGB to float32 [N, 6]: x0, y0, x1, y1 in
+    pixels of the image, a score (not comparable between detectors), and 1 for
+    a nearly frontal face, else 0; best first. Of a model without landmarks,
+    [N, 5]: the last is unknown.
 
   Raises:
     InputError: OpenCV is missing or without what is needed, or the model
@@ -45,17 +52,34 @@ def suppress(faces: np.ndarray) -> np.ndarray:
   """Drops faces that mostly cover a better one.
 
   Args:
-    faces: [N, 5] x0, y0, x1, y1, score.
+    faces: [N, 5 or more] x0, y0, x1, y1, score, and what else is known.
 
   Returns:
-    [M, 5], best score first; of two boxes whose intersection is over half of
-    the smaller one, only the better.
+    [M, as many], best score first; of two boxes whose intersection is over half
+    of the smaller one, only the better.
   """
   kept = []
   for face in faces[np.argsort(-faces[:, 4], kind="stable")]:
     if all(_overlap(face, other) <= _OVERLAP for other in kept):
       kept.append(face)
-  return np.array(kept, np.float32).reshape(-1, 5)
+  return np.array(kept, np.float32).reshape(-1, faces.shape[1])
+
+
+def is_frontal(landmarks: np.ndarray) -> np.ndarray:
+  """Tells nearly frontal faces by how far the nose is off the middle.
+
+  Args:
+    landmarks: [N, 5, 2] x, y of both eyes, the tip of the nose and both corners
+      of the mouth, in any unit.
+
+  Returns:
+    [N] bool; false where both eyes are at one place.
+  """
+  first, second, nose = landmarks[:, 0], landmarks[:, 1], landmarks[:, 2]
+  across = second - first
+  square = (across**2).sum(axis=1)
+  off = ((nose - (first + second) / 2) * across).sum(axis=1)
+  return (square > 0) & (np.abs(off) <= FRONTAL_OFFSET * square)
 
 
 def _overlap(a, b):
@@ -112,14 +136,16 @@ class _Haar:
     small, scale = _reduced(cv2, image)
     grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
     faces = self._find(self._frontal, grey, _FRONTAL_NEIGHBOURS)
-    if not len(faces):
+    is_frontal = len(faces) > 0
+    if not is_frontal:
       mirrored = self._find(self._profile, grey[:, ::-1], _PROFILE_NEIGHBOURS)
       mirrored[:, [0, 2]] = grey.shape[1] - mirrored[:, [2, 0]]
       faces = np.concatenate(
         [self._find(self._profile, grey, _PROFILE_NEIGHBOURS), mirrored]
       )
     faces[:, :4] /= scale
-    return suppress(faces)
+    told = np.full((len(faces), 1), is_frontal, np.float32)
+    return suppress(np.concatenate([faces, told], axis=1))
 
   def _find(self, cascade, grey, neighbours):
     side = max(20, int(MIN_FACE * min(grey.shape)))
@@ -163,6 +189,9 @@ class _Model:
     except cv2.error as error:
       raise self._unusable() from error
     if found is None:
-      return np.zeros((0, 5), np.float32)
+      return np.zeros((0, 6), np.float32)
     x, y, width, height = found[:, :4].T / scale
-    return suppress(np.stack([x, y, x + width, y + height, found[:, -1]], 1))
+    columns = [x, y, x + width, y + height, found[:, -1]]
+    if found.shape[1] > _LANDMARKS.stop:
+      columns.append(is_frontal(found[:, _LANDMARKS].reshape(-1, 5, 2)))
+    return suppress(np.stack(columns, axis=1))

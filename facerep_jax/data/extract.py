@@ -163,7 +163,7 @@ def _pictures(kind, entry, settings, report):
   except OSError as error:
     report.problem = f"{entry.path}: cannot be listed ({error.strerror})."
     return
-  frames, index, boxes = [], [], []
+  frames, index, faces = [], [], []
   for number, path in enumerate(paths):
     report.num_read += 1
     try:
@@ -175,21 +175,18 @@ def _pictures(kind, entry, settings, report):
     report.num_decoded += 1
     report.num_kept += 1
     if _finds_faces(kind, settings):
-      box_px = _main_face(decoded.pixels, settings)
-      if box_px is None:
+      face = _main_face(decoded.pixels, settings)
+      if face is None:
         report.skip("no face", path)
         continue
       report.num_detected += 1
-      boxes.append(box_px)
-      frames.append(_cut_out(decoded.pixels, box_px, settings, report))
+      faces.append(face)
+      frames.append(_cut_out(decoded.pixels, face[:4], settings, report))
     else:
       frames.append(_as_it_is(data, decoded, settings, report))
     index.append(number)
   if not frames:
     return
-  labels = {}
-  if boxes:
-    labels = {"detected": np.ones(len(boxes), int), "box_px": np.array(boxes)}
   report.num_tracks += 1
   report.num_stored += len(frames)
   track = schema.Track(
@@ -199,9 +196,20 @@ def _pictures(kind, entry, settings, report):
     0,
     frames,
     np.array(index, np.int64),
-    labels,
+    _labels(faces),
   )
   yield from chunks.split_track(track, settings.chunk)
+
+
+def _labels(faces):
+  """Returns the labels of frames in which these faces were found."""
+  if not faces:
+    return {}
+  faces = np.array(faces)
+  labels = {"detected": np.ones(len(faces), int), "box_px": faces[:, :4]}
+  if faces.shape[1] > 5:
+    labels["frontal"] = faces[:, 5].astype(np.int64)
+  return labels
 
 
 def _main_face(pixels, settings):
@@ -279,11 +287,7 @@ def _video(entry, settings, report):
     kept = is_kept[track.index]
     if kept.sum() >= MIN_KEPT:
       frame_index = np.array(looked.index, np.int64)[track.index]
-      tracks.append(
-        follow.FaceTrack(
-          frame_index[kept], track.box_px[kept], track.detected[kept]
-        )
-      )
+      tracks.append(dataclasses.replace(track, index=frame_index).take(kept))
   _count_followed(tracks, report)
   yield from _cut_tracks(entry, tracks, settings, report)
 
@@ -366,6 +370,6 @@ def _cut_tracks(entry, tracks, settings, report):
           chunk,
           waiting[number],
           track.index[part],
-          {"detected": track.detected[part], "box_px": track.box_px[part]},
+          track.take(part).labels(),
         )
         waiting[number] = []

@@ -29,11 +29,28 @@ class FaceTrack:
     box_px: [T, 4] float32 x0, y0, x1, y1, smoothed.
     detected: [T] int64, 1 where the detector found the face, 0 where the box
       is interpolated.
+    frontal: [T] int64, 1 where it found a nearly frontal face, 0 elsewhere;
+      None if the detector cannot tell.
   """
 
   index: np.ndarray
   box_px: np.ndarray
   detected: np.ndarray
+  frontal: np.ndarray | None = None
+
+  def labels(self) -> dict[str, np.ndarray]:
+    """Returns the labels of the track's frames, as in `schema.LABELS`."""
+    labels = {"detected": self.detected, "box_px": self.box_px}
+    return (
+      labels if self.frontal is None else labels | {"frontal": self.frontal}
+    )
+
+  def take(self, kept: np.ndarray) -> "FaceTrack":
+    """Returns the track of some of its frames; kept is [T] bool or a slice."""
+    frontal = None if self.frontal is None else self.frontal[kept]
+    return FaceTrack(
+      self.index[kept], self.box_px[kept], self.detected[kept], frontal
+    )
 
 
 def frame_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -131,7 +148,7 @@ def follow(
 
   Args:
     times_s: [N] time of each frame looked at, ascending.
-    faces: N arrays [K, 5] x0, y0, x1, y1, score, best first.
+    faces: N arrays [K, 5 or 6], best first, as detectors return them.
     cuts: [N] bool, True where a new scene starts with this frame.
 
   Returns:
@@ -148,7 +165,7 @@ def follow(
 
 
 def _link(times_s, faces, cuts):
-  """Returns lists of (frame number, box), one a track."""
+  """Returns lists of (frame number, face), one a track."""
   done, live = [], []
   for i, found in enumerate(faces):
     is_over = [
@@ -157,7 +174,7 @@ def _link(times_s, faces, cuts):
     ]
     done += [links for links, over in zip(live, is_over) if over]
     live = [links for links, over in zip(live, is_over) if not over]
-    last = np.array([links[-1][1] for links in live]).reshape(-1, 4)
+    last = np.array([links[-1][1][:4] for links in live]).reshape(-1, 4)
     free_tracks, free_faces = set(range(len(live))), set(range(len(found)))
     overlap = iou(last, found)
     for pair in np.argsort(-overlap, axis=None, kind="stable"):
@@ -167,19 +184,19 @@ def _link(times_s, faces, cuts):
       if track in free_tracks and face in free_faces:
         free_tracks.remove(track)
         free_faces.remove(face)
-        live[track].append((i, found[face, :4]))
-    live += [[(i, found[face, :4])] for face in sorted(free_faces)]
+        live[track].append((i, found[face]))
+    live += [[(i, found[face])] for face in sorted(free_faces)]
   return done + live
 
 
 def _fill(links, times_s):
   """Returns the track with its gaps interpolated and its boxes smoothed."""
   seen = np.array([i for i, _ in links])
-  boxes = np.array([box for _, box in links], np.float64)
+  faces = np.array([face for _, face in links], np.float64)
   index = np.arange(seen[0], seen[-1] + 1)
   times = np.asarray(times_s, np.float64)[index]
   corners = np.stack(
-    [np.interp(times, times_s[seen], column) for column in boxes.T], 1
+    [np.interp(times, times_s[seen], column) for column in faces[:, :4].T], 1
   )
   centre = (corners[:, :2] + corners[:, 2:]) / 2
   size = corners[:, 2:] - corners[:, :2]
@@ -187,7 +204,11 @@ def _fill(links, times_s):
   size = smooth(times, size, SMOOTH_SIZE_S)
   box_px = np.concatenate([centre - size / 2, centre + size / 2], 1)
   detected = np.isin(index, seen).astype(np.int64)
-  return FaceTrack(index, box_px.astype(np.float32), detected)
+  frontal = None
+  if faces.shape[1] > 5:
+    frontal = np.zeros_like(detected)
+    frontal[seen - seen[0]] = faces[:, 5]
+  return FaceTrack(index, box_px.astype(np.float32), detected, frontal)
 
 
 def smooth(times_s: np.ndarray, values: np.ndarray, sigma_s: float):

@@ -14,6 +14,7 @@ from facerep_jax import errors
 LABELS = {
   "detected": (np.int64, ()),  # 1: found by the detector; 0: interpolated.
   "box_px": (np.float32, (4,)),  # x0, y0, x1, y1 in the video's frame.
+  "frontal": (np.int64, ()),  # 1: found as a nearly frontal face; 0: not so.
   "identity": (np.int64, ()),
   "yaw_rad": (np.float32, ()),
   "pitch_rad": (np.float32, ()),

@@ -79,8 +79,8 @@ def test_main_face_weighs_area_and_place():
   large = [60, 60, 98, 98, 1.0]
   pick = lambda *faces: crop.main_face(np.array(faces), 100, 100).tolist()
   # 22^2 exp(-2 * 0.78^2) < 20^2, although the corner's score is higher.
-  assert pick(corner, centre) == centre[:4]
-  assert pick(centre, large) == large[:4]  # 38^2 exp(-2 * 0.58^2) > 20^2.
+  assert pick(corner, centre) == centre
+  assert pick(centre, large) == large  # 38^2 exp(-2 * 0.58^2) > 20^2.
   assert crop.main_face(np.zeros((0, 5)), 100, 100) is None
 
 

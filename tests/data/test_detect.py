@@ -5,6 +5,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.data import detect, video
+from facerep_jax.data.synthetic import generator
 
 cv2 = pytest.importorskip("cv2")
 
@@ -24,12 +25,58 @@ def test_suppress_of_nothing():
   assert detect.suppress(np.zeros((0, 5))).shape == (0, 5)
 
 
+def test_suppress_keeps_what_else_is_known():
+  faces = np.array([[0, 0, 9, 9, 1, 0], [0, 0, 8, 8, 2, 1]], np.float32)
+  assert detect.suppress(faces).tolist() == [[0, 0, 8, 8, 2, 1]]
+  assert detect.suppress(faces[:0]).shape == (0, 6)
+
+
+def _turned(yaw_deg, roll_deg):
+  """Eyes, nose and mouth of a simple head, px."""
+  points = np.array(
+    [[-30, 0, 0], [30, 0, 0], [0, 35, -40], [-20, 60, -10], [20, 60, -10]]
+  )
+  yaw, roll = np.radians([yaw_deg, roll_deg])
+  x = points[:, 0] * np.cos(yaw) + points[:, 2] * np.sin(yaw)
+  y = points[:, 1]
+  cos, sin = np.cos(roll), np.sin(roll)
+  return 100 + np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+
+
+@pytest.mark.parametrize("roll_deg", [0, 25, -25])
+def test_noses_off_the_middle_are_not_frontal(roll_deg):
+  yaws = [0, 10, -10, 40, -40]
+  faces = np.stack([_turned(yaw, roll_deg) for yaw in yaws])
+  assert detect.is_frontal(faces).tolist() == [True] * 3 + [False] * 2
+  assert detect.is_frontal(0.1 * faces).sum() == 3  # In any unit.
+  assert not detect.is_frontal(np.zeros((1, 5, 2)))[0]
+
+
+def test_limit_of_frontal_faces_is_about_20_degrees():
+  settings = generator.Settings(num_people=40, num_frames=8)
+  near, far = [], []
+  for person in range(40):
+    labels = generator.draw_labels(settings, person, 0)
+    points = labels["landmarks_px"]
+    five = np.stack(
+      [points[:, 36:42].mean(1), points[:, 42:48].mean(1)]
+      + [points[:, i] for i in (30, 48, 54)],
+      axis=1,
+    )
+    yaw_deg = np.abs(np.degrees(labels["yaw_rad"]))
+    found = detect.is_frontal(five)
+    near += found[yaw_deg < 10].tolist()
+    far += found[yaw_deg > 30].tolist()
+  assert len(near) > 50 and np.mean(near) > 0.97
+  assert len(far) > 50 and np.mean(far) < 0.03
+
+
 def test_noise_and_blank_images_hold_no_face():
   find = detect.make_detector()
   noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
   for image in (noise, np.zeros_like(noise)):
     found = find(image)
-    assert found.shape == (0, 5)
+    assert found.shape == (0, 6)
     assert found.dtype == np.float32
 
 
@@ -67,7 +114,7 @@ def test_boxes_are_scaled_back_to_the_image(monkeypatch):
   found = find(marked(960, 1280, 320, 240, 640, 480))
   # Reduced by 480 / 1280: whole pixels there are 2.7 pixels here.
   np.testing.assert_allclose(found[0, :4], [320, 240, 640, 480], atol=3)
-  assert found[0, 4] == 7
+  assert found[0, 4:].tolist() == [7, 1]  # The score; frontal.
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -78,6 +125,7 @@ def test_profiles_are_found_to_both_sides(monkeypatch, side):
   x0 = 20 if side == "left" else 100
   found = find(marked(100, 160, x0, 30, x0 + 40, 70))
   np.testing.assert_array_equal(found[:, :4], [[x0, 30, x0 + 40, 70]])
+  assert found[0, 5] == 0
 
 
 def test_opencv_without_cascades_says_what_to_do(monkeypatch):
@@ -106,8 +154,14 @@ def test_model_that_is_none_is_refused(tmp_path):
     detect.make_detector(str(path))
 
 
-def test_model_gets_bgr_and_its_boxes_are_scaled(monkeypatch, tmp_path):
+@pytest.mark.parametrize("columns", [15, 5])
+def test_model_gets_bgr_and_its_boxes_are_scaled(
+  monkeypatch, tmp_path, columns
+):
   seen = {}
+  marks = _turned(5, 0).ravel().tolist()
+  if columns == 5:  # A model without landmarks.
+    marks = []
 
   class FakeNet:
     def setInputSize(self, size):
@@ -117,7 +171,7 @@ def test_model_gets_bgr_and_its_boxes_are_scaled(monkeypatch, tmp_path):
       seen["image"] = image
       if image.max() == 0:
         return 1, None
-      return 1, np.array([[10, 20, 30, 40] + [0.0] * 10 + [0.9]], np.float32)
+      return 1, np.array([[10, 20, 30, 40, *marks, 0.9]], np.float32)
 
   monkeypatch.setattr(
     cv2.FaceDetectorYN, "create", lambda *args: FakeNet(), raising=True
@@ -126,12 +180,13 @@ def test_model_gets_bgr_and_its_boxes_are_scaled(monkeypatch, tmp_path):
   path.write_bytes(b"x")
   find = detect.make_detector(str(path))
   red = np.zeros((540, 960, 3), np.uint8)
-  assert find(red).shape == (0, 5)
+  assert find(red).shape == (0, 6)
   red[..., 0] = 200
   found = find(red)
   assert seen["size"] == (480, 270)
   assert seen["image"][0, 0].tolist() == [0, 0, 200]
-  np.testing.assert_allclose(found, [[20, 40, 80, 120, 0.9]], rtol=1e-6)
+  want = [20, 40, 80, 120, 0.9, 1.0]
+  np.testing.assert_allclose(found, [want[: 6 if marks else 5]], rtol=1e-6)
 
 
 def test_real_faces_are_found_where_they_are(shared):

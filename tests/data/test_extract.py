@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax.data import extract, images, sources, unit_report
+from facerep_jax.data import extract, images, schema, sources, unit_report
 
 av = pytest.importorskip("av")
 
@@ -127,6 +127,7 @@ def test_video_gives_a_track_with_boxes(tmp_path):
   assert [len(chunk.frames) for chunk in chunks] == [7, 8, 7, 8]
   names = {(x.person, x.video, x.track) for x in chunks}
   assert names == {("clip", "clip", "00000")}
+  assert set(chunks[0].labels) == {"detected", "box_px"}
   detected = np.concatenate([x.labels["detected"] for x in chunks])
   assert detected.tolist() == [1] * 12 + [0] * 3 + [1] * 15
   boxes = np.concatenate([x.labels["box_px"] for x in chunks])
@@ -187,6 +188,28 @@ def test_videos_without_faces_and_broken_ones_are_reported(tmp_path):
   assert reports[0].problem == "no face found"
   assert "not a video that can be read" in reports[1].problem
   assert reports[2].problem == "no track found"  # One frame is a false alarm.
+
+
+def test_frontal_faces_are_told_where_the_detector_knows(tmp_path, monkeypatch):
+  def frontal_on_the_left(image):
+    found = bright_spot(image)
+    return np.concatenate([found, found[:, :1] < 40], axis=1)
+
+  monkeypatch.setattr(extract, "_detector", lambda model: frontal_on_the_left)
+  spot_video(tmp_path / "clip.mp4", [(10 + 4 * i, 40) for i in range(20)])
+  chunks, _ = run(tmp_path, size_px=32, fps=10, chunk=8)
+  frontal = np.concatenate([x.labels["frontal"] for x in chunks])
+  assert frontal.dtype == np.int64
+  # The square may look a pixel wider in the video.
+  assert frontal[:7].all() and not frontal[9:].any() and len(frontal) == 20
+  image = np.zeros((100, 200, 3), np.uint8)
+  image[40:60, 20:40] = 255
+  (tmp_path / "photos").mkdir()
+  Image.fromarray(image).save(tmp_path / "photos" / "1.png")
+  chunks, _ = run(tmp_path / "photos", "photos", size_px=32)
+  assert chunks[0].labels["frontal"].tolist() == [1]
+  again = schema.parse(schema.serialize(chunks[0]))
+  assert again.labels["frontal"].tolist() == [1]
 
 
 @pytest.mark.usefixtures("spots")

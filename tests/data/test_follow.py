@@ -38,6 +38,21 @@ def test_gap_is_interpolated_linearly_in_time():
   )
 
 
+def test_frontal_is_told_per_frame_and_of_gaps_it_is_not():
+  faces = [[[*box(10 + 4 * i, 50), float(i < 6)]] for i in range(12)]
+  faces[2:4] = [np.zeros((0, 6))] * 2
+  times, cuts = np.arange(12) / 10, np.zeros(12, bool)
+  arrays = [np.reshape(x, (-1, 6)) for x in faces]
+  (track,) = follow.follow(times, arrays, cuts)
+  assert track.frontal.tolist() == [1, 1, 0, 0, 1, 1] + [0] * 6
+  assert track.frontal.dtype == np.int64
+  labels = track.take(slice(4, 8)).labels()
+  assert labels["frontal"].tolist() == [1, 1, 0, 0]
+  np.testing.assert_array_equal(labels["box_px"], track.box_px[4:8])
+  (track,) = follow.follow(times, [x[:, :5] for x in arrays], cuts)
+  assert track.frontal is None and "frontal" not in track.labels()
+
+
 def test_long_gap_ends_the_track():
   faces = [[box(10, 50)]] * 8 + [NONE] * 12 + [[box(10, 50)]] * 8
   first, second = run(faces)  # 1.3 s between detections, limit 1 s.

@@ -131,7 +131,7 @@ def test_track_has_the_same_labels_and_its_own_bytes():
   again = generator.make_track(settings, 1, 0)
   assert schema.serialize(track) == schema.serialize(again)
   assert track.person == "ict00001"
-  others = {"detected", "box_px", "focal_px"}
+  others = {"detected", "box_px", "frontal", "focal_px"}
   assert set(track.labels) == set(schema.LABELS) - others
   plain = dataclasses.replace(settings, heads="")
   assert generator.make_track(plain, 1, 0).frames != track.frames
