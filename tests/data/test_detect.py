@@ -83,8 +83,8 @@ def test_noise_and_blank_images_hold_no_face():
 class FakeCascade:
   """Finds a marked rectangle: all pixels above 200."""
 
-  def __init__(self, sees):
-    self._sees = sees
+  def __init__(self, sees, hits=30):
+    self._sees, self._hits = sees, hits
 
   def detectMultiScale2(self, grey, *args, **kwargs):
     rows, columns = np.nonzero(grey > 200)
@@ -92,7 +92,7 @@ class FakeCascade:
       return (), ()
     x, y = columns.min(), rows.min()
     size = np.ptp(columns) + 1, np.ptp(rows) + 1
-    return np.array([[x, y, *size]]), np.array([7])
+    return np.array([[x, y, *size]]), np.array([self._hits])
 
 
 def make_haar(monkeypatch, frontal, profile):
@@ -114,7 +114,10 @@ def test_boxes_are_scaled_back_to_the_image(monkeypatch):
   found = find(marked(960, 1280, 320, 240, 640, 480))
   # Reduced by 480 / 1280: whole pixels there are 2.7 pixels here.
   np.testing.assert_allclose(found[0, :4], [320, 240, 640, 480], atol=3)
-  assert found[0, 4:].tolist() == [7, 1]  # The score; frontal.
+  assert found[0, 4:].tolist() == [30, 1]  # The score; frontal.
+  monkeypatch.setattr(find, "_frontal", FakeCascade(lambda *_: True, hits=19))
+  found = find(marked(960, 1280, 320, 240, 640, 480))
+  assert found[0, 4:].tolist() == [19, 0]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -198,6 +201,7 @@ def test_real_faces_are_found_where_they_are(shared):
     assert len(found) == 1, path
     # The recordings show one face in the middle, a third to half of the height.
     x0, y0, x1, y1 = found[0, :4]
+    assert found[0, 5] == 1  # They look into the camera.
     assert x0 < 180 < x1
     assert 0.3 < (y1 - y0) / 288 < 0.7
     # Mirroring the picture mirrors the box, up to the detector's steps.
