@@ -26,7 +26,8 @@ def is_built_in(heads: str, seed: int, person: int) -> bool:
     a mixed set.
   """
   if heads == MIXED:
-    # Numbers of people and recordings start with (seed, person, 0 or more).
+    # No person's numbers, (seed, person), nor a recording's, which go on with
+    # 1 or more.
     return np.random.default_rng([seed, person, 0, 1]).random() < 0.5
   return heads == BUILT_IN
 

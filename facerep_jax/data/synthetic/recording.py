@@ -120,6 +120,7 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
   look = albedo.look(motion.bounded_normal(who, len(albedo.NAMES)))
   if settings.restyle:
     look |= hair.draw_style(style)
+  owner = style if settings.restyle else who  # Draws the glasses.
   bare = head.neutral(model, shape)
   paths = motion.draw(
     what, settings.num_frames, settings.turns, settings.expressions
@@ -161,12 +162,7 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
     backdrop=background.draw(what, int(1.5 * side)),
     casters=_casters(model),
     noise_seed=(settings.seed, person, 1 + track),
-    worn=_glasses(
-      style if settings.restyle else who,
-      what,
-      rest_landmarks,
-      settings.frame_width / side,
-    ),
+    worn=_glasses(owner, what, rest_landmarks, settings.frame_width / side),
     before=occlusion.draw(what, albedo.skin_colour(look), settings.num_frames),
   )
 
