@@ -108,7 +108,8 @@ def _make_demo(config):
   config.synthetic.size_px = 96
 
 
-def _make_demo_autoencoder(config):
+def _make_light_autoencoder(config):
+  """What learns fastest on a CPU: see docs/latentface.md."""
   model = config.model
   model.width = 16
   # Four channels to a group, as in the published width.
@@ -116,24 +117,44 @@ def _make_demo_autoencoder(config):
   model.code_dim = 128
   model.vector_width = 16
   model.hidden_dim = 128
-  model.confidence_width = 16
-  model.confidence_code_dim = 64
+  model.decoder = "resize"
+  model.light_and_view = "joint"
+  model.use_confidence = False
+  model.mirror = "random"
   # From the noise of the first shapes so short a run does not recover.
   model.depth_gain = 0.1
   model.depth_dome = 0.8
   model.dome_upright = 0.2
-  model.weights.rough_shape = 3.0
-  # Viewpoints are what is learned last, if at all. What a track's other frame
-  # shows cannot be copied into the texture, and without confidence the mirror
-  # cannot be discounted.
-  model.num_frames = 4
-  model.face_from = "next"
-  model.use_confidence = False
-  model.weights.mirror = 1.0
-  config.steps = 1300
-  config.batch_size = 2
-  config.optimizer.update(learning_rate=5e-4, l2=0.0)
-  config.every.update(log=50, eval=325, save=1, pictures=2)
+  # A frame that faces the camera explains one that may be turned: its texture
+  # cannot copy the turn.
+  model.num_frames = 2
+  model.face_from = "one"
+  model.first_share = 0.8
+  model.weights.update(
+    mirror=1.0,
+    perceptual=0.3,
+    laplacian=1.0,
+    rough_shape=1.0,
+    view_search=0.5,
+  )
+  model.perceptual = "pyramid"
+  config.batch_size = 8
+  config.optimizer.update(
+    learning_rate=1e-3,
+    beta2=0.99,
+    l2=0.0,
+    clip_norm=5.0,
+    schedule="cosine",
+    last_rate=5e-5,
+  )
+  config.data.turn_ramp.update(first_deg=20.0, frontal_first=True)
+
+
+def _make_demo_autoencoder(config):
+  _make_light_autoencoder(config)
+  config.steps = 2800
+  config.data.turn_ramp.update(begin_step=500, end_step=1500)
+  config.every.update(log=50, eval=700, save=1, pictures=2)
 
 
 def _make_demo_diffusion(config):

@@ -49,10 +49,10 @@ class CodeSamples(samples.Samples):
     shape = (self._sampling.num_frames, self._codes.shape[-1])
     return {"codes": (shape, np.dtype(np.float32))}
 
-  def _load(self, record, rng, epoch):
-    del epoch  # Only crops that vary depend on it.
+  def _load(self, record, rng, epoch, sample):
+    del epoch, sample  # Only crops that vary, and ramps, depend on these.
     start, stop = self._start[record : record + 2]
-    picks = self._pick(stop - start, rng)
+    picks = self._pick(int(stop - start), rng)
     side = int(self._is_mirrored(rng))
     return {
       "codes": self._codes[start + picks, side],
@@ -62,6 +62,11 @@ class CodeSamples(samples.Samples):
 
 def _check(sampling):
   """Checks that each frame of a run has one code."""
+  if sampling.ramp.first_deg:
+    raise errors.InputError(
+      "config.data.cache_codes=True knows no config.data.turn_ramp. Set its "
+      "first_deg to 0, or do without the cache."
+    )
   if sampling.is_jittered or sampling.colour:
     raise errors.InputError(
       "config.data.cache_codes=True needs frames that are the same in every "

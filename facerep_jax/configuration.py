@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import ml_collections
 
 from facerep_jax import curriculum, errors, optim
-from facerep_jax.data import samples, transforms
+from facerep_jax.data import samples, transforms, turn_ramp
 
 # What each stage has of its own, where there are stages.
 _OWN = (
@@ -30,6 +30,7 @@ _OWN_DATA = (
   "use_mirror",
   "colour",
   "cache_codes",
+  "turn_ramp",
 )
 # What may change between the parts of a run that was interrupted.
 _FREE = (
@@ -82,6 +83,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "use_mirror": False,
     "colour": 0.0,
     "cache_codes": False,  # Compute what the frozen stage says only once.
+    "turn_ramp": dataclasses.asdict(turn_ramp.TurnRamp()),
     "num_threads": 2,
     "crop": dataclasses.asdict(transforms.Crop()),
   }
@@ -184,6 +186,8 @@ def sampling(
     seed=config.seed,
     use_mirror=data.use_mirror,
     colour=data.colour,
+    ramp=turn_ramp.TurnRamp(**data.turn_ramp),
+    batch_size=config.batch_size,
   )
   evaluate = samples.Sampling(**common, seed=0, is_shuffled=False)
   return train, evaluate
@@ -224,6 +228,7 @@ def check(config: ml_collections.ConfigDict) -> None:
       f"config.ema_decay: expected 0 <= decay < 1, got {config.ema_decay}."
     )
   optim.Recipe(**config.optimizer)
+  turn_ramp.TurnRamp(**config.data.turn_ramp)
   rule = curriculum.Rule(**config.curriculum)
   curriculum.band(rule, curriculum.State(), config.batch_size)
 

@@ -96,6 +96,25 @@ def with_mirror(face: Face) -> Face:
   )
 
 
+def mirrored(face: Face, where: jax.Array) -> Face:
+  """Mirrors shape and texture of some faces; light and view stay.
+
+  Args:
+    face: N faces.
+    where: [N] bool, which.
+
+  Returns:
+    N faces.
+  """
+  turned = where[:, None, None]
+  return face._replace(
+    depth=jnp.where(turned, face.depth[:, :, ::-1], face.depth),
+    albedo11=jnp.where(
+      turned[..., None], face.albedo11[:, :, ::-1], face.albedo11
+    ),
+  )
+
+
 def pair(first: jax.Array, second: jax.Array) -> jax.Array:
   """Interleaves the rows of two arrays [N, ...] to [2 N, ...]."""
   both = jnp.stack([first, second], axis=1)

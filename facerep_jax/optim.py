@@ -16,9 +16,10 @@ class Recipe:
   """Settings: `config.optimizer`.
 
   Attributes:
-    name: "sgd" (with momentum, as torch) or "adam" (betas 0.9 and 0.999).
+    name: "sgd" (with momentum, as torch) or "adam" (betas 0.9 and `beta2`).
     learning_rate: Step size; the loop scales it further on plateaus.
     momentum: Of SGD; ignored by Adam.
+    beta2: Of Adam, decay of the mean of the squared gradients.
     l2: Weight decay added to the gradient, not decoupled; 0 for none.
     clip_norm: Limit of the gradient's norm, before `l2`; 0 for none.
     clip_by: Whose norm that is: of "all" networks together, or of each
@@ -39,6 +40,7 @@ class Recipe:
   name: str = "sgd"
   learning_rate: float = 1e-3
   momentum: float = 0.9
+  beta2: float = 0.999
   l2: float = 0.0
   clip_norm: float = 0.0
   clip_by: str = "all"
@@ -67,6 +69,10 @@ class Recipe:
         "config.optimizer.last_rate: expected 0 to the learning_rate "
         f"{self.learning_rate}, got {self.last_rate}."
       )
+    if not 0 < self.beta2 < 1:
+      raise errors.InputError(
+        f"config.optimizer.beta2: expected between 0 and 1, got {self.beta2}."
+      )
     if self.wave_steps < 1:
       raise errors.InputError(
         f"config.optimizer.wave_steps: expected 1+, got {self.wave_steps}."
@@ -87,7 +93,9 @@ def make(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
   parts += [optax.add_decayed_weights(recipe.l2)] if recipe.l2 else []
   is_sgd = recipe.name == "sgd"
   parts.append(
-    optax.trace(recipe.momentum) if is_sgd else optax.scale_by_adam()
+    optax.trace(recipe.momentum)
+    if is_sgd
+    else optax.scale_by_adam(b2=recipe.beta2)
   )
   if recipe.schedule == "constant":
     parts.append(optax.scale(-recipe.learning_rate))

@@ -35,6 +35,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_models_are_listed_and_loaded_by_name(folder):
   assert facerep_jax.list_models() == {"fabnet-tiny": "A small one."}
+  assert facerep_jax.models() == facerep_jax.list_models()
   by_name = facerep_jax.load("fabnet-tiny", devices=jax.devices()[:1])
   by_path = facerep_jax.load(
     folder / "fabnet-tiny.safetensors", devices=jax.devices()[:1]

@@ -10,7 +10,14 @@ import functools
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import decode, images, tfrecord, tracks, transforms
+from facerep_jax.data import (
+  decode,
+  images,
+  tfrecord,
+  tracks,
+  transforms,
+  turn_ramp,
+)
 
 # One fixed id per use of randomness; they never change.
 _ORDER, _DRAW, _SIDE = 0, 1, 2
@@ -35,6 +42,8 @@ class Sampling:
     colour: Strength of the colour jitter, 0 (none) to 1.
     on_bad_record: "error", or "skip" to take the next sample instead.
     crop: What the network sees of a frame.
+    ramp: Which frames are drawn at which step of the training.
+    batch_size: Samples of a step, for the ramp.
   """
 
   num_frames: int
@@ -49,6 +58,10 @@ class Sampling:
   colour: float = 0.0
   on_bad_record: str = "error"
   crop: transforms.Crop = dataclasses.field(default_factory=transforms.Crop)
+  ramp: turn_ramp.TurnRamp = dataclasses.field(
+    default_factory=turn_ramp.TurnRamp
+  )
+  batch_size: int = 1
 
   def __post_init__(self):
     for name, allowed in (
@@ -109,17 +122,26 @@ class Samples:
 
     Raises:
       BadRecordError: Its record cannot be used (with "skip": no record can).
+      InputError: No track has frames that the ramp allows.
     """
     first = None
     for attempt in range(max(100, 2 * self.epoch_size)):
       record, rng, epoch = self._draw(sample + attempt)
       try:
-        return self._load(record, rng, epoch)
+        found = self._load(record, rng, epoch, sample)
+        if found is not None:
+          return found
       except tfrecord.BadRecordError as error:
         if self._sampling.on_bad_record == "error":
           raise
         self._source.note_bad(record, error)
         first = first or error
+    if first is None:
+      raise errors.InputError(
+        f"{self._source.paths[0]}: none of the tracks has frames that turn by "
+        f"at most {self._sampling.ramp.first_deg:g} degrees. Raise "
+        "config.data.turn_ramp.first_deg, or set it to 0 for no ramp."
+      )
     raise tfrecord.BadRecordError(f"no usable record is left. First: {first}")
 
   def _draw(self, sample):
@@ -138,11 +160,12 @@ class Samples:
     shape = (self._sampling.num_frames, size, size, 3)
     return {"frames": (shape, np.dtype(np.uint8))}
 
-  def _pick(self, count, rng):
-    """Draws the frames of a sample from a track of `count`."""
+  def _pick(self, frames, rng):
+    """Draws the frames of a sample from some, or from as many as a number."""
     number = self._sampling.num_frames
+    count = frames if isinstance(frames, int) else len(frames)
     can_repeat = self._sampling.with_replacement or count < number
-    return rng.choice(count, number, replace=can_repeat)
+    return rng.choice(frames, number, replace=can_repeat)
 
   def _is_mirrored(self, rng):
     return self._sampling.use_mirror and rng.random() < 0.5
@@ -161,10 +184,37 @@ class Samples:
       )
     return np.stack(frames)
 
-  def _load(self, record, rng, epoch):
+  def _pick_by_turn(self, labels, count, step, rng):
+    """Draws frames that the ramp allows; None if there are too few."""
+    ramp, number = self._sampling.ramp, self._sampling.num_frames
+    frames = np.flatnonzero(ramp.allowed(labels, count, step, rng))
+    if not ramp.frontal_first:
+      return self._pick(frames, rng) if len(frames) >= min(2, number) else None
+    frontal = np.flatnonzero(ramp.frontal(labels, count))
+    if not len(frontal):
+      return None
+    first = rng.choice(frontal)
+    others = frames[frames != first]
+    if number == 1 or not len(others):
+      return np.full(number, first)
+    can_repeat = self._sampling.with_replacement or len(others) < number - 1
+    rest = rng.choice(others, number - 1, replace=can_repeat)
+    return np.concatenate([[first], rest])
+
+  def _load(self, record, rng, epoch, sample):
+    """Reads a record for a sample; None if the ramp allows too few frames."""
     sampling = self._sampling
-    track = self._source.read(record, labels=())
-    picks = self._pick(len(track.frames), rng)
+    step = sample // sampling.batch_size
+    is_on = sampling.ramp.is_on(step)
+    labels = turn_ramp.LABELS if is_on else ()
+    track = self._source.read(record, labels=labels)
+    count = len(track.frames)
+    if is_on:
+      picks = self._pick_by_turn(track.labels, count, step, rng)
+    else:
+      picks = self._pick(count, rng)
+    if picks is None:
+      return None
     crop = sampling.crop
     side = _epoch_side(sampling.seed, epoch, crop)
     is_jittered = sampling.is_jittered

@@ -47,20 +47,22 @@ def for_training(
     images11: [N, S, S, 3] float32, [-1, 1]; the frames of a track follow each
       other.
     num_frames: T, frames of a track; N is a multiple of it.
-    key: Of what is drawn at random: which images are mirrored.
+    key: Of what is drawn at random: which images are mirrored, and which
+      frame explains a track.
 
   Returns:
     The explanation.
   """
   settings = model.settings
   codes = autoencoder_model.encode(model, variables, images11)
-  face = _faces(model, variables, codes, num_frames)
+  mirror_key, frame_key = jax.random.split(key)
+  face = _faces(model, variables, codes, num_frames, frame_key)
   found = autoencoder_model.prediction(model, variables, images11, codes, face)
   weight = settings.weights.mirror
   if settings.mirror == "both" and weight:
     return _draw_both(settings.formation, found)
   share = weight / (1 + weight)
-  is_mirrored = jax.random.bernoulli(key, share, (len(images11),))
+  is_mirrored = jax.random.bernoulli(mirror_key, share, (len(images11),))
   return _draw(settings.formation, found, is_mirrored if share else None)
 
 
@@ -100,13 +102,7 @@ def _draw(formation, found, is_mirrored):
   if is_mirrored is None:
     is_mirrored = jnp.zeros(len(face.depth), bool)
   else:
-    turned = is_mirrored[:, None, None]
-    face = face._replace(
-      depth=jnp.where(turned, face.depth[:, :, ::-1], face.depth),
-      albedo11=jnp.where(
-        turned[..., None], face.albedo11[:, :, ::-1], face.albedo11
-      ),
-    )
+    face = face_model.mirrored(face, is_mirrored)
   shaded, images = _photograph(formation, face)
   mask = jax.lax.stop_gradient(images.mask)
   return Explanation(found, shaded, images, mask, is_mirrored)
@@ -120,19 +116,22 @@ def _photograph(formation, face):
   return shaded, images
 
 
-def _faces(model, variables, codes, num_frames):
+def _faces(model, variables, codes, num_frames, key):
   """Gives frames of a track what was found in others, where wanted."""
   settings = model.settings
-  names = ("albedo_code", "depth_code")
-  shape = [codes[name] for name in names]
-  if settings.face_from == "mean":
-    shape = [mean_and_own(x, num_frames, settings.own_frames) for x in shape]
+  shape = [codes[name] for name in ("albedo_code", "depth_code")]
+  kind = settings.face_from
+  if kind == "mean":
+    shape = [mean_of_track(x, num_frames) for x in shape]
+  if kind == "one":
+    share = settings.first_share
+    shape = [one_of_track(x, num_frames, share, key) for x in shape]
   depth, albedo11 = autoencoder_model.decode(model, variables, *shape)
-  if settings.face_from == "mean":
+  if kind in ("mean", "one"):  # Decoded once for all frames of a track.
     depth, albedo11 = (
-      to_frames(x, num_frames, settings.own_frames) for x in (depth, albedo11)
+      jnp.repeat(x, num_frames, axis=0) for x in (depth, albedo11)
     )
-  if settings.face_from == "next":
+  if kind == "next":
     depth, albedo11 = (of_next_frame(x, num_frames) for x in (depth, albedo11))
   light = codes["light"]
   if settings.light_per == "track":
@@ -140,42 +139,32 @@ def _faces(model, variables, codes, num_frames):
   return face_model.Face(depth, albedo11, light, codes["view"])
 
 
-def mean_and_own(
-  codes: jax.Array, num_frames: int, own_frames: int
+def mean_of_track(rows: jax.Array, num_frames: int) -> jax.Array:
+  """Averages [B T, D] over the frames of each track to [B, D]."""
+  return jnp.mean(rows.reshape(-1, num_frames, rows.shape[-1]), axis=1)
+
+
+def one_of_track(
+  rows: jax.Array, num_frames: int, first_share: float, key: jax.Array
 ) -> jax.Array:
-  """Averages the codes of each track, and keeps those of its last frames.
+  """Draws a frame for each track.
 
   Args:
-    codes: [B T, D] float; the frames of a track follow each other.
-    num_frames: T.
-    own_frames: K, how many of each track are kept, 0 to T - 1.
+    rows: [B T, D], the frames of a track follow each other.
+    num_frames: T, at least 2.
+    first_share: Probability of the first frame, [0, 1]; the others are alike.
+    key: The same key draws the same frames.
 
   Returns:
-    [B (1 + K), D]: of each track the mean over its T frames, then the kept.
+    [B, D].
   """
-  tracks = codes.reshape(-1, num_frames, codes.shape[-1])
-  mean = jnp.mean(tracks, axis=1, keepdims=True)
-  own = tracks[:, num_frames - own_frames :]
-  return jnp.concatenate([mean, own], axis=1).reshape(-1, codes.shape[-1])
-
-
-def to_frames(maps: jax.Array, num_frames: int, own_frames: int) -> jax.Array:
-  """Gives the frames of each track what was decoded for them.
-
-  Args:
-    maps: [B (1 + K), ...], decoded from what `mean_and_own` returned.
-    num_frames: T.
-    own_frames: K.
-
-  Returns:
-    [B T, ...]: the map of the mean for the first T - K frames of a track, then
-    the others.
-  """
-  tracks = maps.reshape(-1, 1 + own_frames, *maps.shape[1:])
-  num_shared = num_frames - own_frames
-  shared = jnp.repeat(tracks[:, :1], num_shared, axis=1)
-  both = jnp.concatenate([shared, tracks[:, 1:]], axis=1)
-  return both.reshape(-1, *maps.shape[1:])
+  tracks = rows.reshape(-1, num_frames, rows.shape[-1])
+  first_key, rest_key = jax.random.split(key)
+  count = (len(tracks),)
+  is_first = jax.random.bernoulli(first_key, first_share, count)
+  other = jax.random.randint(rest_key, count, 1, num_frames)
+  chosen = jnp.where(is_first, 0, other)
+  return jnp.take_along_axis(tracks, chosen[:, None, None], axis=1)[:, 0]
 
 
 def of_next_frame(rows: jax.Array, num_frames: int) -> jax.Array:

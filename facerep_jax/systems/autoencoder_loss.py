@@ -11,6 +11,7 @@ from facerep_jax.systems import (
   autoencoder_model,
   autoencoder_settings,
   base,
+  view_search,
 )
 
 # Shape is compared between frames of a track in this many cells a side: an
@@ -47,8 +48,9 @@ def of_images(
 
   Differs: the published loss has no ranks, as with a band of all of them.
   """
+  explain_key, search_key = jax.random.split(key)
   explained = autoencoder_explain.for_training(
-    model, variables, images11, num_frames, key
+    model, variables, images11, num_frames, explain_key
   )
   sums = terms(model, variables, images11, explained)
   weights = model.settings.weights
@@ -57,9 +59,25 @@ def of_images(
   values = {name: x.mean(keep) for name, x in sums.items()}
   if weights.same_albedo or weights.same_shape:
     values |= consistency(explained.prediction.face, num_frames)
+  if weights.view_search:
+    values["view_search"] = _view_error(
+      model.settings, explained, images11, num_frames, search_key
+    )
   if weights.rough_shape:
     values["rough_shape"] = roughness(explained.prediction.face.depth)
   return weighted(weights, values), (values, explained)
+
+
+def _view_error(settings, explained, images11, num_frames, key):
+  """Compares yaws of the last frames of samples with those found by trial."""
+  last = slice(num_frames - 1, None, num_frames)
+  face = face_model.Face(*(x[last] for x in explained.prediction.face))
+  if explained.is_mirrored is not None:
+    face = face_model.mirrored(face, explained.is_mirrored[last])
+  found = view_search.best_yaw(
+    face, images11[last], settings.formation, settings.view_tries, key
+  )
+  return jnp.mean(jnp.square(face.view[:, view_search.YAW] - found))
 
 
 def terms(
@@ -186,5 +204,6 @@ def weighted(
     "same_albedo": weights.same_albedo,
     "same_shape": weights.same_shape,
     "rough_shape": weights.rough_shape,
+    "view_search": weights.view_search,
   }
   return sum(factors[name] * value for name, value in values.items())

@@ -22,6 +22,7 @@ class Weights:
     same_albedo: Of what differs in albedo between the frames of a track.
     same_shape: Of what differs in coarse shape between them.
     rough_shape: Of the bends of the depth map.
+    view_search: Of how far yaws are from those found by trial.
   """
 
   mirror: float = 0.5
@@ -30,6 +31,7 @@ class Weights:
   same_albedo: float = 0.0
   same_shape: float = 0.0
   rough_shape: float = 0.0
+  view_search: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +59,14 @@ class Settings:
       weights.mirror / (1 + weights.mirror), so that the loss is the published
       one on average, times 1 / (1 + weights.mirror).
     face_from: Whose shape and texture explain a frame in the loss: its "own";
-      those of the "next" frame of its track; or those that the "mean" of the
-      codes of the sample's frames gives. With the latter two only viewpoint and
-      light can tell the frames of a track apart.
-    own_frames: With "mean", how many frames of a sample, its last ones, are
-      explained by their own code all the same.
+      those of the "next" frame of its track; those that the "mean" of the codes
+      of the sample's frames gives; or those of "one" frame that is drawn for
+      all. With all but the first only viewpoint and light can tell the frames
+      of a track apart.
+    first_share: With "one", how often that is the first frame of the sample;
+      otherwise it is any of the others. See `config.data.frontal_first`.
+    view_tries: Turns that are tried for the last frame of each sample, see
+      `view_search`; needs `weights.view_search`.
     image_formation: "rasterise", "warp" or "flat", see `face_model`.
     pixel_grid: "published" or "consistent", see `ops.render`.
     normal_border: "replicate" or "forward", see `ops.normals`.
@@ -103,7 +108,8 @@ class Settings:
   light_per: str = "image"
   mirror: str = "both"
   face_from: str = "own"
-  own_frames: int = 0
+  first_share: float = 0.5
+  view_tries: int = 6
   image_formation: str = "rasterise"
   pixel_grid: str = "published"
   normal_border: str = "replicate"
@@ -156,7 +162,7 @@ def _check_choices(settings):
     ("decoder", ("transposed", "resize")),
     ("light_and_view", ("separate", "joint")),
     ("mirror", ("both", "random")),
-    ("face_from", ("own", "next", "mean")),
+    ("face_from", ("own", "next", "mean", "one")),
     ("image_formation", face_model.FORMATIONS),
     ("pixel_grid", render.PIXEL_GRIDS),
     ("normal_border", ("replicate", "forward")),
@@ -177,7 +183,7 @@ def _check_ranges(settings):
     (name, getattr(settings, name), 1)
     for name in (
       *("num_groups", "code_dim", "vector_width", "hidden_dim"),
-      "num_frames",
+      *("num_frames", "view_tries"),
     )
   ]
   lowest += [
@@ -227,11 +233,9 @@ def _check_ranges(settings):
       f"config.model.face_from={settings.face_from!r} takes the face of other "
       "frames, but config.model.num_frames is 1. Set it to 2 or more."
     )
-  most = settings.num_frames - 1 if settings.face_from == "mean" else 0
-  if not 0 <= settings.own_frames <= most:
+  if not 0 <= settings.first_share <= 1:
     raise errors.InputError(
-      f"config.model.own_frames={settings.own_frames}: expected 0, or with "
-      "config.model.face_from='mean' less than config.model.num_frames."
+      f"config.model.first_share={settings.first_share}: expected 0 to 1."
     )
   if settings.num_frames == 1 and (weights.same_albedo or weights.same_shape):
     raise errors.InputError(
