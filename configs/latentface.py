@@ -5,6 +5,8 @@ the one that `config.stage` names. Presets:
   paper: the published recipe, 64 px (the default).
   small: 128 px; the autoencoder has at most 15 MB of float16 weights.
   demo: minutes on a laptop.
+  synthetic: what the packaged weights were trained with: the networks of the
+    demo for hours, all turns of synthetic people.
 """
 
 import dataclasses
@@ -18,7 +20,7 @@ from facerep_jax.systems import (
   diffusion_settings,
 )
 
-PRESETS = ("paper", "small", "demo")
+PRESETS = ("paper", "small", "demo", "synthetic")
 
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
@@ -42,6 +44,8 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     _make_small(config)
   if preset == "demo":
     _make_demo(config)
+  if preset == "synthetic":
+    _make_synthetic(config)
   return config
 
 
@@ -106,6 +110,30 @@ def _make_demo(config):
   config.synthetic.expressions = 4
   config.synthetic.num_people = 300
   config.synthetic.size_px = 96
+
+
+def _make_synthetic(config):
+  autoencoder, diffusion = config.autoencoder, config.diffusion
+  _make_light_autoencoder(autoencoder)
+  autoencoder.steps = 125_000  # 2 million images.
+  autoencoder.ema_decay = 0.999
+  autoencoder.data.turn_ramp.update(begin_step=1_000, end_step=8_000)
+  autoencoder.eval_samples = 240
+  autoencoder.every.update(log=250, eval=5_000, save=1, pictures=1)
+  _make_demo_diffusion(diffusion)
+  diffusion.steps = 6_000
+  diffusion.batch_size = 16
+  diffusion.eval_samples = 240
+  diffusion.every.update(log=100, eval=500, save=1, pictures=4)
+  config.keep = 1
+  config.synthetic.update(
+    seed=11,
+    num_people=2_500,
+    size_px=96,
+    expressions=4,
+    heads="mixed",
+    restyle=True,
+  )
 
 
 def _make_light_autoencoder(config):

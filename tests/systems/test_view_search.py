@@ -57,7 +57,8 @@ def test_turns_far_from_the_guess_are_found():
 def test_a_face_that_fits_stays_as_it_is():
   yaws = np.array([-0.7, -0.1, 0.2, 0.6])
   face, images = scene(yaws)
-  np.testing.assert_allclose(find(face, images), yaws, atol=0.03)
+  # Pictures of half the side tell turns apart by about a part, 1 / 16.
+  np.testing.assert_allclose(find(face, images), yaws, atol=0.0625)
 
 
 def test_tries_stay_within_what_tanh_can_say():
