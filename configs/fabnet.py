@@ -6,13 +6,15 @@ Presets:
     --config.init_from=RUN, a run of `paper`.
   small: 128 px, embeds with 8 MB of float16 weights.
   demo: minutes on a laptop.
+  synthetic: what the packaged weights were trained with: 64 px, for hours, on
+    synthetic people.
 """
 
 import ml_collections
 
 from facerep_jax import configuration, errors
 
-PRESETS = ("paper", "sources", "small", "demo")
+PRESETS = ("paper", "sources", "small", "demo", "synthetic")
 
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
@@ -52,7 +54,31 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     config.synthetic.size_px = 192
   if preset == "demo":
     _make_demo(config)
+  if preset == "synthetic":
+    _make_synthetic(config)
   return config
+
+
+def _make_synthetic(config):
+  config.model.update(size_px=64, width=24, embed_dim=256)
+  config.steps = 62_500  # 4 million pairs.
+  config.batch_size = 64
+  config.optimizer.update(
+    name="adam", learning_rate=1e-3, schedule="cosine", last_rate=2e-5
+  )
+  config.curriculum.use = False
+  config.curriculum.lr_factor = 1.0
+  config.data.update(sample_by="chunk", use_mirror=True, colour=0.2)
+  config.every.update(log=250, eval=2_500, save=1, pictures=1)
+  config.keep = 1
+  config.synthetic.update(
+    seed=11,
+    num_people=2_500,
+    size_px=96,
+    expressions=4,
+    heads="mixed",
+    restyle=True,
+  )
 
 
 def _make_demo(config):
