@@ -49,14 +49,16 @@ class CodeSamples(samples.Samples):
     shape = (self._sampling.num_frames, self._codes.shape[-1])
     return {"codes": (shape, np.dtype(np.float32))}
 
-  def _load(self, record, rng, epoch, sample):
+  def _load(self, records, rng, epoch, sample):
     del epoch, sample  # Only crops that vary, and ramps, depend on these.
-    start, stop = self._start[record : record + 2]
-    picks = self._pick(int(stop - start), rng)
+    rows = []
+    for record, number in zip(records, self._shares(records)):
+      start, stop = self._start[record : record + 2]
+      rows.append(start + self._pick(int(stop - start), number, rng))
     side = int(self._is_mirrored(rng))
     return {
-      "codes": self._codes[start + picks, side],
-      "record": np.int64(record),
+      "codes": self._codes[np.concatenate(rows), side],
+      "record": np.int64(records[0]),
     }
 
 

@@ -82,7 +82,7 @@ def held_out(model: api.Representation, data_path: str) -> dict[str, float]:
     sums = step(model.variables, sharding.put_batch(batch, model.mesh))
     for name, pair in jax.device_get(sums).items():
       totals[name] = totals.get(name, 0) + np.array(pair)
-  values = {name: float(a / b) for name, (a, b) in totals.items()}
+  values = {name: float(a / b) for name, (a, b) in totals.items() if b > 0}
   return values | {"num_samples": drawn.epoch_size}
 
 
@@ -169,8 +169,10 @@ def _write_examples(folder, read):
 def report(summary: dict[str, dict]) -> list[str]:
   """Says in a few lines what `measure` found."""
   test = summary["test"]
+  # One sample alone cannot be ranked.
+  loss = f"{test['loss']:.4f}" if "loss" in test else "unknown"
   lines = [
-    f"test tracks: loss {test['loss']:.4f} (checkpoint of step "
+    f"test tracks: loss {loss} (checkpoint of step "
     f"{summary['step']}, {test['num_samples']} samples)"
   ]
   if "loss_copy" in test:

@@ -245,7 +245,14 @@ def _evaluate(run, state, step, num_evals):
   values = {
     name: float(total) / float(weight)
     for name, (total, weight) in totals.items()
+    if float(weight) > 0
   }
+  if "loss" not in values:
+    raise errors.InputError(
+      "validation: too few samples to rank checkpoints by, as one alone has "
+      "nothing to be told from. Use more validation people, or "
+      "config.diffusion.model.select_by=error."
+    )
   names = metrics.not_finite(values)
   if names:
     raise NotFiniteError(

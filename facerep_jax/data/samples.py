@@ -34,7 +34,9 @@ class Sampling:
     with_replacement: Whether a frame may come more than once in a sample; if
       not, it does only where a track has fewer than T.
     sample_by: "person" (an epoch is one draw per person: a random video, a
-      random chunk of it) or "chunk" (each chunk once).
+      random chunk of it), "recordings" (likewise, but the frames come from all
+      of the person's videos, those of one behind each other) or "chunk" (each
+      chunk once).
     seed: Of all randomness.
     is_shuffled: Whether each epoch has a new order.
     is_jittered: Whether crops are drawn at random, or are the middle ones.
@@ -65,7 +67,7 @@ class Sampling:
 
   def __post_init__(self):
     for name, allowed in (
-      ("sample_by", ("person", "chunk")),
+      ("sample_by", ("person", "recordings", "chunk")),
       ("on_bad_record", ("error", "skip")),
     ):
       if getattr(self, name) not in allowed:
@@ -73,6 +75,11 @@ class Sampling:
           f"config.data.{name}: expected one of {allowed}, got "
           f"{getattr(self, name)!r}."
         )
+    if self.sample_by == "recordings" and self.ramp.first_deg:
+      raise errors.InputError(
+        'config.data.sample_by="recordings" knows no config.data.turn_ramp. '
+        "Set its first_deg to 0."
+      )
     if not 0 <= self.colour <= 1:
       raise errors.InputError(
         f"config.data.colour: expected 0 to 1, got {self.colour}."
@@ -118,7 +125,8 @@ class Samples:
       sample: Number of the sample, from 0.
 
     Returns:
-      `frames` [T, H, W, 3] uint8 and `record` int64, the record it came from.
+      `frames` [T, H, W, 3] uint8 and `record` int64, the record that it, or
+      its first frame, came from.
 
     Raises:
       BadRecordError: Its record cannot be used (with "skip": no record can).
@@ -126,16 +134,16 @@ class Samples:
     """
     first = None
     for attempt in range(max(100, 2 * self.epoch_size)):
-      record, rng, epoch = self._draw(sample + attempt)
+      records, rng, epoch = self._draw(sample + attempt)
       try:
-        found = self._load(record, rng, epoch, sample)
+        found = self._load(records, rng, epoch, sample)
         if found is not None:
           return found
-      except tfrecord.BadRecordError as error:
+      except _UnusableError as error:
         if self._sampling.on_bad_record == "error":
-          raise
-        self._source.note_bad(record, error)
-        first = first or error
+          raise error.reason from error
+        self._source.note_bad(error.record, error.reason)
+        first = first or error.reason
     if first is None:
       raise errors.InputError(
         f"{self._source.paths[0]}: none of the tracks has frames that turn by "
@@ -151,8 +159,12 @@ class Samples:
       place = _order(seed, epoch, self.epoch_size)[place]
     rng = np.random.default_rng((seed, _DRAW, sample))
     videos = self._groups[place]
-    records = videos[rng.integers(len(videos))]
-    return int(records[rng.integers(len(records))]), rng, epoch
+    if self._sampling.sample_by == "recordings":
+      number = min(len(videos), self._sampling.num_frames)
+      chosen = [videos[i] for i in rng.permutation(len(videos))[:number]]
+    else:
+      chosen = [videos[rng.integers(len(videos))]]
+    return [int(x[rng.integers(len(x))]) for x in chosen], rng, epoch
 
   def spec(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Returns shape and type of what a sample holds for training, by name."""
@@ -160,9 +172,13 @@ class Samples:
     shape = (self._sampling.num_frames, size, size, 3)
     return {"frames": (shape, np.dtype(np.uint8))}
 
-  def _pick(self, frames, rng):
-    """Draws the frames of a sample from some, or from as many as a number."""
-    number = self._sampling.num_frames
+  def _shares(self, records):
+    """Divides the frames of a sample among records, as evenly as it goes."""
+    ends = np.linspace(0, self._sampling.num_frames, len(records) + 1)
+    return np.diff(ends.round().astype(int)).tolist()
+
+  def _pick(self, frames, number, rng):
+    """Draws a number of frames from some, or from as many as a number."""
     count = frames if isinstance(frames, int) else len(frames)
     can_repeat = self._sampling.with_replacement or count < number
     return rng.choice(frames, number, replace=can_repeat)
@@ -189,7 +205,8 @@ class Samples:
     ramp, number = self._sampling.ramp, self._sampling.num_frames
     frames = np.flatnonzero(ramp.allowed(labels, count, step, rng))
     if not ramp.frontal_first:
-      return self._pick(frames, rng) if len(frames) >= min(2, number) else None
+      is_enough = len(frames) >= min(2, number)
+      return self._pick(frames, number, rng) if is_enough else None
     frontal = np.flatnonzero(ramp.frontal(labels, count))
     if not len(frontal):
       return None
@@ -201,8 +218,26 @@ class Samples:
     rest = rng.choice(others, number - 1, replace=can_repeat)
     return np.concatenate([[first], rest])
 
-  def _load(self, record, rng, epoch, sample):
-    """Reads a record for a sample; None if the ramp allows too few frames."""
+  def _load(self, records, rng, epoch, sample):
+    """Reads records for a sample; None if the ramp allows too few frames."""
+    sampling, parts = self._sampling, []
+    for record, number in zip(records, self._shares(records)):
+      try:
+        part = self._frames(record, number, rng, epoch, sample)
+      except tfrecord.BadRecordError as error:
+        raise _UnusableError(record, error) from error
+      if part is None:
+        return None
+      parts.append(part)
+    frames = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    if self._is_mirrored(rng):
+      frames = transforms.mirror(frames)
+    if sampling.colour:
+      frames = transforms.jitter_colour(frames, sampling.colour, rng)
+    return {"frames": frames, "record": np.int64(records[0])}
+
+  def _frames(self, record, number, rng, epoch, sample):
+    """Draws some frames of a record, [number, S, S, 3]; None if too few."""
     sampling = self._sampling
     step = sample // sampling.batch_size
     is_on = sampling.ramp.is_on(step)
@@ -212,7 +247,7 @@ class Samples:
     if is_on:
       picks = self._pick_by_turn(track.labels, count, step, rng)
     else:
-      picks = self._pick(count, rng)
+      picks = self._pick(count, number, rng)
     if picks is None:
       return None
     crop = sampling.crop
@@ -221,12 +256,15 @@ class Samples:
     squares = [
       crop.jittered(side, rng) if is_jittered else crop.middle() for _ in picks
     ]
-    frames = self._cut(track, record, picks, squares)
-    if self._is_mirrored(rng):
-      frames = transforms.mirror(frames)
-    if sampling.colour:
-      frames = transforms.jitter_colour(frames, sampling.colour, rng)
-    return {"frames": frames, "record": np.int64(record)}
+    return self._cut(track, record, picks, squares)
+
+
+class _UnusableError(Exception):
+  """Says which record of a sample cannot be used, and why."""
+
+  def __init__(self, record: int, reason: tfrecord.BadRecordError):
+    super().__init__(str(reason))
+    self.record, self.reason = record, reason
 
 
 class WholeTracks(Samples):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import face_model, losses
-from facerep_jax.ops import diffusion
+from facerep_jax.ops import diffusion, ranking
 from facerep_jax.systems import (
   base,
   diffusion_model,
@@ -148,38 +148,60 @@ def _evaluate(model, variables, batch):
   """Compares denoised codes with the mean codes of their tracks.
 
   Returns:
-    `loss`: their mean squared distance, both networks added; `loss_raw`: that
+    `error`: their mean squared distance, both networks added; `error_raw`: that
     of the codes as they are; `within_identity`: that of denoised codes from
     their own mean over the track, 0 if all frames of a person say the same;
-    `diffusion_loss`: what training minimises. In standardised units.
+    `diffusion_loss`: what training minimises; all in standardised units.
+    `verification` and `verification_raw`: of pairs of the first frame of one
+    sample and the last of another, the area under the ROC curve of the cosine
+    of denoised codes, or of codes, [0, 1]. `loss`: what `select_by` names.
   """
   key = jax.random.key(_EVALUATION_KEY)
   weight = batch["weight"]
   total = jnp.sum(weight)
-  sums = dict.fromkeys(
-    ("loss", "loss_raw", "within_identity", "diffusion_loss"), 0.0
-  )
-  frozen = variables.frozen
-  for i, (name, codes) in enumerate(_codes(model, frozen, batch).items()):
+  names = ("error", "error_raw", "within_identity", "diffusion_loss")
+  sums = dict.fromkeys(names, 0.0)
+  found, raw = [], []
+  for i, (name, codes) in enumerate(
+    _codes(model, variables.frozen, batch).items()
+  ):
     keys = jax.random.split(jax.random.fold_in(key, i))
-    raw = codes * frozen["statistics"][name]["deviation"][None, None]
-    raw = raw + frozen["statistics"][name]["mean"][None, None]
-    rows = raw.reshape(-1, raw.shape[-1])
-    found = diffusion_model.denoise(model, variables, name, rows, keys[0])
-    found = diffusion_model.standardise(frozen, name, found)
-    found = found.reshape(codes.shape)
+    clean = _denoised(model, variables, name, codes, keys[0])
+    found.append(clean)
+    raw.append(codes)
     mean = jnp.mean(codes, axis=1, keepdims=True)
-    own_mean = jnp.mean(found, axis=1, keepdims=True)
+    own_mean = jnp.mean(clean, axis=1, keepdims=True)
     for what, distance in (
-      ("loss", found - mean),
-      ("loss_raw", codes - mean),
-      ("within_identity", found - own_mean),
+      ("error", clean - mean),
+      ("error_raw", codes - mean),
+      ("within_identity", clean - own_mean),
     ):
       per_track = jnp.mean(jnp.square(distance), axis=(1, 2))
       sums[what] += jnp.sum(weight * per_track)
     per_track = _track_losses(model, variables.params, name, codes, keys[1])
     sums["diffusion_loss"] += jnp.sum(weight * per_track)
-  return {name: (value, total) for name, value in sums.items()}
+  out = {name: (value, total) for name, value in sums.items()}
+  if len(weight) < 2:  # One sample has nobody to be told from.
+    return out | {"loss": out["error"]}
+  for end, codes in (("", found), ("_raw", raw)):
+    joined = jnp.concatenate(codes, axis=-1)
+    out["verification" + end] = ranking.pair_auc(
+      joined[:, 0], joined[:, -1], weight
+    )
+  wins, comparisons = out["verification"]
+  by_rank = (comparisons - wins, comparisons)
+  is_rank = model.settings.select_by == "verification"
+  return out | {"loss": by_rank if is_rank else out["error"]}
+
+
+def _denoised(model, variables, name, codes, key):
+  """Samples clean codes [B, T, D] of standardised ones, standardised."""
+  known = variables.frozen["statistics"][name]
+  raw = codes * known["deviation"][None, None] + known["mean"][None, None]
+  rows = raw.reshape(-1, raw.shape[-1])
+  found = diffusion_model.denoise(model, variables, name, rows, key)
+  found = diffusion_model.standardise(variables.frozen, name, found)
+  return found.reshape(codes.shape)
 
 
 def _represent(model, variables, images01, key):

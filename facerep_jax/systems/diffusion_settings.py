@@ -32,6 +32,10 @@ class Settings:
     spacing: Of the steps, one of `ops.diffusion.SPACINGS`; published: leading.
     sampler_clip: Denoised codes are limited to this absolute value in every
       step; 0: they are not. The published code has 1.
+    select_by: What decides which checkpoint is the best: "error", the distance
+      of denoised codes from the mean codes of their tracks; or "verification",
+      how well they tell the people of the validation part apart, see
+      `ops.ranking`. The latter needs batches of at least two.
     dtype: Compute type of the networks, "float32" or "bfloat16".
 
   Raises:
@@ -53,6 +57,7 @@ class Settings:
   direction: str = "published"
   spacing: str = "leading"
   sampler_clip: float = 1.0
+  select_by: str = "error"
   dtype: str = "float32"
 
   def __post_init__(self):
@@ -61,6 +66,7 @@ class Settings:
       ("weighting", diffusion.WEIGHTINGS),
       ("direction", diffusion.DIRECTIONS),
       ("spacing", diffusion.SPACINGS),
+      ("select_by", ("error", "verification")),
     ):
       value = getattr(self, name)
       if value not in allowed:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from facerep_jax import errors
 from facerep_jax.data import samples as sampling
-from facerep_jax.data import tfrecord, transforms
+from facerep_jax.data import tfrecord, transforms, turn_ramp
 from tests.data import helpers
 
 
@@ -65,7 +65,7 @@ def test_video_is_drawn_before_its_chunk(tmp_path):
   records += [helpers.track(i, person="p", video="b") for i in range(1, 10)]
   helpers.write_dataset(tmp_path, records)
   samples = helpers.samples_of(helpers.source_of(tmp_path), sample_by="person")
-  draws = [int(samples._draw(i)[0]) for i in range(1000)]
+  draws = [samples._draw(i)[0][0] for i in range(1000)]
   # Standard deviation 0.016; by chunk it would be 0.1.
   assert np.mean(np.array(draws) == 0) == pytest.approx(0.5, abs=0.06)
 
@@ -136,7 +136,10 @@ def test_only_chunks_of_one_frame_are_refused(tmp_path):
 @pytest.mark.parametrize(
   ("change", "text"),
   [
-    ({"sample_by": "video"}, r"sample_by: expected one of \('person', 'chunk'"),
+    (
+      {"sample_by": "video"},
+      r"sample_by: expected one of \('person', 'recordings', 'chunk'",
+    ),
     ({"on_bad_record": "no"}, "on_bad_record: expected one of"),
     ({"colour": 1.5}, "colour: expected 0 to 1, got 1.5"),
     ({"colour": -0.1}, "colour: expected 0 to 1"),
@@ -287,3 +290,35 @@ def test_single_frames_are_samples_of_one_frame(tmp_path, sample_by):
     assert (number == sample["record"]).all()
   # Of more frames, what has one alone cannot be a sample.
   assert helpers.samples_of(source, 2, sample_by=sample_by).epoch_size == 1
+
+
+def test_frames_of_all_recordings_of_a_person(people):
+  rule = {"num_frames": 5, "sample_by": "recordings"}
+  drawn = helpers.samples_of(people, **rule)
+  index = drawn._source.index
+  assert drawn.epoch_size == len(set(index.person))
+  counts = set()
+  for sample in range(2 * drawn.epoch_size):
+    records, _, _ = drawn._draw(sample)
+    [person] = {index.person[record] for record in records}
+    videos = [index.video[record] for record in records]
+    # Each video of the person once, up to as many as there are frames.
+    known = set(index.video[index.person == person])
+    assert len(set(videos)) == len(videos) == min(5, len(known))
+    shares = drawn._shares(records)
+    assert sum(shares) == 5 and max(shares) - min(shares) <= 1
+    found, _ = colours(drawn[sample])
+    want = np.repeat(records, shares)
+    np.testing.assert_array_equal(found, found[0] + want - want[0])
+    counts.add(len(videos))
+  assert max(counts) > 1
+
+
+def test_recordings_know_no_ramp():
+  with pytest.raises(errors.InputError, match="knows no config.data.turn_ramp"):
+    sampling.Sampling(
+      num_frames=2,
+      size_px=32,
+      sample_by="recordings",
+      ramp=turn_ramp.TurnRamp(first_deg=20.0, end_step=5),
+    )

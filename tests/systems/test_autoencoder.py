@@ -407,7 +407,8 @@ def test_every_preset_builds_its_system(preset):
   config = stages.config_of(latentface.get_config(preset), "autoencoder")
   system = base.build(config)
   assert system.size_px == config.model.size_px
-  assert system.num_frames == (4 if preset == "demo" else 1)
+  is_light = preset in ("demo", "synthetic")
+  assert system.num_frames == (2 if is_light else 1)
   if preset == "small":
     params = jax.eval_shape(system.init, KEY).params
     used = [params[name] for name in ("depth", "albedo", "light", "view")]

@@ -206,7 +206,7 @@ def test_evaluation_compares_with_the_mean_code_and_masks_padding(tiny):
   sums = evaluate(variables, {"frames": pictures, "weight": weight})
   pictures[2] = 0  # What only fills the batch has no influence.
   other = evaluate(variables, {"frames": pictures, "weight": weight})
-  for name in ("loss", "loss_raw", "within_identity"):
+  for name in ("error", "error_raw", "within_identity"):
     assert sums[name][1] == 2
     np.testing.assert_array_equal(sums[name][0], other[name][0])
   rows = pictures[:2].reshape(6, 64, 64, 3)
@@ -217,11 +217,43 @@ def test_evaluation_compares_with_the_mean_code_and_masks_padding(tiny):
     deviation = variables.frozen["statistics"][name]["deviation"]
     seen = codes[:, :, i] / deviation
     want += seen.var(axis=1).mean()
-  np.testing.assert_allclose(sums["loss_raw"][0] / 2, want, rtol=1e-4)
+  np.testing.assert_allclose(sums["error_raw"][0] / 2, want, rtol=1e-4)
   # Frames that are all alike have nothing but their mean.
   still = np.repeat(pictures[:2, :1], 3, axis=1)
   sums = evaluate(variables, {"frames": still, "weight": np.ones(2, "f4")})
-  assert sums["within_identity"][0] < 1e-6 and sums["loss_raw"][0] < 1e-6
+  assert sums["within_identity"][0] < 1e-6 and sums["error_raw"][0] < 1e-6
+
+
+def test_what_selects_checkpoints_is_what_the_setting_says(tiny):
+  _, variables = tiny
+  still = np.repeat(np.asarray(frames(4)[:, :1]), 3, axis=1)
+  batch = {"frames": still, "weight": np.ones(4, "f4")}
+  found = {}
+  for kind in ("error", "verification"):
+    model = model_of(select_by=kind)
+    found[kind] = jax.jit(
+      lambda v, b, model=model: diffusion._evaluate(model, v, b)
+    )(variables, batch)
+  sums = found["verification"]
+  # 4 pairs that belong together, each against 12 that do not.
+  assert sums["verification"][1] == 48
+  # Two programs: float32 rounding only.
+  np.testing.assert_allclose(
+    found["error"]["loss"][0], sums["error"][0], rtol=1e-5
+  )
+  np.testing.assert_allclose(
+    sums["loss"][0] / 48, 1 - sums["verification"][0] / 48, rtol=1e-6
+  )
+  # The first frame of a sample is its last.
+  assert sums["verification_raw"][0] == 48
+
+
+def test_a_single_sample_is_not_ranked(tiny):
+  system, variables = tiny
+  sums = jax.jit(system.eval_fn)(
+    variables, {"frames": frames(1), "weight": np.ones(1, "f4")}
+  )
+  assert "verification" not in sums and sums["loss"] == sums["error"]
 
 
 def test_a_perfect_denoiser_gives_back_the_mean(tiny, monkeypatch):
@@ -269,7 +301,7 @@ def test_every_preset_builds_its_system(preset):
   assert system.num_frames == 16
   optim.Recipe(**config.optimizer)
   params = jax.eval_shape(system.init, KEY).params
-  widths = {"paper": 1024, "small": 128, "demo": 256}
+  widths = {"paper": 1024, "small": 128, "demo": 256, "synthetic": 256}
   for net in params.values():
     assert net["first"]["kernel"].shape[-1] == widths[preset]
 
