@@ -7,6 +7,8 @@ the one that `config.stage` names. Presets:
   demo: minutes on a laptop.
   synthetic: what the packaged weights were trained with: the networks of the
     demo for hours, all turns of synthetic people.
+  adapt: goes on from the packaged weights on tracks of your own, in minutes;
+    needs --config.data.path.
 """
 
 import dataclasses
@@ -20,7 +22,7 @@ from facerep_jax.systems import (
   diffusion_settings,
 )
 
-PRESETS = ("paper", "small", "demo", "synthetic")
+PRESETS = ("paper", "small", "demo", "synthetic", "adapt")
 
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
@@ -46,6 +48,8 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     _make_demo(config)
   if preset == "synthetic":
     _make_synthetic(config)
+  if preset == "adapt":
+    _make_adapt(config)
   return config
 
 
@@ -134,6 +138,26 @@ def _make_synthetic(config):
     heads="mixed",
     restyle=True,
   )
+
+
+def _make_adapt(config):
+  """Few steps with small ones, so that little is forgotten."""
+  _make_synthetic(config)
+  config.init_from = config.diffusion.init_from = "latentface-synthetic"
+  for one in (config.autoencoder, config.diffusion):
+    one.ema_decay = 0.99
+    one.eval_samples = 64
+    one.optimizer.update(learning_rate=2e-4, last_rate=2e-5)
+  config.autoencoder.steps = 800
+  config.autoencoder.data.turn_ramp.update(begin_step=0, end_step=0)
+  config.autoencoder.every.update(log=50, eval=200, save=1, pictures=4)
+  config.diffusion.steps = 300
+  config.diffusion.batch_size = 8
+  config.diffusion.data.min_frames = 2
+  # A handful of validation people is too few to rank.
+  config.diffusion.model.select_by = "error"
+  config.diffusion.every.update(log=50, eval=100, save=1, pictures=3)
+  config.keep = 2
 
 
 def _make_light_autoencoder(config):

@@ -407,7 +407,7 @@ def test_every_preset_builds_its_system(preset):
   config = stages.config_of(latentface.get_config(preset), "autoencoder")
   system = base.build(config)
   assert system.size_px == config.model.size_px
-  is_light = preset in ("demo", "synthetic")
+  is_light = preset not in ("paper", "small")
   assert system.num_frames == (2 if is_light else 1)
   if preset == "small":
     params = jax.eval_shape(system.init, KEY).params
