@@ -31,7 +31,8 @@ _PROTOCOL = {
   "geometry": "depth in the input view against the truth in the model's "
   "camera, where the eroded masks overlap; the average face is that of the "
   "training part, the baselines are measured on the run's pixels",
-  "geometry_view": "a line for each angle, fitted on training people",
+  "geometry_view": "errors of a line for each angle, fitted on training "
+  "people; slopes of the predicted angle over the true one, on test people",
   "geometry_albedo": "ridge to yaw of the albedo's colours in 8 x 8 cells",
 }
 

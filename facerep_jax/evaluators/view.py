@@ -1,10 +1,12 @@
 """How well a viewpoint, found without labels, follows the pose of the head.
 
 The frame in which a model turns its faces is its own: its angles need not
-start at the labels' zero, nor have their scale or sign. So what counts is how
-well a line through them fits.
+start at the labels' zero, nor have their scale or sign. So what counts first is
+how well a line through them fits; the slope of the predicted angle over the
+true one then says whether the faces turn as far as the heads do.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from facerep_jax.evaluators import base, bootstrap, pose, weighted
 
 
 class Lines(NamedTuple):
-  """A line for each angle: slope times predicted plus offset.
+  """A line for each angle: true is about slope times predicted plus offset.
 
   Attributes:
     slope: [3] float64, yaw, pitch, roll.
@@ -65,9 +67,12 @@ def measure(
 
   Returns:
     Scores: for each angle `yaw_r`, the absolute value of Pearson's r, 0 where
-    the prediction does not vary; and `yaw_deg`, the mean absolute error of its
-    line in degrees. Quality: the error of yaw, negative. Details: `slope` and
-    `offset_deg` by angle, and `mae_of_mean`, the errors of a constant.
+    the prediction does not vary; `yaw_slope`, the absolute slope of the
+    predicted angle over the true one on the rows measured, 1 where the model
+    turns as far as the head and 0 where it does not turn; and `yaw_deg`, the
+    mean absolute error of its line in degrees. Quality: the error of yaw,
+    negative. Details: `slope` and `offset_deg` by angle, those of the lines
+    (true over predicted), and `mae_of_mean`, the errors of a constant.
 
   Raises:
     InputError: Shapes do not fit.
@@ -75,11 +80,12 @@ def measure(
   x, y = _checked(predicted_rad, true_rad)
   error = np.degrees(np.abs(lines.slope * x + lines.offset - y))
   scores = {}
-  for k, name in enumerate(pose.ANGLES):
-    r = weighted.pearson(x[:, k : k + 1], y[:, k : k + 1])
-    scores[f"{name}_r"] = bootstrap.score(
-      lambda weights, r=r: abs(float(r(weights)[0])), group, "", True, seed
-    )
+  for key, prepare in (("r", weighted.pearson), ("slope", weighted.slope)):
+    for k, name in enumerate(pose.ANGLES):
+      statistic = absolute(prepare, x[:, k], y[:, k])
+      scores[f"{name}_{key}"] = bootstrap.score(
+        statistic, group, "", True, seed
+      )
   for k, name in enumerate(pose.ANGLES):
     scores[f"{name}_deg"] = bootstrap.score(
       error[:, k], group, "deg", False, seed
@@ -91,6 +97,25 @@ def measure(
     "mae_of_mean": dict(zip(pose.ANGLES, spread.tolist())),
   }
   return base.Measured(scores, -error[:, 0], details)
+
+
+def absolute(
+  prepare: Callable[..., Callable[[np.ndarray], np.ndarray]],
+  predicted: np.ndarray,
+  true: np.ndarray,
+) -> weighted.Statistic:
+  """Prepares the absolute value of a statistic of one angle.
+
+  Args:
+    prepare: `weighted.pearson` or `weighted.slope`.
+    predicted: [N] float.
+    true: [N] float.
+
+  Returns:
+    A function of weights [N].
+  """
+  of_column = prepare(predicted[:, None], true[:, None])
+  return lambda weights: abs(float(of_column(weights)[0]))
 
 
 def _checked(predicted_rad, true_rad):

@@ -84,6 +84,38 @@ def pearson(
   return statistic
 
 
+def slope(
+  predicted: np.ndarray, true: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+  """Prepares the slope of each column of predictions over the truth.
+
+  It is that of the line predicted = slope * true + offset of least squares.
+
+  Args:
+    predicted: [N, K] float.
+    true: [N, K] float.
+
+  Returns:
+    A function of weights [N] that gives [K]: 1 for a perfect prediction, 0 for
+    one that does not follow the truth; NaN where the truth does not vary.
+  """
+  x = np.asarray(predicted, np.float64)
+  y = np.asarray(true, np.float64)
+  x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+  squares, products = y * y, x * y
+  floor = 1e-12 * np.sum(squares, axis=0)
+
+  def statistic(weights):
+    total = weights.sum()
+    mean_x, mean_y = weights @ x / total, weights @ y / total
+    yy = weights @ squares - total * mean_y**2
+    xy = weights @ products - total * mean_x * mean_y
+    varies = yy > floor
+    return np.where(varies, xy / np.where(varies, yy, 1), np.nan)
+
+  return statistic
+
+
 def auc(scores: np.ndarray, is_positive: np.ndarray) -> Statistic:
   """Prepares the area under the ROC curve; ties count half.
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.evaluators import view
+from facerep_jax.evaluators import view, weighted
 
 RNG = np.random.default_rng(0)
 TRUE = RNG.uniform(-0.6, 0.6, (90, 3))
@@ -21,6 +21,9 @@ def test_lines_undo_scale_sign_and_zero():
   for name in ("yaw", "pitch", "roll"):
     assert got[f"{name}_r"] == pytest.approx(1)
     assert got[f"{name}_deg"] < 1e-10
+  # How far the model turns, not what undoes it.
+  slopes = [got[f"{name}_slope"] for name in ("yaw", "pitch", "roll")]
+  np.testing.assert_allclose(slopes, [0.5, 2, 1])
 
 
 def test_errors_are_those_of_the_training_line():
@@ -37,6 +40,11 @@ def test_errors_are_those_of_the_training_line():
     r = found.scores[f"{name}_r"]
     np.testing.assert_allclose(r.value, abs(np.corrcoef(x.T, y.T)[k, 3 + k]))
     assert r.low < r.value < r.high <= 1
+    slope = found.scores[f"{name}_slope"]
+    want = abs(np.polyfit(y[:, k], x[:, k], 1)[0])
+    np.testing.assert_allclose(slope.value, want)
+    assert slope.low < slope.value < slope.high
+    assert slope.unit == "" and slope.is_higher_better
   spread = np.degrees(np.abs(y - y.mean(axis=0)).mean(axis=0))
   np.testing.assert_allclose(
     list(found.details["mae_of_mean"].values()), spread
@@ -50,6 +58,20 @@ def test_a_view_that_never_turns_knows_nothing():
   np.testing.assert_allclose(lines.offset, TRUE[:60].mean(axis=0))
   found = view.measure(still[60:], TRUE[60:], lines, GROUP[60:])
   assert found.scores["yaw_r"].value == 0
+  assert found.scores["yaw_slope"].value < 1e-12
+
+
+def test_slope_counts_rows_as_often_as_they_are_drawn():
+  noisy = OWN + RNG.normal(0, 0.1, OWN.shape)
+  weights = RNG.integers(0, 4, 90).astype(float)
+  rows = np.repeat(np.arange(90), weights.astype(int))
+  found = weighted.slope(noisy, TRUE)(weights)
+  for k in range(3):
+    x, y = noisy[rows, k], TRUE[rows, k]
+    want = np.sum((y - y.mean()) * (x - x.mean())) / np.sum((y - y.mean()) ** 2)
+    np.testing.assert_allclose(found[k], want)
+  still = weighted.slope(noisy, np.full_like(TRUE, 0.1))(weights)
+  assert np.isnan(still).all()
 
 
 def test_refuses_other_shapes():
