@@ -7,13 +7,15 @@ import jax
 import numpy as np
 from PIL import Image
 
-from facerep_jax import api, configuration, sharding
-from facerep_jax.data import batches, decode, images, samples, tfrecord, tracks
-from facerep_jax.evaluators import readout, weighted
+from facerep_jax import (
+  api,
+  configuration,
+  look_frames,
+  look_measures,
+  sharding,
+)
+from facerep_jax.data import batches, samples, tracks
 
-# Enough for a first look; it should not take long beside the training.
-_MAX_CHUNKS = 160
-_FRAMES_PER_CHUNK = 8
 _NUM_EXAMPLES = 16
 
 
@@ -29,27 +31,86 @@ def measure(
 
   Returns:
     `test`: means over the test split of what the system's `eval_fn` measures.
-    `yaw_readout`, where the tracks have pose labels: R2 and mean absolute error
-    (degrees) of a linear read-out of yaw on people of the test split, from the
-    trained features and from those of the same network with random weights.
+    What follows is of test frames, by what `look_measures` says of each; ends
+    of 95 % bootstrap intervals over people beside it.
+    `yaw_readout`, where the tracks have pose labels: of a linear read-out of
+    yaw, for the trained features and those of the same network with random
+    weights. `identity_readout`, where people have two recordings: likewise, of
+    recognising them.
+    `viewpoint`, of systems that take faces apart, with pose labels: how their
+    own yaw follows the true one. `people`, likewise with two recordings, and
+    with random weights too: who would be known by the rebuilt face.
   """
   model = api.load(workdir)
-  summary = {"step": model.step, "test": held_out(model, data_path)}
   on_bad = model.config.data.on_bad_record
   read = {
-    split: labelled_frames(data_path, split, on_bad_record=on_bad)
+    split: look_frames.spread(data_path, split, on_bad_record=on_bad)
     for split in ("train", "test")
   }
-  if all(len(part["yaw_rad"]) for part in read.values()):
-    untrained = api.untrained(model.config)
-    summary["yaw_readout"] = {
-      "trained": yaw_readout(model, **read),
-      "random_weights": yaw_readout(untrained, **read),
-    }
-    _write_examples(examples, read["test"])
+  pairs = look_frames.recordings(data_path, "test", on_bad_record=on_bad)
+  summary = {"step": model.step, "test": held_out(model, data_path)}
+  summary |= _measured(model, read, pairs)
+  if "yaw_readout" in summary:
+    _write_examples(examples, read["test"].labelled())
   path = workdir / "summary.json"
   path.write_text(json.dumps(summary, indent=2) + "\n")
   return summary
+
+
+def _measured(model, read, pairs):
+  """Returns what the labels and the recordings allow to measure."""
+  has_yaw = all(part.is_labelled.any() for part in read.values())
+  has_pairs = len(pairs) > 1
+  out = {}
+  if not (has_yaw or has_pairs):
+    return out
+  models = {"trained": model, "random_weights": model.untrained()}
+  features = {
+    name: {split: one.embed(part.images) for split, part in read.items()}
+    for name, one in models.items()
+  }
+  if has_yaw:
+    out |= _about_yaw(model, features, read)
+  if has_pairs:
+    out["identity_readout"] = {
+      name: look_measures.identity_readout(one, features[name]["train"], pairs)
+      for name, one in models.items()
+    }
+    if _draws_faces(model):
+      out["people"] = {
+        name: look_measures.people(one, pairs) for name, one in models.items()
+      }
+  return out
+
+
+def _about_yaw(model, features, read):
+  """Reads yaw out of features, and from where a run draws its faces."""
+  parts = {split: part.labelled() for split, part in read.items()}
+  features = {
+    name: {
+      split: {key: x[read[split].is_labelled] for key, x in values.items()}
+      for split, values in found.items()
+    }
+    for name, found in features.items()
+  }
+  out = {
+    "yaw_readout": {
+      name: look_measures.yaw_readout(found, parts)
+      for name, found in features.items()
+    }
+  }
+  if _draws_faces(model):
+    view = features["trained"]["test"]["view"]
+    own = view[:, 1] * np.radians(model.formation.max_angle_deg)
+    test = parts["test"]
+    out["viewpoint"] = look_measures.viewpoint(own, test.yaw_rad, test.person)
+  return out
+
+
+def _draws_faces(model):
+  """Says whether a run knows a space in which it turns faces."""
+  faces = model.system.faces
+  return faces is not None and faces.formation.kind != "flat"
 
 
 def held_out(model: api.Representation, data_path: str) -> dict[str, float]:
@@ -86,84 +147,12 @@ def held_out(model: api.Representation, data_path: str) -> dict[str, float]:
   return values | {"num_samples": drawn.epoch_size}
 
 
-def labelled_frames(
-  data_path: str, split: str, *, on_bad_record: str = "error"
-) -> dict[str, list]:
-  """Reads frames with their yaw, a few of each chunk.
-
-  Args:
-    data_path: Face tracks.
-    split: Which part.
-    on_bad_record: "error", or "skip" to leave out what cannot be used.
-
-  Returns:
-    `image` (uint8 [H, W, 3]), `yaw_rad`, `person` and `name`, one entry per
-    frame; empty lists where the tracks have no pose.
-  """
-  source = tracks.TrackSource(data_path, split, on_bad_record=on_bad_record)
-  out = {"image": [], "yaw_rad": [], "person": [], "name": []}
-  chosen = np.linspace(0, len(source) - 1, min(_MAX_CHUNKS, len(source)))
-  for record in np.unique(chosen.astype(int)):
-    try:
-      rows = _labelled_rows(source.read(record))
-    except (tfrecord.BadRecordError, images.ImageError) as error:
-      if on_bad_record == "error":
-        raise
-      source.note_bad(record, error)
-      continue
-    for row in rows:
-      for column, value in zip(out.values(), row):
-        column.append(value)
-  return out
-
-
-def _labelled_rows(track):
-  """Returns image, yaw, person and name of some frames."""
-  yaw = track.labels.get("yaw_rad")
-  if yaw is None:
-    return []
-  rows, count = [], len(track.frames)
-  picks = np.linspace(0, count - 1, min(_FRAMES_PER_CHUNK, count))
-  for t in np.unique(picks.astype(int)):
-    name = f"{track.person}-{track.video}-{track.track}-{t:03d}"
-    pixels = decode.decode(track.frames[t], name)
-    rows.append((pixels, float(yaw[t]), track.person, name))
-  return rows
-
-
-def yaw_readout(
-  model: api.Representation, train: dict[str, list], test: dict[str, list]
-) -> dict[str, float]:
-  """Reads yaw out of the features by ridge regression.
-
-  Args:
-    model: What makes the features.
-    train: What `labelled_frames` read, to fit the read-out.
-    test: Likewise, of other people, to measure it.
-
-  Returns:
-    `r2`, `mae_deg` and `num_frames` of the test.
-  """
-  features = [
-    np.concatenate(list(model.embed(part["image"]).values()), axis=1)
-    for part in (train, test)
-  ]
-  yaw = [np.degrees(part["yaw_rad"])[:, None] for part in (train, test)]
-  found = readout.ridge(features[0], yaw[0], np.array(train["person"]))
-  predicted = found.outputs(features[1])
-  return {
-    "r2": weighted.r2(predicted, yaw[1])(np.ones(len(yaw[1]))),
-    "mae_deg": float(np.mean(np.abs(predicted - yaw[1]))),
-    "num_frames": len(yaw[1]),
-  }
-
-
 def _write_examples(folder, read):
   """Writes some test frames, to try the embedding on."""
   folder.mkdir(exist_ok=True)
-  chosen = np.linspace(0, len(read["image"]) - 1, _NUM_EXAMPLES).astype(int)
+  chosen = np.linspace(0, len(read.images) - 1, _NUM_EXAMPLES).astype(int)
   for i in np.unique(chosen):
-    Image.fromarray(read["image"][i]).save(folder / f"{read['name'][i]}.png")
+    Image.fromarray(read.images[i]).save(folder / f"{read.name[i]}.png")
 
 
 def report(summary: dict[str, dict]) -> list[str]:
@@ -182,10 +171,43 @@ def report(summary: dict[str, dict]) -> list[str]:
       f"  error of the reconstruction: {test['l1']:.4f}; of one mean colour "
       f"instead: {test['l1_mean_colour']:.4f}"
     )
-  if "yaw_readout" in summary:
-    for name, found in summary["yaw_readout"].items():
-      lines.append(
-        f"linear read-out of yaw, {name.replace('_', ' ')}: R2 "
-        f"{found['r2']:.3f}, mean error {found['mae_deg']:.1f} deg"
-      )
+  for name, found in summary.get("yaw_readout", {}).items():
+    lines.append(
+      f"linear read-out of yaw, {name.replace('_', ' ')}: R2 "
+      f"{_bracketed(found, 'r2', 3)}, mean error {found['mae_deg']:.1f} deg"
+    )
+  if "viewpoint" in summary:
+    found = summary["viewpoint"]
+    lines.append(
+      f"viewpoint: yaw |r| {_bracketed(found, 'r', 2)}, slope "
+      f"{_bracketed(found, 'slope', 2)}"
+    )
+  for name, found in summary.get("identity_readout", {}).items():
+    lines.append(
+      f"people recognised in another recording, {name.replace('_', ' ')} "
+      f"({found['feature']}): {_bracketed(found, 'rank1_percent', 1)} % "
+      f"(chance {found['chance_percent']:.1f})"
+    )
+  if "people" in summary:
+    lines.append(_people_line(**summary["people"]))
   return lines
+
+
+def _bracketed(found, name, digits):
+  """Writes a number and its interval, where it has one."""
+  values = [found[name], found[f"{name}_low"], found[f"{name}_high"]]
+  value, low, high = (
+    "undefined" if x is None else f"{x:.{digits}f}" for x in values
+  )
+  return value if values[1] is None else f"{value} [{low}, {high}]"
+
+
+def _people_line(trained, random_weights):
+  return (
+    f"people: {trained['rebuilt']:.0f} of {trained['num_people']} faces "
+    "rebuilt from one recording are nearest to the same person's other one "
+    f"(chance {trained['chance']:.0f}, random weights "
+    f"{random_weights['rebuilt']:.0f}); to its picture: "
+    f"{trained['to_picture']:.0f}; the pictures of the two: "
+    f"{trained['of_pictures']:.0f}"
+  )

@@ -1,3 +1,5 @@
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -258,3 +260,17 @@ def test_refuses_turns_past_the_side(model, images):
     model.turn(images, 90)
   with pytest.raises(errors.InputError, match="pitch_deg: expected more than"):
     model.turn(images, 0, float("nan"))
+
+
+def test_random_weights_of_the_same_network():
+  model = made_up_faces.representation()
+  photos = made_up_faces.photos(2)
+  before = model.reconstruct(photos), model.embed(photos)
+  changed = copy.copy(model)
+  changed.variables = jax.tree.map(lambda x: 0.5 * x, model.variables)
+  other = changed.untrained()
+  assert other.step == 0 and other.system is model.system
+  np.testing.assert_array_equal(other.reconstruct(photos), before[0])
+  assert (changed.reconstruct(photos) != before[0]).any()
+  for name, value in other.embed(photos).items():
+    np.testing.assert_array_equal(value, before[1][name])

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -41,7 +42,11 @@ def test_summary_holds_test_split_and_readouts(trained, capsys):
   assert summary["test"]["loss"] > 0 and summary["test"]["loss_copy"] > 0
   for name in ("trained", "random_weights"):
     found = summary["yaw_readout"][name]
-    assert found["num_frames"] == 3 * 6 and found["r2"] <= 1
+    assert found["num_frames"] == 3 * 6 and found["features"] == ["embedding"]
+    assert found["r2_low"] <= found["r2"] <= found["r2_high"] <= 1
+  # One recording a person, and no faces.
+  for name in ("viewpoint", "identity_readout", "people"):
+    assert name not in summary
   lines = first_look.report(summary)
   assert any("copying the source" in line for line in lines)
   assert sum("linear read-out of yaw" in line for line in lines) == 2
@@ -58,33 +63,53 @@ def test_examples_are_frames_of_the_test_split(trained):
   )
 
 
-def test_labelled_frames_are_paired_with_their_labels(trained):
-  _, data = trained
-  read = first_look.labelled_frames(data, "test")
-  want = np.concatenate([tiny.track(p).labels["yaw_rad"] for p in (9, 10, 11)])
-  np.testing.assert_allclose(read["yaw_rad"], want, rtol=1e-6)
-  assert read["person"] == [f"p{p:02d}" for p in (9, 10, 11) for _ in range(6)]
+def test_people_with_two_recordings_are_recognised(trained, tmp_path):
+  workdir, _ = trained
+  data = tiny.write_tracks(tmp_path / "tracks", recordings=2)
+  copy = shutil.copytree(workdir, tmp_path / "run")
+  summary = first_look.measure(copy, data, tmp_path / "examples")
+  assert set(summary["identity_readout"]) == {"trained", "random_weights"}
+  for found in summary["identity_readout"].values():
+    assert (found["num_people"], found["num_frames"]) == (3, 3 * 2 * 4)
+    assert found["feature"] == "embedding"
+    assert found["chance_percent"] == pytest.approx(100 / 3)
+    low, high = (found[f"rank1_percent_{end}"] for end in ("low", "high"))
+    assert 0 <= low <= found["rank1_percent"] <= high <= 100
+  lines = first_look.report(summary)
+  assert sum("recognised in another recording" in line for line in lines) == 2
+  assert json.loads((copy / "summary.json").read_text()) == summary
 
 
-def test_a_perfect_representation_is_read_out_perfectly():
-  class Perfect:
-    def embed(self, faces):
-      return {"embedding": np.array([[f[0, 0, 0], 1.0] for f in faces])}
-
-  rng = np.random.default_rng(0)
-
-  def people(names):
-    yaw = rng.uniform(-1, 1, 40)
-    return {
-      "image": [np.full((2, 2, 3), y) for y in yaw],
-      "yaw_rad": yaw.tolist(),
-      "person": [names[i % len(names)] for i in range(40)],
-      "name": [""] * 40,
-    }
-
-  found = first_look.yaw_readout(Perfect(), people("abcdef"), people("xyz"))
-  # The weakest ridge shrinks by about 1e-4.
-  assert found["r2"] > 0.9999 and found["mae_deg"] < 0.1
+def test_report_writes_intervals_where_there_are_any():
+  yaw = {"r2": 0.61, "r2_low": 0.5, "r2_high": 0.7, "mae_deg": 4.92}
+  viewpoint = {"r": 0.86, "r_low": 0.83, "r_high": 0.89}
+  viewpoint |= {"slope": 0.71, "slope_low": None, "slope_high": None}
+  identity = {"rank1_percent": 26.2, "chance_percent": 5 / 3, "feature": "raw"}
+  identity |= {"rank1_percent_low": 18.0, "rank1_percent_high": 35.0}
+  people = {"num_people": 20, "chance": 1.0}
+  people |= {"rebuilt": 14.0, "to_picture": 9.0, "of_pictures": 3.0}
+  summary = {
+    "step": 7,
+    "test": {"loss": 0.5, "num_samples": 3},
+    "yaw_readout": {"random_weights": yaw},
+    "viewpoint": viewpoint,
+    "identity_readout": {"trained": identity},
+    "people": {"trained": people, "random_weights": people | {"rebuilt": 4.0}},
+  }
+  assert first_look.report(summary)[1:] == [
+    "linear read-out of yaw, random weights: R2 0.610 [0.500, 0.700], mean "
+    "error 4.9 deg",
+    "viewpoint: yaw |r| 0.86 [0.83, 0.89], slope 0.71",
+    "people recognised in another recording, trained (raw): 26.2 [18.0, 35.0] "
+    "% (chance 1.7)",
+    "people: 14 of 20 faces rebuilt from one recording are nearest to the same "
+    "person's other one (chance 1, random weights 4); to its picture: 9; the "
+    "pictures of the two: 3",
+  ]
+  viewpoint["r"] = None
+  viewpoint["r_low"] = viewpoint["r_high"] = None
+  line = "viewpoint: yaw |r| undefined, slope 0.71"
+  assert line in first_look.report(summary)
 
 
 def test_a_run_without_a_path_makes_synthetic_tracks(tmp_path, monkeypatch):
@@ -110,18 +135,13 @@ for name in ("sklearn", "skimage", "matplotlib"):
   sys.modules[name] = None  # Importing it raises ModuleNotFoundError.
 import numpy as np
 import facerep_jax.main
-from facerep_jax import first_look
+from facerep_jax import first_look, look_frames, look_measures
 
-class Model:
-  def embed(self, faces):
-    return {"embedding": np.stack(faces)}
-
-rng = np.random.default_rng(0)
-parts = [
-  {"image": list(x), "yaw_rad": x[:, 0], "person": list("abcdefgh")}
-  for x in rng.normal(size=(2, 8, 3))
-]
-print(first_look.yaw_readout(Model(), *parts)["r2"])
+x = np.random.default_rng(0).normal(size=(8, 3))
+frames = look_frames.Frames([], x[:, 0], np.array(list("abcdefgh")), [])
+parts = {"train": frames, "test": frames}
+features = {"train": {"code": x}, "test": {"code": x}}
+print(look_measures.yaw_readout(features, parts)["r2"])
 """
   done = subprocess.run(
     [sys.executable, "-c", code], capture_output=True, text=True, check=False

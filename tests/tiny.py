@@ -12,12 +12,13 @@ SIZE_PX = 40
 PEOPLE = {"train": range(0, 6), "validation": range(6, 9), "test": range(9, 12)}
 
 
-def track(person: int, num_frames: int = 6) -> schema.Track:
+def track(person: int, num_frames: int = 6, recording: int = 0) -> schema.Track:
   """A track in which a blob moves with the yaw label."""
   rng = np.random.default_rng(person)
   y, x = np.mgrid[:SIZE_PX, :SIZE_PX] / SIZE_PX
   colour = rng.uniform(40, 200, 3)
-  yaw = rng.uniform(-1, 1, num_frames).astype(np.float32)
+  yaws = rng.uniform(-1, 1, (recording + 1, num_frames)).astype(np.float32)
+  yaw = yaws[recording]
   frames = []
   for angle in yaw:
     blob = np.exp(-((x - 0.5 - 0.2 * angle) ** 2 + (y - 0.4) ** 2) / 0.02)
@@ -26,7 +27,7 @@ def track(person: int, num_frames: int = 6) -> schema.Track:
   return schema.Track(
     f"p{person:02d}",
     "v0",
-    "00000",
+    f"{recording:05d}",
     0,
     frames,
     np.arange(num_frames),
@@ -34,14 +35,15 @@ def track(person: int, num_frames: int = 6) -> schema.Track:
   )
 
 
-def write_tracks(folder: pathlib.Path) -> str:
+def write_tracks(folder: pathlib.Path, recordings: int = 1) -> str:
   """Writes a set of 6, 3 and 3 people; returns its folder."""
   folder.mkdir(parents=True, exist_ok=True)
   for split, people in PEOPLE.items():
     path = folder / f"tracks-{split}.tfrecord-00000-of-00001"
     with tfrecord.Writer(path) as writer:
       for person in people:
-        writer.write(schema.serialize(track(person)))
+        for i in range(recordings):
+          writer.write(schema.serialize(track(person, recording=i)))
     index.write(path)
   (folder / "manifest.json").write_text(json.dumps({"format": 1}))
   return str(folder)

@@ -66,14 +66,24 @@ def test_resuming_equals_not_stopping(whole, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, state, jax.device_get(resumed))
 
 
-def test_first_look_at_the_end(whole, data):
+def test_first_look_at_the_end(whole, tmp_path):
   examples = whole[0] / "examples"
+  data = tiny.write_tracks(tmp_path / "tracks", recordings=2)
   summary = first_look.measure(whole[0], data, examples)
   assert list(examples.glob("*.png"))
   assert 0 < summary["test"]["l1"] < 0.5
   assert summary["test"]["num_lost"] == 0
   assert set(summary["yaw_readout"]) == {"trained", "random_weights"}
-  assert any("mean colour" in line for line in first_look.report(summary))
+  for name in ("r", "slope"):
+    value, low, high = (
+      summary["viewpoint"][name + end] for end in ("", "_low", "_high")
+    )
+    assert 0 <= low <= value <= high
+  assert summary["identity_readout"]["trained"]["feature"] == "raw"
+  assert summary["people"]["trained"]["num_people"] == 3
+  lines = first_look.report(summary)
+  for words in ("mean colour", "viewpoint: yaw |r| ", "people: "):
+    assert any(words in line for line in lines)
 
 
 def test_another_run_and_a_file_give_weights(data, whole, tmp_path):
