@@ -33,6 +33,8 @@ def staged(data_path: str, **changes):
     one.batch_size = 2
     one.every.update(log=2, eval=3, pictures=1)
     one.eval_samples = 2
+  # A part of a run with fewer steps is then a part of the whole.
+  out.autoencoder.optimizer.schedule = "constant"
   out.autoencoder.model.update(MODEL)
   out.autoencoder.model.weights.update(mirror=0.5, rough_shape=0.0)
   out.diffusion.model.update(DIFFUSION)
