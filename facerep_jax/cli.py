@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tqdm
 
-from facerep_jax import cpu_devices, errors
+from facerep_jax import errors
 
 _log = logging.getLogger(__name__)
 _LINE_EVERY_S = 15  # Between lines of progress where there is no terminal.
@@ -26,8 +26,6 @@ class Parser(argparse.ArgumentParser):
 def run(main: Callable[[list[str]], int | None]) -> int:
   """Runs a command and turns its errors into an exit code.
 
-  On a CPU the command has one JAX device per core, see `cpu_devices`.
-
   Args:
     main: Takes the arguments after the command's name, returns the exit code
       or None for 0.
@@ -36,7 +34,6 @@ def run(main: Callable[[list[str]], int | None]) -> int:
     Exit code: 1 after an `InputError`, of which one line is printed, 130 when
     interrupted. Any other exception keeps its traceback.
   """
-  cpu_devices.one_per_core()
   try:
     with _log_to_stderr():
       return main(sys.argv[1:]) or 0
