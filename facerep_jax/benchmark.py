@@ -14,7 +14,9 @@ import sys
 from facerep_jax import cli, errors, stages
 from facerep_jax.benchmarks import (
   autoencoder,
+  autoencoder_pieces,
   data,
+  devices,
   diffusion,
   fabnet,
   render,
@@ -90,11 +92,27 @@ def _run_render(options):
 def _run_autoencoder(options):
   configs = []
   for preset, size_px, batch_size in autoencoder.PRESETS:
-    config = stages.config_of(_config("latentface", preset), "autoencoder")
+    config = _autoencoder_config(preset)
     config.model.size_px = size_px
     config.batch_size = batch_size
     configs.append(config)
-  return [autoencoder.measure(configs, limit_s=options.seconds)]
+  demo = _autoencoder_config("demo")
+  return [
+    autoencoder.measure(configs, limit_s=options.seconds),
+    autoencoder_pieces.measure(demo, limit_s=options.seconds),
+  ]
+
+
+def _autoencoder_config(preset):
+  return stages.config_of(_config("latentface", preset), "autoencoder")
+
+
+def _run_devices(options):
+  configs = {
+    "LatentFace, demo": _autoencoder_config("demo"),
+    "FAb-Net, demo": _config("fabnet", "demo"),
+  }
+  return [devices.measure(configs, limit_s=options.seconds)]
 
 
 def _run_diffusion(options):
@@ -106,6 +124,7 @@ BENCHMARKS = {
   "fabnet": _run_fabnet,
   "render": _run_render,
   "autoencoder": _run_autoencoder,
+  "devices": _run_devices,
   "diffusion": _run_diffusion,
 }
 

@@ -33,7 +33,8 @@ def command(monkeypatch, *arguments):
 
 def test_everything_by_default(asked, monkeypatch, tmp_path, capsys):
   assert command(monkeypatch, f"--output={tmp_path / 'new' / 'out'}") == 0
-  names = ["data", "fabnet", "render", "autoencoder", "diffusion"]
+  names = list(benchmark.BENCHMARKS)
+  assert {"data", "fabnet", "autoencoder", "devices"} < set(names)
   assert [call[0] for call in asked] == names
   assert asked[0][1:] == ({64: 32, 128: 16, 256: 8}, 8.0)
   folder = tmp_path / "new" / "out"
@@ -106,7 +107,10 @@ def test_presets_of_the_autoencoder(monkeypatch):
   monkeypatch.setattr(
     benchmark.autoencoder, "measure", lambda configs, limit_s: configs
   )
-  (configs,) = benchmark.BENCHMARKS["autoencoder"](
+  monkeypatch.setattr(
+    benchmark.autoencoder_pieces, "measure", lambda config, limit_s: config
+  )
+  configs, of_pieces = benchmark.BENCHMARKS["autoencoder"](
     types.SimpleNamespace(seconds=2.0)
   )
   wanted = benchmark.autoencoder.PRESETS
@@ -116,4 +120,22 @@ def test_presets_of_the_autoencoder(monkeypatch):
   assert {(c.preset, c.model.width) for c in configs} == {
     ("demo", 16),
     ("paper", 64),
+  }
+  # As it trains.
+  assert (of_pieces.preset, of_pieces.model.size_px) == ("demo", 64)
+  assert of_pieces.batch_size * of_pieces.model.num_frames == 16
+
+
+def test_demos_on_devices(monkeypatch):
+  monkeypatch.chdir(pathlib.Path(benchmark.__file__).parents[1])
+  monkeypatch.setattr(
+    benchmark.devices, "measure", lambda configs, limit_s: (configs, limit_s)
+  )
+  ((configs, limit_s),) = benchmark.BENCHMARKS["devices"](
+    types.SimpleNamespace(seconds=2.0)
+  )
+  assert limit_s == 2.0
+  assert {(c.system, c.preset) for c in configs.values()} == {
+    ("latentface", "demo"),
+    ("fabnet", "demo"),
   }

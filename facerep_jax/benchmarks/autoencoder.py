@@ -1,33 +1,23 @@
 """Speed and memory of the 3D-aware autoencoder's training step."""
 
 import logging
-import time
 from collections.abc import Sequence
 
-import jax
 import ml_collections
-import numpy as np
 
-from facerep_jax import (
-  curriculum,
-  face_model,
-  optim,
-  sharding,
-  train_state,
-)
-from facerep_jax import run as setup
+from facerep_jax import face_model
 from facerep_jax.benchmarks import compiled, report, timing
 from facerep_jax.benchmarks import render as render_benchmark
-from facerep_jax.systems import autoencoder_settings, base
+from facerep_jax.systems import autoencoder_settings
 
 _log = logging.getLogger(__name__)
 # Presets of configs/latentface.py, with sizes in pixels and batch sizes; a
-# track of the demo has four images.
+# sample of the demo has two images.
 PRESETS = (
   ("demo", 64, 8),
   ("paper", 64, 8),
-  ("demo", 128, 2),
-  ("demo", 256, 2),
+  ("demo", 128, 4),
+  ("demo", 256, 4),
 )
 _COLUMNS = (
   report.Column("preset", "preset"),
@@ -75,18 +65,19 @@ def measure(
     columns=_COLUMNS,
     rows=rows,
     notes=(
-      "A step leads from uint8 frames in memory to updated weights, with every "
-      "face drawn twice, as it is and mirrored. Rendering: as many pictures "
-      "drawn by themselves, with the gradient to all that they are made of, in "
-      "turn with the steps. Memory: arguments, results and all between, as XLA "
-      "plans it; weights and moments of the optimiser are in it. Lost: "
-      "fragments for which the renderer had no room.",
+      "A step leads from uint8 frames in memory to updated weights. Rendering: "
+      "as many pictures as a step draws with a gradient (each face, and its "
+      "mirror where both are drawn) by themselves, with the gradient to all "
+      "that they are made of, in turn with the steps. Memory: arguments, "
+      "results and all between, as XLA plans it; weights and moments of the "
+      "optimiser are in it. Lost: fragments for which the renderer had no "
+      "room.",
     ),
   )
 
 
 def _row(config, limit_s):
-  step = compile_step(config)
+  step = compiled.training_step(config, compiled.one_device())
   drawing = compile_drawing(config)
   num_lost = float(step.call()["num_lost"])
   times = timing.by_turns(
@@ -117,51 +108,6 @@ def _row(config, limit_s):
   }
 
 
-def compile_step(config: ml_collections.ConfigDict) -> compiled.Program:
-  """Compiles a run's training step, on noise.
-
-  Args:
-    config: Of the run.
-
-  Returns:
-    The program; each call goes on where the last one ended, and returns the
-    metrics of the step.
-  """
-  system, size = base.build(config), config.model.size_px
-  optimizer = optim.make(optim.Recipe(**config.optimizer), config.steps)
-  mesh = compiled.one_device()
-  abstract = jax.eval_shape(system.init, jax.random.key(0))
-  names = setup.metric_names(system, abstract, config.batch_size)
-
-  def create(key):
-    return train_state.create(system, optimizer, names, config.ema_decay, key)
-
-  state, frozen = sharding.jit_init(create, mesh)(jax.random.key(config.seed))
-  shape = (config.batch_size, system.num_frames, size, size, 3)
-  frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-  batch = sharding.put_batch({"frames": frames}, mesh)
-  control = setup.control_scalars(
-    curriculum.Rule(), curriculum.State(), config.batch_size
-  )
-  step = train_state.make_train_step(
-    system, optimizer, log_every=1, ema_decay=config.ema_decay
-  )
-  start = time.perf_counter()
-  lowered = sharding.jit_train_step(step, mesh).lower(
-    state, frozen, batch, control
-  )
-  program = lowered.compile()
-  compile_s = time.perf_counter() - start
-
-  def call():
-    nonlocal state
-    state, window = program(state, frozen, batch, control)
-    jax.block_until_ready(state)
-    return window["means"]
-
-  return compiled.Program(call, compile_s, compiled.memory_bytes(program))
-
-
 def compile_drawing(config: ml_collections.ConfigDict) -> compiled.Program:
   """Compiles the drawing of a training step by itself, with its gradient.
 
@@ -172,13 +118,15 @@ def compile_drawing(config: ml_collections.ConfigDict) -> compiled.Program:
     The program.
   """
   settings = config.model.to_dict()
-  for name in ("weights", "frozen"):
-    settings.pop(name)
+  weights = settings.pop("weights")
+  del settings["frozen"]
   formation = autoencoder_settings.Settings(**settings).formation
 
   def draw(depth, colour, view):
     return face_model.photograph(depth, colour, view, formation)
 
-  num_drawn = 2 * config.batch_size * config.model.num_frames
+  num_drawn = config.batch_size * config.model.num_frames
+  if settings["mirror"] == "both" and weights["mirror"]:
+    num_drawn *= 2
   batch = render_benchmark.face_batch(config.model.size_px, num_drawn)
   return render_benchmark.compile_pass(draw, batch, use_gradient=True)

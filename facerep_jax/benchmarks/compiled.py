@@ -1,12 +1,17 @@
-"""Programs compiled for one device, with the memory that they take."""
+"""Compiled programs, with the memory that they take."""
 
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
 
-from facerep_jax import sharding
+from facerep_jax import curriculum, optim, sharding, train_state
+from facerep_jax import run as setup
+from facerep_jax.systems import base
 
 PyTree = Any
 
@@ -25,8 +30,8 @@ class Program(NamedTuple):
   memory_bytes: int
 
 
-def one_device() -> jax.sharding.Mesh:
-  """Returns the mesh on which all is measured."""
+def one_device() -> Mesh:
+  """Returns the mesh on which all is measured that does not compare meshes."""
   return sharding.make_mesh(jax.devices()[:1])
 
 
@@ -56,6 +61,51 @@ def on_batch(
     time.perf_counter() - start,
     memory_bytes(program),
   )
+
+
+def training_step(config: ml_collections.ConfigDict, mesh: Mesh) -> Program:
+  """Compiles a run's training step, on noise.
+
+  Args:
+    config: Of the run.
+    mesh: Over which the rows of the batch are split, as in training.
+
+  Returns:
+    The program; each call goes on where the last one ended, and returns the
+    metrics of the step.
+  """
+  system, size = base.build(config), config.model.size_px
+  optimizer = optim.make(optim.Recipe(**config.optimizer), config.steps)
+  abstract = jax.eval_shape(system.init, jax.random.key(0))
+  names = setup.metric_names(system, abstract, config.batch_size)
+
+  def create(key):
+    return train_state.create(system, optimizer, names, config.ema_decay, key)
+
+  state, frozen = sharding.jit_init(create, mesh)(jax.random.key(config.seed))
+  shape = (config.batch_size, system.num_frames, size, size, 3)
+  frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+  batch = sharding.put_batch({"frames": frames}, mesh)
+  control = setup.control_scalars(
+    curriculum.Rule(**config.curriculum), curriculum.State(), config.batch_size
+  )
+  step = train_state.make_train_step(
+    system, optimizer, log_every=1, ema_decay=config.ema_decay
+  )
+  start = time.perf_counter()
+  lowered = sharding.jit_train_step(step, mesh).lower(
+    state, frozen, batch, control
+  )
+  program = lowered.compile()
+  compile_s = time.perf_counter() - start
+
+  def call():
+    nonlocal state
+    state, window = program(state, frozen, batch, control)
+    jax.block_until_ready(state)
+    return window["means"]
+
+  return Program(call, compile_s, memory_bytes(program))
 
 
 def memory_bytes(program: jax.stages.Compiled) -> int:

@@ -105,15 +105,15 @@ def _compare(work, width, weights, limit_s):
     {name: timing.repeated(p.call) for name, p in programs.items()},
     limit_s=limit_s,
   )
-  ratios = np.divide(times["literal"].turns_s, times["dense"].turns_s)
+  ratio, ratio_spread = timing.ratio(times["literal"], times["dense"])
   row = {
     "work": work,
     "work_title": _WORK[work],
     "num_codes": NUM_CODES[work],
-    "ratio": float(np.median(ratios)),
-    "ratio_spread": float(np.ptp(ratios) / np.median(ratios)),
+    "ratio": ratio,
+    "ratio_spread": ratio_spread,
     "difference": difference(results["dense"], results["literal"]),
-    "num_turns": len(ratios),
+    "num_turns": len(times["dense"].turns_s),
   }
   for name, program in programs.items():
     row[f"{name}_ms"] = 1e3 * times[name].median_s

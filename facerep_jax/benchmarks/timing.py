@@ -4,11 +4,13 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 # A library's idle threads spin for some milliseconds before they sleep, and
 # would take time from the next one.
 _PAUSE_S = 0.05
+_Name = TypeVar("_Name", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +39,29 @@ class Times:
     return (max(self.turns_s) - min(self.turns_s)) / self.median_s
 
 
+def ratio(of: Times, to: Times) -> tuple[float, float]:
+  """Compares two pieces of work that took turns.
+
+  Args:
+    of: What is divided.
+    to: By which.
+
+  Returns:
+    Median of the ratios of the times of a turn; and their spread, greatest less
+    least, as a share of it.
+  """
+  each = [a / b for a, b in zip(of.turns_s, to.turns_s, strict=True)]
+  middle = statistics.median(each)
+  return middle, (max(each) - min(each)) / middle
+
+
 def by_turns(
-  work: dict[str, Callable[[], float]],
+  work: dict[_Name, Callable[[], float]],
   *,
   limit_s: float,
   min_turns: int = 3,
   max_turns: int = 15,
-) -> dict[str, Times]:
+) -> dict[_Name, Times]:
   """Times several pieces of work in the order A B C A B C and so on.
 
   Args:

@@ -1,15 +1,8 @@
-import jax
 import numpy as np
 import pytest
 
 from facerep_jax.benchmarks import autoencoder, compiled, report, timing
 from tests import tiny_face
-
-
-@pytest.fixture(autouse=True)
-def _optax_mixes_types():
-  with jax.numpy_dtype_promotion("standard"):
-    yield
 
 
 def config(**changes):
@@ -21,14 +14,14 @@ def test_a_row_per_config(monkeypatch):
   asked = []
 
   def fake(name, metrics):
-    def compile_it(config):
+    def compile_it(config, *mesh):
       asked.append((name, config.batch_size))
       return compiled.Program(lambda: metrics, 1.5, 3_000_000)
 
     return compile_it
 
   monkeypatch.setattr(
-    autoencoder, "compile_step", fake("step", {"num_lost": 2.0})
+    compiled, "training_step", fake("step", {"num_lost": 2.0})
   )
   monkeypatch.setattr(autoencoder, "compile_drawing", fake("render", None))
   monkeypatch.setattr(
@@ -51,18 +44,32 @@ def test_a_row_per_config(monkeypatch):
   assert report.table(section)
 
 
-def test_steps_go_on():
-  smaller = {"model__use_confidence": False, "model__perceptual": "none"}
-  step = autoencoder.compile_step(config(**smaller))
-  first, second = step.call(), step.call()
-  assert first["loss"] != second["loss"]
-  assert first["num_lost"] == 0
-  # The pictures of both faces and their mirrors, at least.
-  assert step.memory_bytes > 4 * 4 * 64 * 64 * 3
+@pytest.mark.parametrize(
+  "changes, count",
+  [
+    ({"model__mirror": "both"}, 12),
+    ({"model__mirror": "random"}, 6),
+    ({"model__mirror": "both", "model__weights__mirror": 0.0}, 6),
+  ],
+)
+def test_as_many_pictures_are_drawn_as_in_a_step(monkeypatch, changes, count):
+  asked = []
+  monkeypatch.setattr(
+    autoencoder.render_benchmark,
+    "face_batch",
+    lambda size_px, num_drawn: asked.append((size_px, num_drawn)),
+  )
+  monkeypatch.setattr(
+    autoencoder.render_benchmark, "compile_pass", lambda *args, **kwargs: None
+  )
+  autoencoder.compile_drawing(config(model__num_frames=3, **changes))
+  assert asked == [(64, count)]
 
 
-def test_every_face_is_drawn_twice():
-  drawing = autoencoder.compile_drawing(config(model__num_frames=3))
+def test_drawing_has_a_gradient():
+  drawing = autoencoder.compile_drawing(
+    config(model__num_frames=3, model__mirror="both")
+  )
   (_, colour), gradient = drawing.call()
   assert colour.shape == (12, 64, 64, 3)
   for name in ("depth", "colour", "view"):

@@ -2,7 +2,15 @@ import jax
 import numpy as np
 import pytest
 
+from facerep_jax import sharding
 from facerep_jax.benchmarks import compiled
+from tests import tiny
+
+
+@pytest.fixture
+def _optax_mixes_types():
+  with jax.numpy_dtype_promotion("standard"):
+    yield
 
 
 def test_result_and_memory_of_a_program():
@@ -49,3 +57,16 @@ def test_memory_grows_with_the_batch():
     for n in (8, 32)
   )
   assert large.memory_bytes / small.memory_bytes == pytest.approx(4, rel=0.05)
+
+
+@pytest.mark.usefixtures("_optax_mixes_types")
+def test_training_steps_go_on_and_are_split_over_the_devices():
+  config = tiny.config("", batch_size=4)
+  meshes = compiled.one_device(), sharding.mesh_of_batch(config.batch_size)
+  one, split = (compiled.training_step(config, mesh) for mesh in meshes)
+  losses = [program.call()["loss"] for program in (one, split, one)]
+  assert [len(loss.devices()) for loss in losses] == [1, 4, 1]
+  assert losses[0] == pytest.approx(float(losses[1]), rel=1e-5)
+  assert losses[0] != losses[2]
+  # The frames, at least.
+  assert one.memory_bytes > 4 * 2 * 32 * 32 * 3

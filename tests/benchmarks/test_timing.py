@@ -65,6 +65,12 @@ def test_one_slow_turn_does_not_move_the_median():
   assert times.spread == pytest.approx(8.1 / 1.1)
 
 
+def test_ratios_are_of_the_same_turn():
+  slow, fast = timing.Times((2.0, 8.0, 6.0)), timing.Times((1.0, 2.0, 2.0))
+  assert timing.ratio(slow, fast) == (3.0, pytest.approx(2 / 3))
+  assert timing.ratio(fast, fast) == (1.0, 0.0)
+
+
 def test_short_calls_are_repeated_within_a_turn(clock):
   calls = []
 
