@@ -93,12 +93,15 @@ def _about_yaw(model, features, read):
     }
     for name, found in features.items()
   }
-  out = {
-    "yaw_readout": {
-      name: look_measures.yaw_readout(found, parts)
-      for name, found in features.items()
+  out = {"yaw_readout": {}}
+  for name, found in features.items():
+    posed = {
+      split: look_measures.of_pose(
+        model, look_measures.with_joined(model, values)
+      )
+      for split, values in found.items()
     }
-  }
+    out["yaw_readout"][name] = look_measures.yaw_readout(posed, parts)
   if _draws_faces(model):
     view = features["trained"]["test"]["view"]
     own = view[:, 1] * np.radians(model.formation.max_angle_deg)

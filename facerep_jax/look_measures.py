@@ -30,10 +30,27 @@ def numbers(name: str, found: bootstrap.Interval) -> dict[str, float | None]:
   }
 
 
+def of_pose(model: api.Representation, found: Features) -> Features:
+  """Picks the features that pose is read out of.
+
+  Args:
+    model: What made the features.
+    found: Its features, joined ones too.
+
+  Returns:
+    The one that the system names for it, or else all that are not joined.
+  """
+  evaluated = model.system.evaluated
+  main = evaluated.main.get("pose")
+  if main:
+    return {main: found[main]}
+  return {k: x for k, x in found.items() if k not in evaluated.joined}
+
+
 def yaw_readout(
   features: dict[str, Features], read: dict[str, look_frames.Frames]
 ) -> dict[str, Any]:
-  """Reads yaw out of all features together by ridge regression.
+  """Reads yaw out of some features together by ridge regression.
 
   Args:
     features: [N, D] by name, of the frames of `train`, to fit the read-out, and

@@ -59,6 +59,18 @@ def test_a_perfect_feature_is_read_out_perfectly():
   assert found["r2"] <= 0 and found["r2_low"] <= found["r2"]
 
 
+def test_pose_is_read_out_of_what_the_system_names():
+  features = {"a": np.ones((3, 1)), "b": np.zeros((3, 1))}
+  named = base.Evaluated(joined={"both": ("a", "b")}, main={"pose": "both"})
+  model = Model(None, named)
+  joined = look_measures.with_joined(model, features)
+  found = look_measures.of_pose(model, joined)
+  np.testing.assert_array_equal(found.pop("both"), [[1, 0]] * 3)
+  assert not found
+  unnamed = Model(None, base.Evaluated(joined={"both": ("a", "b")}))
+  assert set(look_measures.of_pose(unnamed, joined)) == {"a", "b"}
+
+
 def test_a_viewpoint_that_turns_half_as_far():
   true, person = RNG.uniform(-1, 1, 60), np.arange(60) // 6
   found = look_measures.viewpoint(0.2 - 0.5 * true, true, person)

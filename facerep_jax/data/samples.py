@@ -35,8 +35,8 @@ class Sampling:
       not, it does only where a track has fewer than T.
     sample_by: "person" (an epoch is one draw per person: a random video, a
       random chunk of it), "recordings" (likewise, but the frames come from all
-      of the person's videos, those of one behind each other) or "chunk" (each
-      chunk once).
+      chunks of the person, or as many as there are frames, those of one behind
+      each other) or "chunk" (each chunk once).
     seed: Of all randomness.
     is_shuffled: Whether each epoch has a new order.
     is_jittered: Whether crops are drawn at random, or are the middle ones.
@@ -160,11 +160,10 @@ class Samples:
     rng = np.random.default_rng((seed, _DRAW, sample))
     videos = self._groups[place]
     if self._sampling.sample_by == "recordings":
-      number = min(len(videos), self._sampling.num_frames)
-      chosen = [videos[i] for i in rng.permutation(len(videos))[:number]]
-    else:
-      chosen = [videos[rng.integers(len(videos))]]
-    return [int(x[rng.integers(len(x))]) for x in chosen], rng, epoch
+      order = rng.permutation(np.concatenate(videos))
+      return order[: self._sampling.num_frames].tolist(), rng, epoch
+    records = videos[rng.integers(len(videos))]
+    return [int(records[rng.integers(len(records))])], rng, epoch
 
   def spec(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Returns shape and type of what a sample holds for training, by name."""

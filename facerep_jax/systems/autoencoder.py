@@ -19,6 +19,14 @@ from facerep_jax.systems import (
   base,
 )
 
+# Features that are made of others.
+JOINED = {
+  "raw": ("albedo_code", "depth_code"),
+  "parts": ("albedo_code", "depth_code", "view", "light"),
+}
+# Tasks that are about where a head is and how it turns: all parts of a picture.
+POSED = ("pose", "landmarks")
+
 
 def make(*, dtype: str, **settings) -> base.System:
   """Builds the system.
@@ -65,7 +73,7 @@ def make(*, dtype: str, **settings) -> base.System:
       decode=bind(autoencoder_model.decode, model),
       formation=settings.formation,
     ),
-    evaluated=base.Evaluated(joined={"raw": ("albedo_code", "depth_code")}),
+    evaluated=base.Evaluated(joined=JOINED, main=dict.fromkeys(POSED, "parts")),
   )
 
 

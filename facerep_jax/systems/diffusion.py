@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from facerep_jax import face_model, losses
 from facerep_jax.ops import diffusion, ranking
 from facerep_jax.systems import (
+  autoencoder,
   base,
   diffusion_model,
   diffusion_pictures,
@@ -20,8 +21,9 @@ from facerep_jax.systems import (
 # What evaluation draws at random is the same every time.
 _EVALUATION_KEY = 0
 _EVALUATED = base.Evaluated(
-  joined={"raw": ("albedo_code", "depth_code")},
-  main={
+  joined=autoencoder.JOINED,
+  main=dict.fromkeys(autoencoder.POSED, "parts")
+  | {
     "expression": "fer",
     "expression_multilabel": "fer",
     "action_units": "fer",
