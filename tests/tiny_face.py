@@ -13,6 +13,8 @@ MODEL = {
   "confidence_width": 16,
   "confidence_code_dim": 8,
   "use_confidence": True,
+  "decoder": "transposed",
+  "light_and_view": "separate",
   "num_frames": 1,
   "face_from": "own",
 }

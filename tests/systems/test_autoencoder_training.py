@@ -101,16 +101,16 @@ def test_another_run_and_a_file_give_weights(data, whole, tmp_path):
   config = config.copy_and_resolve_references()
   config.init_from = str(folder)
   config.model.update(
-    frozen=("light_view",), perceptual="vgg16", vgg16_path=str(path)
+    frozen=("light",), perceptual="vgg16", vgg16_path=str(path)
   )
   prepared, state_now = run.prepare(
     config, tmp_path / "second", data, jax.devices()[:1]
   )
   frozen = jax.device_get(prepared.frozen)
-  assert set(frozen) == {"light_view", "features"}
+  assert set(frozen) == {"light", "features"}
   same = np.testing.assert_array_equal
-  jax.tree.map(same, frozen["light_view"], first.params["light_view"])
-  for name in ("depth", "albedo"):
+  jax.tree.map(same, frozen["light"], first.params["light"])
+  for name in ("depth", "albedo", "view"):
     jax.tree.map(
       same, jax.device_get(state_now.params[name]), first.params[name]
     )
