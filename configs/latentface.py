@@ -125,6 +125,7 @@ def _make_synthetic(config):
   autoencoder.eval_samples = 240
   autoencoder.every.update(log=250, eval=5_000, save=1, pictures=1)
   _make_demo_diffusion(diffusion)
+  diffusion.model.width = 128  # The file of both stages has 9 MB.
   diffusion.steps = 6_000
   diffusion.batch_size = 16
   diffusion.eval_samples = 240

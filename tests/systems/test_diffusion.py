@@ -301,9 +301,9 @@ def test_every_preset_builds_its_system(preset):
   assert system.num_frames == 16
   optim.Recipe(**config.optimizer)
   params = jax.eval_shape(system.init, KEY).params
-  widths = {"paper": 1024, "small": 128}
+  widths = {"paper": 1024, "demo": 256}
   for net in params.values():
-    assert net["first"]["kernel"].shape[-1] == widths.get(preset, 256)
+    assert net["first"]["kernel"].shape[-1] == widths.get(preset, 128)
 
 
 @pytest.mark.parametrize(
