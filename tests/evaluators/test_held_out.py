@@ -53,3 +53,17 @@ def test_each_network_is_measured_and_baselines_once(made):
   want = first_look.held_out(model, folder)["loss_copy"]
   np.testing.assert_allclose(scores["baseline"]["l1"].value, want, rtol=1e-5)
   assert task["entries"][0]["dim"] == 32 * 32 * 3
+
+
+def test_short_tracks_are_rebuilt_whatever_training_asks_for(made):
+  model, folder = made
+  before = held_out.rebuilt(model, folder)
+  model.config.data.update(min_frames=99)
+  try:
+    images, group = held_out.rebuilt(model, folder)
+  finally:
+    model.config.data.update(min_frames=0)
+  np.testing.assert_array_equal(group, before[1])
+  np.testing.assert_array_equal(
+    images["reconstruction"], before[0]["reconstruction"]
+  )
