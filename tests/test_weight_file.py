@@ -294,4 +294,7 @@ def test_files_are_told_from_others(small, tmp_path):
 
 def test_lean_configs_can_be_built():
   for kind in made_up_models.KINDS:
-    base.build(lean.config_of(made_up_models.config(kind)))
+    config = lean.config_of(made_up_models.config(kind))
+    assert base.build(config).size_px > 0
+    assert not config.model.get("use_confidence", False)
+    assert tuple(config.model.get("frozen", ())) == ()
