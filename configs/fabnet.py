@@ -6,8 +6,7 @@ Presets:
     --config.init_from=RUN, a run of `paper`.
   small: 128 px, embeds with 8 MB of float16 weights.
   demo: minutes on a laptop.
-  synthetic: what the packaged weights were trained with: 64 px, for hours, on
-    synthetic people.
+  synthetic: 64 px, for hours, on synthetic people.
 """
 
 import ml_collections
@@ -71,14 +70,7 @@ def _make_synthetic(config):
   config.data.update(sample_by="chunk", use_mirror=True, colour=0.2)
   config.every.update(log=250, eval=2_500, save=1, pictures=1)
   config.keep = 1
-  config.synthetic.update(
-    seed=11,
-    num_people=2_500,
-    size_px=96,
-    expressions=4,
-    heads="mixed",
-    restyle=True,
-  )
+  config.synthetic.update(configuration.VARIED_PEOPLE)
 
 
 def _make_demo(config):

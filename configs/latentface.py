@@ -131,14 +131,7 @@ def _make_synthetic(config):
   diffusion.eval_samples = 240
   diffusion.every.update(log=100, eval=500, save=1, pictures=4)
   config.keep = 1
-  config.synthetic.update(
-    seed=11,
-    num_people=2_500,
-    size_px=96,
-    expressions=4,
-    heads="mixed",
-    restyle=True,
-  )
+  config.synthetic.update(configuration.VARIED_PEOPLE)
 
 
 def _make_adapt(config):

@@ -42,6 +42,15 @@ _FREE = (
   "data.num_threads",
   "data.on_bad_record",
 )
+# `config.synthetic` of trainings whose weights are to serve real faces.
+VARIED_PEOPLE = {
+  "seed": 11,
+  "num_people": 2_500,
+  "size_px": 96,
+  "expressions": 4,
+  "heads": "mixed",
+  "restyle": True,
+}
 
 
 def base(system: str, preset: str) -> ml_collections.ConfigDict:
