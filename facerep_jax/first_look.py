@@ -34,8 +34,8 @@ def measure(
     What follows is of test frames, by what `look_measures` says of each; ends
     of 95 % bootstrap intervals over people beside it.
     `yaw_readout`, where the tracks have pose labels: of a linear read-out of
-    yaw, for the trained features and those of the same network with random
-    weights. `identity_readout`, where people have two recordings: likewise, of
+    yaw, for the trained feature of pose and for all features of the same
+    network with random weights. `identity_readout`, where people have two recordings: likewise, of
     recognising them.
     `viewpoint`, of systems that take faces apart, with pose labels: how their
     own yaw follows the true one. `people`, likewise with two recordings, and
@@ -95,13 +95,16 @@ def _about_yaw(model, features, read):
   }
   out = {"yaw_readout": {}}
   for name, found in features.items():
-    posed = {
-      split: look_measures.of_pose(
-        model, look_measures.with_joined(model, values)
-      )
-      for split, values in found.items()
-    }
-    out["yaw_readout"][name] = look_measures.yaw_readout(posed, parts)
+    # Random weights may use all that they have: no one number of theirs
+    # means pose.
+    if name == "trained":
+      found = {
+        split: look_measures.of_pose(
+          model, look_measures.with_joined(model, values)
+        )
+        for split, values in found.items()
+      }
+    out["yaw_readout"][name] = look_measures.yaw_readout(found, parts)
   if _draws_faces(model):
     view = features["trained"]["test"]["view"]
     own = view[:, 1] * np.radians(model.formation.max_angle_deg)

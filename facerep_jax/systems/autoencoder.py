@@ -24,8 +24,8 @@ JOINED = {
   "raw": ("albedo_code", "depth_code"),
   "parts": ("albedo_code", "depth_code", "view", "light"),
 }
-# Tasks that are about where a head is and how it turns: all parts of a picture.
-POSED = ("pose", "landmarks")
+# How a head turns is the view; where its points are depends on its shape too.
+MAIN = {"pose": "view", "landmarks": "parts"}
 
 
 def make(*, dtype: str, **settings) -> base.System:
@@ -73,7 +73,7 @@ def make(*, dtype: str, **settings) -> base.System:
       decode=bind(autoencoder_model.decode, model),
       formation=settings.formation,
     ),
-    evaluated=base.Evaluated(joined=JOINED, main=dict.fromkeys(POSED, "parts")),
+    evaluated=base.Evaluated(joined=JOINED, main=MAIN),
   )
 
 

@@ -22,7 +22,7 @@ from facerep_jax.systems import (
 _EVALUATION_KEY = 0
 _EVALUATED = base.Evaluated(
   joined=autoencoder.JOINED,
-  main=dict.fromkeys(autoencoder.POSED, "parts")
+  main=autoencoder.MAIN
   | {
     "expression": "fer",
     "expression_multilabel": "fer",
