@@ -6,14 +6,17 @@ Presets:
     --config.init_from=RUN, a run of `paper`.
   small: 128 px, embeds with 8 MB of float16 weights.
   demo: minutes on a laptop.
-  synthetic: 64 px, for hours, on synthetic people.
+  synthetic: what the packaged weights were trained with: 64 px, for hours, on
+    synthetic people.
+  adapt: goes on from the packaged weights on tracks of your own, in minutes;
+    needs --config.data.path.
 """
 
 import ml_collections
 
 from facerep_jax import configuration, errors
 
-PRESETS = ("paper", "sources", "small", "demo", "synthetic")
+PRESETS = ("paper", "sources", "small", "demo", "synthetic", "adapt")
 
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
@@ -55,6 +58,8 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     _make_demo(config)
   if preset == "synthetic":
     _make_synthetic(config)
+  if preset == "adapt":
+    _make_adapt(config)
   return config
 
 
@@ -71,6 +76,19 @@ def _make_synthetic(config):
   config.every.update(log=250, eval=2_500, save=1, pictures=1)
   config.keep = 1
   config.synthetic.update(configuration.VARIED_PEOPLE)
+
+
+def _make_adapt(config):
+  """Few steps with small ones, so that little is forgotten."""
+  _make_synthetic(config)
+  config.init_from = "fabnet-synthetic"
+  config.steps = 600
+  config.batch_size = 32
+  config.optimizer.update(learning_rate=2e-4, last_rate=2e-5)
+  config.eval_samples = 128
+  config.every.update(log=50, eval=100, save=1, pictures=3)
+  config.keep = 2
+  config.synthetic.num_people = 0  # The tracks are one's own.
 
 
 def _make_demo(config):

@@ -152,6 +152,7 @@ def _make_adapt(config):
   config.diffusion.model.select_by = "error"
   config.diffusion.every.update(log=50, eval=100, save=1, pictures=3)
   config.keep = 2
+  config.synthetic.num_people = 0  # The tracks are one's own.
 
 
 def _make_light_autoencoder(config):

@@ -44,6 +44,7 @@ def run(
     InputError: Config, data or the folder do not fit.
   """
   workdir = pathlib.Path(workdir)
+  _check_tracks(config)
   if stages.of(config):
     return _run_stages(config, workdir, devices)
   with distributed.first_alone("tracks"):
@@ -131,6 +132,15 @@ def _write_examples(workdir, is_new):
   is_there = (workdir / examples.FEATURES).exists()
   if distributed.is_first() and (is_new or not is_there):
     examples.write(workdir)
+
+
+def _check_tracks(config):
+  if not (config.data.path or config.synthetic.num_people):
+    raise errors.InputError(
+      "config.data.path: needed, as config.synthetic.num_people is 0: this "
+      "training is for tracks or photos of your own. Give "
+      "--config.data.path=DIR."
+    )
 
 
 def _data_path(config):

@@ -117,6 +117,14 @@ def test_a_trained_run_is_left_as_it_is(whole, config, capsys, caplog):
   assert before == after
 
 
+@pytest.mark.parametrize("name", ["fabnet", "latentface"])
+def test_adapting_asks_for_tracks(name, tmp_path):
+  config = configuration.from_file(f"configs/{name}.py:adapt")
+  with pytest.raises(errors.InputError, match=r"config\.data\.path: needed"):
+    experiment.run(config, tmp_path / "run", ONE)
+  assert not (tmp_path / "run").exists()
+
+
 def test_weights_of_later_stages_are_looked_at_first(config, tmp_path):
   config.diffusion.init_from = str(tmp_path / "absent.safetensors")
   with pytest.raises(errors.InputError, match=r"absent\.safetensors: no such"):
