@@ -35,8 +35,8 @@ def measure(
     of 95 % bootstrap intervals over people beside it.
     `yaw_readout`, where the tracks have pose labels: of a linear read-out of
     yaw, for the trained feature of pose and for all features of the same
-    network with random weights. `identity_readout`, where people have two recordings: likewise, of
-    recognising them.
+    network with random weights. `identity_readout`, where people have two
+    recordings: of recognising them, for both.
     `viewpoint`, of systems that take faces apart, with pose labels: how their
     own yaw follows the true one. `people`, likewise with two recordings, and
     with random weights too: who would be known by the rebuilt face.

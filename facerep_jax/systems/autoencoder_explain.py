@@ -121,13 +121,11 @@ def _faces(model, variables, codes, num_frames, key):
   settings = model.settings
   shape = [codes[name] for name in ("albedo_code", "depth_code")]
   kind = settings.face_from
-  if kind == "mean":
-    shape = [mean_of_track(x, num_frames) for x in shape]
   if kind == "one":
     share = settings.first_share
     shape = [one_of_track(x, num_frames, share, key) for x in shape]
   depth, albedo11 = autoencoder_model.decode(model, variables, *shape)
-  if kind in ("mean", "one"):  # Decoded once for all frames of a track.
+  if kind == "one":  # Decoded once for all frames of a track.
     depth, albedo11 = (
       jnp.repeat(x, num_frames, axis=0) for x in (depth, albedo11)
     )
@@ -137,11 +135,6 @@ def _faces(model, variables, codes, num_frames, key):
   if settings.light_per == "track":
     light = of_first_frame(light, num_frames)
   return face_model.Face(depth, albedo11, light, codes["view"])
-
-
-def mean_of_track(rows: jax.Array, num_frames: int) -> jax.Array:
-  """Averages [B T, D] over the frames of each track to [B, D]."""
-  return jnp.mean(rows.reshape(-1, num_frames, rows.shape[-1]), axis=1)
 
 
 def one_of_track(

@@ -59,10 +59,9 @@ class Settings:
       weights.mirror / (1 + weights.mirror), so that the loss is the published
       one on average, times 1 / (1 + weights.mirror).
     face_from: Whose shape and texture explain a frame in the loss: its "own";
-      those of the "next" frame of its track; those that the "mean" of the codes
-      of the sample's frames gives; or those of "one" frame that is drawn for
-      all. With all but the first only viewpoint and light can tell the frames
-      of a track apart.
+      those of the "next" frame of its track; or those of "one" frame that is
+      drawn for all. With all but the first only viewpoint and light can tell
+      the frames of a track apart.
     first_share: With "one", how often that is the first frame of the sample;
       otherwise it is any of the others. See `config.data.frontal_first`.
     view_tries: Turns that are tried for the last frame of each sample, see
@@ -162,7 +161,7 @@ def _check_choices(settings):
     ("decoder", ("transposed", "resize")),
     ("light_and_view", ("separate", "joint")),
     ("mirror", ("both", "random")),
-    ("face_from", ("own", "next", "mean", "one")),
+    ("face_from", ("own", "next", "one")),
     ("image_formation", face_model.FORMATIONS),
     ("pixel_grid", render.PIXEL_GRIDS),
     ("normal_border", ("replicate", "forward")),

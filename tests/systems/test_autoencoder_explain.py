@@ -117,15 +117,11 @@ def test_the_random_loss_is_that_of_both_on_average(variables):
   np.testing.assert_allclose(sum(sides), whole, rtol=2e-3)
 
 
-@pytest.mark.parametrize("kind", ["mean", "one"])
-def test_all_frames_of_a_track_have_one_face(variables, kind):
-  model = make(face_from=kind, num_frames=2, first_share=1.0)
+def test_all_frames_of_a_track_have_one_face(variables):
+  model = make(face_from="one", num_frames=2, first_share=1.0)
   found = explain(model, variables, num_frames=2).prediction
   codes = (found.albedo_code, found.depth_code)
-  if kind == "mean":
-    shared = [(x[0::2] + x[1::2]) / 2 for x in codes]
-  else:
-    shared = [x[0::2] for x in codes]
+  shared = [x[0::2] for x in codes]
   depth, albedo11 = jax.jit(
     lambda v: autoencoder_model.decode(model, v, *shared)
   )(variables)
@@ -142,7 +138,7 @@ def test_all_frames_of_a_track_have_one_face(variables, kind):
 
 
 def test_evaluation_explains_each_image_by_its_own_face(variables):
-  model = make(face_from="mean", num_frames=2, mirror="random")
+  model = make(face_from="one", num_frames=2, mirror="random")
   found = jax.jit(
     lambda v: autoencoder_explain.for_evaluation(model, v, IMAGES11)
   )(variables)
@@ -207,7 +203,7 @@ def test_what_has_no_weight_is_not_computed(variables):
     ({"mirror": "none"}, "mirror: expected one of both, random"),
     ({"decoder": "nearest"}, "decoder: expected one of transposed, resize"),
     ({"light_and_view": "one"}, "light_and_view: expected one of separate"),
-    ({"face_from": "mean"}, "face_from='mean' takes the face of other"),
+    ({"face_from": "one"}, "face_from='one' takes the face of other"),
     ({"first_share": 1.5}, "first_share=1.5: expected 0 to 1"),
     ({"view_tries": 0}, "view_tries: expected at least 1"),
     ({"weights": {"laplacian": -1.0}}, "weights.laplacian: expected at least"),
