@@ -122,12 +122,14 @@ def _faces(model, variables, codes, num_frames, key):
   shape = [codes[name] for name in ("albedo_code", "depth_code")]
   kind = settings.face_from
   if kind == "one":
-    share = settings.first_share
-    shape = [one_of_track(x, num_frames, share, key) for x in shape]
+    count = len(codes["view"]) // num_frames
+    chosen = chosen_frames(count, num_frames, settings.first_share, key)
+    shape = [of_frames(x, chosen, num_frames) for x in shape]
   depth, albedo11 = autoencoder_model.decode(model, variables, *shape)
   if kind == "one":  # Decoded once for all frames of a track.
     depth, albedo11 = (
-      jnp.repeat(x, num_frames, axis=0) for x in (depth, albedo11)
+      for_all_frames(x, chosen, num_frames, settings.others_share)
+      for x in (depth, albedo11)
     )
   if kind == "next":
     depth, albedo11 = (of_next_frame(x, num_frames) for x in (depth, albedo11))
@@ -137,27 +139,55 @@ def _faces(model, variables, codes, num_frames, key):
   return face_model.Face(depth, albedo11, light, codes["view"])
 
 
-def one_of_track(
-  rows: jax.Array, num_frames: int, first_share: float, key: jax.Array
+def chosen_frames(
+  num_tracks: int, num_frames: int, first_share: float, key: jax.Array
 ) -> jax.Array:
   """Draws a frame for each track.
 
   Args:
-    rows: [B T, D], the frames of a track follow each other.
+    num_tracks: B.
     num_frames: T, at least 2.
     first_share: Probability of the first frame, [0, 1]; the others are alike.
     key: The same key draws the same frames.
 
   Returns:
-    [B, D].
+    [B] int32, 0 to T - 1.
   """
-  tracks = rows.reshape(-1, num_frames, rows.shape[-1])
   first_key, rest_key = jax.random.split(key)
-  count = (len(tracks),)
-  is_first = jax.random.bernoulli(first_key, first_share, count)
-  other = jax.random.randint(rest_key, count, 1, num_frames)
-  chosen = jnp.where(is_first, 0, other)
+  is_first = jax.random.bernoulli(first_key, first_share, (num_tracks,))
+  other = jax.random.randint(rest_key, (num_tracks,), 1, num_frames)
+  return jnp.where(is_first, 0, other)
+
+
+def of_frames(rows: jax.Array, chosen: jax.Array, num_frames: int) -> jax.Array:
+  """Picks of the rows [B T, D] of each track that of its chosen [B] frame."""
+  tracks = rows.reshape(-1, num_frames, rows.shape[-1])
   return jnp.take_along_axis(tracks, chosen[:, None, None], axis=1)[:, 0]
+
+
+def for_all_frames(
+  faces: jax.Array, chosen: jax.Array, num_frames: int, others_share: float
+) -> jax.Array:
+  """Gives all frames of a track what was decoded of one of them.
+
+  Args:
+    faces: [B, ...], of the chosen frames.
+    chosen: [B] int, which frames these are.
+    num_frames: T.
+    others_share: Factor of the gradients that come from frames that were not
+      chosen.
+
+  Returns:
+    [B T, ...], T times the same.
+  """
+  repeated = jnp.repeat(faces, num_frames, axis=0)
+  if others_share == 1:
+    return repeated
+  is_chosen = jnp.arange(num_frames)[None] == chosen[:, None]
+  share = jnp.where(is_chosen, 1.0, others_share)
+  share = share.reshape(-1, *(1,) * (faces.ndim - 1))
+  fixed = jax.lax.stop_gradient(repeated)
+  return fixed + share * (repeated - fixed)
 
 
 def of_next_frame(rows: jax.Array, num_frames: int) -> jax.Array:

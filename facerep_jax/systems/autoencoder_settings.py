@@ -64,6 +64,10 @@ class Settings:
       the frames of a track apart.
     first_share: With "one", how often that is the first frame of the sample;
       otherwise it is any of the others. See `config.data.frontal_first`.
+    others_share: With "one", the factor of what the other frames' losses say of
+      shape and texture; their viewpoints and light learn from them in any case.
+      With 1 a mouth that is open in one frame and shut in the other is drawn
+      as either, and codes need not tell which.
     view_tries: Turns that are tried for the last frame of each sample, see
       `view_search`; needs `weights.view_search`.
     image_formation: "rasterise", "warp" or "flat", see `face_model`.
@@ -108,6 +112,7 @@ class Settings:
   mirror: str = "both"
   face_from: str = "own"
   first_share: float = 0.5
+  others_share: float = 1.0
   view_tries: int = 6
   image_formation: str = "rasterise"
   pixel_grid: str = "published"
@@ -232,10 +237,10 @@ def _check_ranges(settings):
       f"config.model.face_from={settings.face_from!r} takes the face of other "
       "frames, but config.model.num_frames is 1. Set it to 2 or more."
     )
-  if not 0 <= settings.first_share <= 1:
-    raise errors.InputError(
-      f"config.model.first_share={settings.first_share}: expected 0 to 1."
-    )
+  for name in ("first_share", "others_share"):
+    value = getattr(settings, name)
+    if not 0 <= value <= 1:
+      raise errors.InputError(f"config.model.{name}={value}: expected 0 to 1.")
   if settings.num_frames == 1 and (weights.same_albedo or weights.same_shape):
     raise errors.InputError(
       f"config.model.weights: same_albedo={weights.same_albedo}, same_shape="

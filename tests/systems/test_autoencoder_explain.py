@@ -40,19 +40,35 @@ def variables():
   return jax.jit(system.init)(KEY)
 
 
-def test_codes_of_a_track_are_averaged_or_one_is_drawn():
-  codes = np.arange(12.0).reshape(6, 2)  # Two tracks of three frames.
-  mean = autoencoder_explain.mean_of_track(codes, 3)
-  np.testing.assert_allclose(mean, [codes[:3].mean(0), codes[3:].mean(0)])
-  many = np.tile(np.arange(3.0), 2000)[:, None]
-  drawn = autoencoder_explain.one_of_track(many, 3, 0.8, KEY)[:, 0]
+def test_the_chosen_frames_and_what_is_theirs():
+  drawn = autoencoder_explain.chosen_frames(2000, 3, 0.8, KEY)
   shares = [(drawn == k).mean() for k in range(3)]
   # 2000 draws: five deviations are 0.045.
   np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.045)
-  always = autoencoder_explain.one_of_track(codes, 3, 1.0, KEY)
-  np.testing.assert_array_equal(always, codes[[0, 3]])
-  never = autoencoder_explain.one_of_track(codes, 3, 0.0, KEY)
-  assert not (never == codes[[0, 3]]).any()
+  always = autoencoder_explain.chosen_frames(50, 3, 1.0, KEY)
+  never = autoencoder_explain.chosen_frames(50, 3, 0.0, KEY)
+  assert not always.any() and never.all()
+  codes = np.arange(12.0).reshape(6, 2)  # Two tracks of three frames.
+  found = autoencoder_explain.of_frames(codes, jnp.array([2, 0]), 3)
+  np.testing.assert_array_equal(found, codes[[2, 3]])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_other_frames_say_less_of_the_face(share):
+  faces = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+  chosen = jnp.array([0, 2])
+
+  def frames(faces):
+    return autoencoder_explain.for_all_frames(faces, chosen, 3, share)
+
+  out, pull = jax.vjp(frames, faces)
+  np.testing.assert_array_equal(out, np.repeat(faces, 3, axis=0))
+  (found,) = pull(jnp.arange(12.0).reshape(6, 2))
+  want = [
+    [0 + share * (2 + 4), 1 + share * (3 + 5)],
+    [10 + share * (6 + 8), 11 + share * (7 + 9)],
+  ]
+  np.testing.assert_allclose(found, want)
 
 
 def explain(model, variables, num_frames=1, key=KEY):
@@ -205,6 +221,7 @@ def test_what_has_no_weight_is_not_computed(variables):
     ({"light_and_view": "one"}, "light_and_view: expected one of separate"),
     ({"face_from": "one"}, "face_from='one' takes the face of other"),
     ({"first_share": 1.5}, "first_share=1.5: expected 0 to 1"),
+    ({"others_share": -0.1}, "others_share=-0.1: expected 0 to 1"),
     ({"view_tries": 0}, "view_tries: expected at least 1"),
     ({"weights": {"laplacian": -1.0}}, "weights.laplacian: expected at least"),
   ],
