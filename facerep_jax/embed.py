@@ -1,4 +1,4 @@
-"""Turns a folder of images into features.
+"""Turns a folder of images, or of face tracks, into features.
 
 python -m facerep_jax.embed --workdir=RUN --images=FOLDER --output=FILE.npz
 
@@ -8,10 +8,19 @@ python -m facerep_jax.embed --workdir=RUN --images=FOLDER --output=FILE.npz
 import logging
 import os
 import sys
+from collections.abc import Iterable
 
 import numpy as np
 
-from facerep_jax import api, cli, errors, files, model_choice, photos
+from facerep_jax import (
+  api,
+  cli,
+  errors,
+  files,
+  model_choice,
+  photos,
+  track_faces,
+)
 
 _log = logging.getLogger("facerep_jax.embed")  # Not "__main__".
 
@@ -33,23 +42,22 @@ def main(arguments: list[str]) -> None:
     raise errors.InputError(
       f"--output={options.output}: its folder does not exist."
     )
-  paths = photos.find(options.images)
-  cut = photos.make_cutter(options.crop, options.detector)
+  count, batches = _batches(options)
   model = api.load(place)
   _log.info(
     "%s, checkpoint of step %d: %d images",
     place,
     model.step,
-    len(paths),
+    count,
   )
-  features, skipped = embed_files(
-    model, options.images, paths, cut, options.batch_size
-  )
+  features, skipped = embed_faces(model, batches, count, options.batch_size)
   for reason in skipped:
     print(f"skipped: {reason}", file=sys.stderr)
+  for line in photos.count_notes(features.get(photos.NOTES, ())):
+    print(line, file=sys.stderr)
   if not len(features["paths"]):
     raise errors.InputError(
-      f"{options.images}: not one of {len(paths)} images could be embedded."
+      f"{options.images}: not one of {count} images could be embedded."
     )
   save(options.output, features)
   kinds, counts = np.unique(features["crop"], return_counts=True)
@@ -58,6 +66,21 @@ def main(arguments: list[str]) -> None:
     f"{options.output}: {len(features['paths'])} images ({shares}), "
     f"{len(skipped)} skipped"
   )
+
+
+def _batches(options):
+  """Returns the number of images, and the batches of their faces."""
+  folder, size = options.images, options.batch_size
+  if track_faces.are_in(folder):
+    if options.crop == "face":
+      raise errors.InputError(
+        f"--crop=face: {folder} holds face tracks, whose faces are cut "
+        "already; leave --crop out."
+      )
+    return track_faces.count(folder), track_faces.read(folder, size)
+  paths = photos.find(folder)
+  cut = photos.make_cutter(options.crop, options.detector)
+  return len(paths), photos.read(folder, paths, cut, size)
 
 
 def _parser():
@@ -69,32 +92,33 @@ def _parser():
   return parser
 
 
-def embed_files(
+def embed_faces(
   model: api.Representation,
-  folder: str,
-  paths: list[str],
-  cut: photos.Cutter,
+  batches: Iterable[photos.Faces],
+  count: int,
   batch_size: int,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-  """Embeds image files, a batch at a time.
+  """Embeds faces, a batch at a time.
 
   Args:
     model: What makes the features.
-    folder: Where the files are.
-    paths: Relative to it.
-    cut: See `photos.make_cutter`.
+    batches: Faces, at most `batch_size` at a time.
+    count: How many images they come from.
     batch_size: Images at a time.
 
   Returns:
-    `paths` and `crop` [N] str, and the features [N, D]; and a line for each
-    file that was skipped, with the reason.
+    `paths` and `crop` [N] str, the columns that the faces have [N], and the
+    features [N, D]; and a line for each file that was skipped, with the
+    reason.
   """
-  kept, kinds, parts, skipped = [], [], [], []
-  with cli.Progress(len(paths), "images", "embedded") as progress:
-    for faces in photos.read(folder, paths, cut, batch_size):
+  kept, kinds, parts, skipped, columns = [], [], [], [], {}
+  with cli.Progress(count, "images", "embedded") as progress:
+    for faces in batches:
       kept += faces.paths
       kinds += faces.kinds
       skipped += faces.skipped
+      for name, values in faces.columns.items():
+        columns.setdefault(name, []).extend(values)
       if faces.paths:
         parts.append(model.embed(faces.images, batch_size=batch_size))
       progress.advance(len(faces.paths) + len(faces.skipped), len(faces.paths))
@@ -104,6 +128,7 @@ def embed_files(
     "paths": np.array(kept, np.str_),
     "crop": np.array(kinds, np.str_),
   }
+  labels |= {name: np.array(values) for name, values in columns.items()}
   return labels | features, skipped
 
 

@@ -75,8 +75,9 @@ def summary(manifest: dict[str, Any]) -> list[str]:
         f"; of {total['num_kept']} kept, face detected in {detected} "
         f"({share:.0f} %), interpolated in {followed}"
       )
-    for what in ("skipped", "problems"):
-      for reason, count in total[what].items():
+    lines += _times(total)
+    for what in ("skipped", "problems", "notes"):
+      for reason, count in total.get(what, {}).items():
         lines.append(f"  {what}: {count} x {reason}")
     if total["num_squared"]:
       lines.append(
@@ -94,6 +95,19 @@ def summary(manifest: dict[str, Any]) -> list[str]:
       f"{split['frames']} frames, {split['bytes'] / 2**20:.1f} MiB"
     )
   return lines
+
+
+def _times(total):
+  """Says how the frames of videos lie in time."""
+  if "source_fps" not in total:  # Not of videos, or made before this was kept.
+    return []
+  low, high = total["source_fps"]
+  rate = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
+  step = total["longest_step_s"]
+  return [
+    f"  videos of {rate} frames a second; longest step between frames "
+    f"{step:.3g} s"
+  ]
 
 
 def _parser():

@@ -1,9 +1,10 @@
 """A folder of photos as the faces on them, for the commands that take one."""
 
 import argparse
+import collections
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from facerep_jax.data import crop, decode, detect, images
 # Side of the square that is cut around a face before the run's own crop: that
 # of the frames which `make_tracks` stores by default.
 _FACE_PX = 256
+NOTES = "notes"
 CROPS = ("auto", "face", "none")
 Cutter = Callable[[np.ndarray], tuple[np.ndarray | None, str]]
 
@@ -26,12 +28,15 @@ class Faces(NamedTuple):
     images: Their faces, uint8 [H, W, 3].
     kinds: How they were cut: "face", "whole" or "none".
     skipped: A line for each photo that cannot be used, with the reason.
+    columns: More on each face, by name; `NOTES` is what was assumed of its
+      pixels, "" for nothing.
   """
 
   paths: list[str]
   images: list[np.ndarray]
   kinds: list[str]
   skipped: list[str]
+  columns: dict[str, list]
 
 
 def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
@@ -120,22 +125,30 @@ def read(
     `Faces` of each `size` photos; none where all of them are skipped.
   """
   for start in range(0, len(paths), size):
-    faces = Faces([], [], [], [])
+    faces = Faces([], [], [], [], {NOTES: []})
     for path in paths[start : start + size]:
       try:
-        face, kind = _read(folder, path, cut)
+        decoded = _read(folder, path)
       except images.ImageError as error:
         faces.skipped.append(str(error))
         continue
+      face, kind = cut(decoded.pixels)
       if face is None:
         faces.skipped.append(f"{path}: no face found.")
         continue
       faces.paths.append(path)
       faces.images.append(face)
       faces.kinds.append(kind)
+      faces.columns[NOTES].append("; ".join(decoded.notes))
     yield faces
 
 
-def _read(folder, path, cut):
+def _read(folder, path):
   file = os.path.join(folder, path)
-  return cut(decode.decode(images.read_file(file), file))
+  return decode.decode_noted(images.read_file(file), file)
+
+
+def count_notes(notes: Iterable[str]) -> list[str]:
+  """Says in a line each what was assumed of how many pictures."""
+  counts = collections.Counter(notes)
+  return [f"noted: {n} x {text}" for text, n in counts.items() if text]

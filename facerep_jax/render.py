@@ -51,14 +51,17 @@ def main(arguments: list[str]) -> None:
     ", ".join(kinds),
     len(paths),
   )
-  writer = _Writer(model, kinds, options)
+  writer, notes = _Writer(model, kinds, options), []
   with cli.Progress(len(paths), "images", "drawn") as progress:
     for faces in photos.read(options.images, paths, cut, options.batch_size):
       for reason in faces.skipped:
         print(f"skipped: {reason}", file=sys.stderr)
+      notes += faces.columns[photos.NOTES]
       if faces.paths:
         writer.write(faces)
       progress.advance(len(faces.paths) + len(faces.skipped), len(faces.paths))
+  for line in photos.count_notes(notes):
+    print(line, file=sys.stderr)
   if not writer.num_images:
     raise errors.InputError(
       f"{options.images}: not one of {len(paths)} images could be drawn."

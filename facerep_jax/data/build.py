@@ -92,7 +92,8 @@ def build(
     return finished
   extract.check_tools(units, settings)
   _make_folder(output)
-  folder = parts.Folder(output, _part_settings(settings), overwrite)
+  kept = _part_settings(settings) | {"reading": extract.READING}
+  folder = parts.Folder(output, kept, overwrite)
   try:
     if overwrite:
       _remove_ours(output)
@@ -297,7 +298,7 @@ def _assemble(made, output, settings, plan):
     "split_by": "person" if by_person else "track",
     "splits": _count_splits(records, split_of, shards),
     "labels": labels,
-    "sources": _sum_reports(made),
+    "sources": unit_report.total([part.report for part in made]),
     "videos": [part.report for part in made],
     "fingerprint": digest.hexdigest(),
   }
@@ -374,27 +375,4 @@ def _count_splits(records, split_of, shards):
         dataset_info.shard_name(split, i, len(sizes)) for i in range(len(sizes))
       ],
     }
-  return out
-
-
-def _sum_reports(made):
-  """Adds up the reports of each source."""
-  out = {}
-  for part in made:
-    report = part.report
-    total = out.setdefault(
-      report["source"],
-      {"kind": report["kind"], "units": 0, "skipped": {}, "problems": {}},
-    )
-    total["units"] += 1
-    for name, value in report.items():
-      if name.startswith("num_"):
-        total[name] = total.get(name, 0) + value
-    for reason, entry in report["skipped"].items():
-      skipped = total["skipped"]
-      skipped[reason] = skipped.get(reason, 0) + entry["count"]
-    if report["problem"]:
-      # Without the name of the file, which `videos` tells.
-      problem = report["problem"].split(": ", 1)[-1]
-      total["problems"][problem] = total["problems"].get(problem, 0) + 1
   return out

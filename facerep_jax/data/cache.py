@@ -170,7 +170,7 @@ def photos(path: str, *, size_px: int) -> str:
       f"facerep_jax.make_tracks --source={path} --output=DIR (if these are "
       "photos: with --layout=photos)."
     )
-  what = [build.FORMAT, dataclasses.asdict(settings)]
+  what = [build.FORMAT, extract.READING, dataclasses.asdict(settings)]
   what.append([(x.person, x.video, x.mark) for x in entries])
   digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
 

@@ -9,8 +9,8 @@ try:
 except ModuleNotFoundError:
   simplejpeg = None
 
-# In a JPEG that holds neither, the pixels are upright as they are.
-_ORIENTATION_MARKS = (b"Exif\0", b"tiff:Orientation")
+# In a JPEG that holds none of these, the pixels are upright sRGB as they are.
+_MARKS = (b"Exif\0", b"tiff:Orientation", b"ICC_PROFILE\0")
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
@@ -26,14 +26,21 @@ def decode(data: bytes, name: str) -> np.ndarray:
   Raises:
     ImageError: As `images.decode`.
   """
+  return decode_noted(data, name).pixels
+
+
+def decode_noted(data: bytes, name: str) -> images.Decoded:
+  """Returns what `images.decode` returns, but sooner."""
   pixels = _decode_plain_jpeg(data)
-  return images.decode(data, name).pixels if pixels is None else pixels
+  if pixels is None:
+    return images.decode(data, name)
+  return images.Decoded(pixels, is_plain=True)
 
 
 def _decode_plain_jpeg(data):
   """Returns the pixels of an upright RGB JPEG; None for all that is unusual."""
   is_jpeg = simplejpeg is not None and data.startswith(b"\xff\xd8")
-  if not is_jpeg or any(mark in data for mark in _ORIENTATION_MARKS):
+  if not is_jpeg or any(mark in data for mark in _MARKS):
     return None
   try:
     height, width, colours, _ = simplejpeg.decode_jpeg_header(data)

@@ -25,6 +25,8 @@ from facerep_jax.data.synthetic import generator
 # between frames need the face to have moved by less than its size.
 MIN_DETECT_FPS = 5.0
 MIN_KEPT = 2  # Frames; learning compares frames of a track.
+# Changes with what the same files give: what was made before is not mixed in.
+READING = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +176,8 @@ def _pictures(kind, entry, settings, report):
       continue
     report.num_decoded += 1
     report.num_kept += 1
+    for text in decoded.notes:
+      report.note(text)
     if _finds_faces(kind, settings):
       face = _main_face(decoded.pixels, settings)
       if face is None:
@@ -298,10 +302,12 @@ def _look(path, settings, report):
   often = math.ceil(MIN_DETECT_FPS / settings.fps)
   keep, look = video.Clock(settings.fps), video.Clock(settings.fps * often)
   looked = _Looked()
-  before = None
+  before, last_s, longest_s = None, 0.0, 0.0
   opened = video.Video(path)
   for frame in opened:
     report.num_decoded += 1
+    longest_s = max(longest_s, frame.time_s - last_s)
+    last_s = frame.time_s
     now = frame.size_px, frame.thumbnail()
     if before is not None:
       looked.changes.append(_change(before, now))
@@ -318,6 +324,11 @@ def _look(path, settings, report):
   for reason, count in opened.skipped.items():
     report.skip(reason, path, count)
   report.num_read = report.num_decoded + sum(opened.skipped.values())
+  for text, count in opened.facts.notes.items():
+    report.note(text, count)
+  report.source_fps = opened.facts.rate_fps
+  report.start_s, report.duration_s = opened.start_s, last_s
+  report.longest_step_s = longest_s
   return looked
 
 
@@ -356,20 +367,20 @@ def _cut_tracks(entry, tracks, settings, report):
     pixels = frame.image()
     for number, position in places[frame.index]:
       track = tracks[number]
-      waiting[number].append(
-        _cut_out(pixels, track.box_px[position], settings, report)
-      )
+      cut = _cut_out(pixels, track.box_px[position], settings, report)
+      waiting[number].append((cut, frame.time_s))
       report.num_stored += 1
       if position + 1 in ends[number]:
         chunk, start = ends[number][position + 1]
         part = slice(start, position + 1)
+        cuts, times_s = zip(*waiting[number])
         yield schema.Track(
           entry.person,
           entry.video,
           f"{number:05d}",
           chunk,
-          waiting[number],
+          list(cuts),
           track.index[part],
-          track.take(part).labels(),
+          track.take(part).labels() | {"time_s": np.array(times_s)},
         )
         waiting[number] = []

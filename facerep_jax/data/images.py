@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from facerep_jax import errors
+from facerep_jax.data import colour
 
 # Larger images are refused by their header: a 30,000 x 30,000 px image is a
 # file of a few MB and would take 2.7 GB decoded.
@@ -41,13 +42,15 @@ class Decoded:
   """An image and what its file was like.
 
   Attributes:
-    pixels: uint8 [H, W, 3] RGB, upright.
+    pixels: uint8 [H, W, 3] sRGB, upright.
     is_plain: The file holds just these pixels as JPEG or PNG: 8-bit RGB and no
       orientation to apply, so its bytes can be stored as they are.
+    notes: What was assumed of the pixels, a few texts to count by.
   """
 
   pixels: np.ndarray
   is_plain: bool
+  notes: tuple[str, ...] = ()
 
 
 def read_file(path: str) -> bytes:
@@ -72,18 +75,19 @@ def read_file(path: str) -> bytes:
 
 
 def decode(data: bytes, name: str) -> Decoded:
-  """Decodes an image of any common format to RGB.
+  """Decodes an image of any common format to RGB, see `colour.to_rgb`.
 
   Args:
     data: Encoded image.
     name: File or record it comes from, for the message.
 
   Returns:
-    The upright image; transparency is dropped.
+    The upright image.
 
   Raises:
-    ImageError: The image is empty, unknown, damaged, or its header says a size
-      below `MIN_SIDE_PX` or above `MAX_PIXELS`.
+    ImageError: The image is empty, unknown, damaged, does not say what its
+      numbers mean, or its header says a size below `MIN_SIDE_PX` or above
+      `MAX_PIXELS`.
   """
   if not data:
     raise _fault(name, "empty file")
@@ -99,16 +103,23 @@ def decode(data: bytes, name: str) -> Decoded:
     raise _fault(name, "not an image") from error
   _check_size(image.size, name)
   try:
-    is_upright = image.getexif().get(_ORIENTATION, 1) == 1
-    is_plain = (
-      image.format in ("JPEG", "PNG") and image.mode == "RGB" and is_upright
-    )
-    if not is_upright:
-      image = ImageOps.exif_transpose(image)
-    pixels = np.asarray(image.convert("RGB"))
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    is_usual = image.format in ("JPEG", "PNG") and image.mode == "RGB"
+    pixels, notes, is_changed = colour.to_rgb(image)
+    if orientation != 1:
+      pixels = _upright(pixels, orientation)
+  except colour.PixelsError as error:
+    raise _fault(name, "pixels of unknown meaning", str(error)) from error
   except (OSError, ValueError, SyntaxError, IndexError) as error:
     raise _fault(name, "damaged image", str(error)) from error
-  return Decoded(pixels, is_plain)
+  is_plain = is_usual and not is_changed and orientation == 1
+  return Decoded(pixels, is_plain, notes)
+
+
+def _upright(pixels, orientation):
+  image = Image.fromarray(pixels)
+  image.getexif()[_ORIENTATION] = orientation
+  return np.asarray(ImageOps.exif_transpose(image))
 
 
 def _check_size(size, name):

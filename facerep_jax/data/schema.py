@@ -26,6 +26,7 @@ LABELS = {
   "action_units": (np.float32, (20,)),
   "light": (np.float32, (4,)),  # Direction x, y, z; ambient share.
   "focal_px": (np.float32, ()),  # Of the stored frame; goes with depth maps.
+  "time_s": (np.float32, ()),  # Since the first frame of the video.
 }
 
 # Pictures that a frame may have besides itself: one channel of this
@@ -43,7 +44,8 @@ class Track:
     track: Name of the track, unique within the video.
     chunk: Number of this chunk within the track, from 0.
     frames: T encoded images (JPEG or PNG), RGB, all of one size.
-    frame_index: [T] int64, number of each frame in its video.
+    frame_index: [T] int64, number of each frame in its video, among those that
+      decode; its time is the label `time_s`.
     labels: Arrays [T, ...] for names in `LABELS`.
     maps: T encoded images each for names in `MAPS`.
   """

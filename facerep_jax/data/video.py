@@ -1,26 +1,44 @@
 """Reads video files frame by frame: PyAV, or OpenCV where that is missing."""
 
-import collections
 import dataclasses
 import importlib.util
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import images
+from facerep_jax.data import (
+  colour,
+  deinterlace,
+  tone,
+  video_common,
+  video_opencv,
+)
 
+UnreadableError = video_common.UnreadableError
+THUMBNAIL_PX = video_common.THUMBNAIL_PX
 EXTENSIONS = (
   *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
   *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
 )
-THUMBNAIL_PX = (48, 32)  # Width and height of what cuts are found on.
+# Notes on a file, counted in the manifest.
+NO_MATRIX = "no colour matrix declared: taken as BT.601"
+HDR = "HDR (PQ or HLG): tone-mapped"
+WIDE = "wide colour gamut: converted to sRGB"
+NO_ALPHA = "transparency of WebM: left out"
+NO_TIME = "frames without a usable time stamp: placed by the frame rate"
 _EPSILON_S = 1e-4  # Time stamps are rounded to the time base of the file.
-_DEFAULT_RATE = 25.0  # Where the file does not tell its frame rate.
-
-
-class UnreadableError(errors.InputError):
-  """A file that cannot be opened as a video."""
+_MIN_AV = (18, 1)  # PyAV before took colours or interlacing otherwise.
+# H.273 matrix coefficients that FFmpeg converts: RGB, BT.709, FCC, BT.601 in
+# two numbers, SMPTE 240M, BT.2020. The unspecified two become BT.601.
+_MATRICES, _NO_MATRIX = (0, 1, 4, 5, 6, 7, 9), (2, 3)
+_FORMATS = {  # By whether colours are converted, and whether there is alpha.
+  (False, False): "rgb24",
+  (False, True): "rgba",
+  (True, False): "rgb48le",
+  (True, True): "rgba64le",
+}
 
 
 @dataclasses.dataclass
@@ -29,7 +47,7 @@ class Frame:
 
   Attributes:
     index: Number of the frame in its video, counting decoded frames from 0.
-    time_s: Time since the first frame.
+    time_s: Time since the first frame, by the time stamps of the stream.
     size_px: Width and height as coded.
     thumbnail: Returns uint8 [h, w, 3] of `THUMBNAIL_PX`, not upright.
     image: Returns the frame, uint8 [H, W, 3] RGB, upright, square pixels.
@@ -66,8 +84,12 @@ class Video:
 
   Attributes:
     reader: "av" or "cv2".
-    skipped: Number of packets or frames that did not decode, by reason; filled
-      while iterating.
+    facts: What the file says of itself and what was assumed; complete after
+      iterating.
+    skipped: Number of packets or frames that did not decode, by reason; part
+      of `facts`.
+    start_s: Time stamp of the first frame; None until it is known. OpenCV
+      counts from the start of the stream.
   """
 
   def __init__(self, path: str, reader: str | None = None):
@@ -82,88 +104,142 @@ class Video:
     """
     self._path = path
     self.reader = reader or default_reader()
-    self.skipped = collections.Counter()
+    self.facts = video_common.Facts()
+    self.skipped = self.facts.skipped
+    self.start_s: float | None = None
 
   def __iter__(self) -> Iterator[Frame]:
     """Yields the frames in order of time.
 
     Raises:
-      UnreadableError: The file cannot be opened as a video. Damage further on
-        is counted in `skipped` and ends the frames early where it must.
+      UnreadableError: The file cannot be opened as a video, or the reader
+        cannot convert it as it declares. Damage further on is counted in
+        `skipped` and ends the frames early where it must.
     """
-    frames = _read_av if self.reader == "av" else _read_cv2
+    frames = _read_av if self.reader == "av" else video_opencv.read
     times = _Times()
-    for index, (time_s, rate, *views) in enumerate(
-      frames(self._path, self.skipped)
-    ):
-      yield Frame(index, times.next(time_s, rate), *views)
+    for index, (stamp, *views) in enumerate(frames(self._path, self.facts)):
+      time_s = times.next(stamp, self.facts.rate_fps)
+      self.start_s = times.start_s
+      if times.num_made_up:
+        self.facts.notes[NO_TIME] = times.num_made_up
+      yield Frame(index, time_s, *views)
 
 
 def default_reader() -> str:
   """Returns "av" or "cv2", whichever is installed, PyAV first.
 
   Raises:
-    InputError: Neither is installed.
+    InputError: Neither is installed, or PyAV is too old.
   """
   for module in ("av", "cv2"):
     if importlib.util.find_spec(module):
+      if module == "av":
+        _require_av()
       return module
   errors.require("av", "video", "reading video")
   raise AssertionError("unreachable")
 
 
+def _require_av():
+  av = errors.require("av", "video", "reading video")
+  found = tuple(int(x) for x in re.findall(r"\d+", av.__version__)[:2])
+  if found < _MIN_AV:
+    raise errors.InputError(
+      f"reading video: PyAV {av.__version__} ignores what streams declare of "
+      f"their colours, expected {'.'.join(map(str, _MIN_AV))} or newer: "
+      'pip install --upgrade "facerep_jax[video]"'
+    )
+  return av
+
+
 class _Times:
-  """Makes time stamps start at 0 and ascend, whatever the file says."""
+  """Makes time stamps start at 0 and ascend, whatever the file says.
+
+  Attributes:
+    start_s: Time stamp that counts as 0; None until a frame has one.
+    num_made_up: Frames that were placed by the frame rate.
+  """
 
   def __init__(self):
-    self._first, self._last = None, None
+    self.start_s, self.num_made_up, self._last = None, 0, None
 
-  def next(self, time_s, rate):
-    step = 1 / rate
-    if self._last is None:
-      self._first, self._last = time_s or 0.0, 0.0
-      return 0.0
-    now = self._last + step if time_s is None else time_s - self._first
-    self._last = now if now > self._last else self._last + step
-    return self._last
-
-
-def _unreadable(path, why):
-  return UnreadableError(f"{path}: not a video that can be read ({why}).")
-
-
-def _check_size(path, width, height):
-  if width * height > images.MAX_PIXELS:
-    raise _unreadable(
-      path,
-      f"frames of {width} x {height} px, expected at most {images.MAX_PIXELS} "
-      "px in all",
-    )
+  def next(self, stamp_s, rate):
+    """Returns the time of the next frame; its stamp may be None."""
+    expected = 0.0 if self._last is None else self._last + 1 / rate
+    if self.start_s is None and stamp_s is not None:
+      self.start_s = stamp_s - expected
+    now = expected if stamp_s is None else stamp_s - self.start_s
+    if stamp_s is None or (self._last is not None and now <= self._last):
+      self.num_made_up += 1
+      now = expected
+    self._last = now
+    return now
 
 
-def _read_av(path, skipped):
-  av = errors.require("av", "video", "reading video")
+def _read_av(path, facts):
+  av = _require_av()
   try:
     # PyAV from 19 replaces what it cannot decode in metadata by itself.
     is_old = int(av.__version__.split(".")[0]) < 19
     options = {"metadata_errors": "replace"} if is_old else {}
     container = av.open(path, **options)
   except (av.error.FFmpegError, OSError, ValueError) as error:
-    raise _unreadable(path, _text(error)) from error
+    raise video_common.unreadable(path, _text(error)) from error
   with container:
     if not container.streams.video:
-      raise _unreadable(path, "it holds no video stream")
+      raise video_common.unreadable(path, "it holds no video stream")
     stream = container.streams.video[0]
     if stream.codec_context is None:
-      raise _unreadable(path, "there is no decoder for its codec")
-    _check_size(path, stream.width, stream.height)
+      raise video_common.unreadable(path, "there is no decoder for its codec")
+    video_common.check_size(path, stream.width, stream.height)
     stream.codec_context.thread_count = 1  # Workers use the cores already.
-    rate = float(stream.average_rate or _DEFAULT_RATE)
+    facts.rate_fps = float(stream.average_rate or video_common.DEFAULT_RATE)
+    if stream.metadata.get("alpha_mode") == "1":
+      facts.notes[NO_ALPHA] = 1
     shape = float(stream.sample_aspect_ratio or 1) or 1.0
-    for frame in _decode_av(av, container, stream, skipped):
+    decoded = _decode_av(av, container, stream, facts.skipped)
+    for frame in deinterlace.progressive(
+      av,
+      _checked(path, stream, decoded),
+      stream.codec_context.field_order,
+      facts.notes,
+    ):
+      _note_colours(frame, facts.notes)
       size_px = frame.width, frame.height
-      views = _thumbnail_av(frame), _image_av(frame, shape)
-      yield frame.time, rate, size_px, *views
+      yield frame.time, size_px, _thumbnail_av(frame), _image_av(frame, shape)
+
+
+def _checked(path, stream, frames):
+  """Yields frames, and refuses what cannot be converted."""
+  for frame in frames:
+    if frame.colorspace not in (*_MATRICES, *_NO_MATRIX):
+      raise video_common.unreadable(
+        path, f"its colour matrix, {frame.colorspace} of H.273, is not known"
+      )
+    if frame.interlaced_frame and stream.codec_context.name == "hevc":
+      raise video_common.unreadable(
+        path, "HEVC in separate fields; convert it to progressive video"
+      )
+    if frame.colorspace in _NO_MATRIX:
+      frame.colorspace = _NO_MATRIX[0]
+    yield frame
+
+
+def _note_colours(frame, notes):
+  has_chroma = len(frame.format.components) > 2 and not frame.format.is_rgb
+  if frame.colorspace in _NO_MATRIX and has_chroma:
+    notes[NO_MATRIX] = 1
+  if tone.is_hdr(frame.color_trc):
+    notes[HDR] = 1
+  elif tone.is_needed(frame.color_trc, frame.color_primaries):
+    notes[WIDE] = 1
+  if _has_alpha(frame):
+    notes[colour.TRANSPARENT] = 1
+
+
+def _has_alpha(frame):
+  return any(component.is_alpha for component in frame.format.components)
 
 
 def _text(error):
@@ -197,16 +273,26 @@ def _decode_av(av, container, stream, skipped):
 
 
 def _thumbnail_av(frame):
-  width, height = THUMBNAIL_PX
-  return lambda: frame.reformat(
-    width, height, "rgb24", interpolation="AREA"
-  ).to_ndarray()
+  return lambda: _rgb(frame, *THUMBNAIL_PX, interpolation="AREA")
+
+
+def _rgb(frame, width, height, **options):
+  """Returns the frame as sRGB of this size, by what it declares."""
+  is_wide = tone.is_needed(frame.color_trc, frame.color_primaries)
+  has_alpha = _has_alpha(frame)
+  kind = _FORMATS[is_wide, has_alpha]
+  pixels = frame.reformat(width, height, kind, **options).to_ndarray()
+  if has_alpha:
+    pixels = colour.put_on_background(pixels[..., :3], pixels[..., 3])
+  if is_wide:
+    pixels = tone.to_srgb(pixels, frame.color_trc, frame.color_primaries)
+  return pixels
 
 
 def _image_av(frame, pixel_shape):
   def image():
     width = max(1, round(frame.width * pixel_shape))
-    pixels = frame.reformat(width, frame.height, "rgb24").to_ndarray()
+    pixels = _rgb(frame, width, frame.height)
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
       return pixels
@@ -237,54 +323,3 @@ def turn(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
   if d < 0:
     pixels = pixels[::-1]
   return np.ascontiguousarray(pixels)
-
-
-def _read_cv2(path, skipped):
-  cv2 = errors.require("cv2", "video", "reading video")
-  capture = cv2.VideoCapture(path)  # Turns frames upright by itself.
-  try:
-    if not capture.isOpened():
-      raise _unreadable(path, "OpenCV cannot open it")
-    _check_size(
-      path,
-      int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
-      int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-    )
-    rate = capture.get(cv2.CAP_PROP_FPS) or _DEFAULT_RATE
-    shape = _pixel_shape_cv2(cv2, capture)
-    expected, count = capture.get(cv2.CAP_PROP_FRAME_COUNT), 0
-    while True:
-      is_read, pixels = capture.read()
-      if not is_read:
-        break
-      count += 1
-      time_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-      size_px = pixels.shape[1], pixels.shape[0]
-      yield time_s, rate, size_px, *_views_cv2(cv2, pixels, shape)
-    if count < expected:
-      skipped["file ends early"] += int(expected - count)
-  finally:
-    capture.release()
-
-
-def _pixel_shape_cv2(cv2, capture):
-  """Returns width over height of a pixel; it counts before turning."""
-  wide = capture.get(cv2.CAP_PROP_SAR_NUM)
-  high = capture.get(cv2.CAP_PROP_SAR_DEN)
-  shape = wide / high if wide > 0 and high > 0 else 1.0
-  turned = round(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180 == 90
-  return (1.0, shape) if turned else (shape, 1.0)
-
-
-def _views_cv2(cv2, pixels, shape):
-  def thumbnail():
-    return cv2.resize(pixels, THUMBNAIL_PX, interpolation=cv2.INTER_AREA)
-
-  def image():
-    rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    if shape == (1.0, 1.0):
-      return rgb
-    size = [max(1, round(n * s)) for n, s in zip(rgb.shape[1::-1], shape)]
-    return cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR)
-
-  return thumbnail, image

@@ -127,7 +127,7 @@ def test_video_gives_a_track_with_boxes(tmp_path):
   assert [len(chunk.frames) for chunk in chunks] == [7, 8, 7, 8]
   names = {(x.person, x.video, x.track) for x in chunks}
   assert names == {("clip", "clip", "00000")}
-  assert set(chunks[0].labels) == {"detected", "box_px"}
+  assert set(chunks[0].labels) == {"detected", "box_px", "time_s"}
   detected = np.concatenate([x.labels["detected"] for x in chunks])
   assert detected.tolist() == [1] * 12 + [0] * 3 + [1] * 15
   boxes = np.concatenate([x.labels["box_px"] for x in chunks])

@@ -1,0 +1,114 @@
+"""The stored frames of face tracks, for the command that embeds them."""
+
+import json
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from facerep_jax import errors, photos
+from facerep_jax.data import build, decode, images, schema, tracks
+
+_COLUMNS = ("split", "frame_index", "time_s", "source_fps")
+
+
+def are_in(folder: str) -> bool:
+  """Says whether a folder holds face tracks rather than photos."""
+  return (pathlib.Path(folder) / build.MANIFEST).is_file()
+
+
+def count(folder: str) -> int:
+  """Returns the number of frames that a folder of tracks holds.
+
+  Raises:
+    InputError: Its manifest or shards cannot be used.
+  """
+  return sum(int(s.index.num_frames.sum()) for _, s in _sources(folder))
+
+
+def read(folder: str, size: int) -> Iterator[photos.Faces]:
+  """Reads the frames of all tracks of a folder.
+
+  Args:
+    folder: What `make_tracks` wrote.
+    size: Frames at a time; of 1 or more.
+
+  Yields:
+    `photos.Faces` of each `size` frames, in the order of splits and records.
+    Their paths are PERSON/VIDEO/TRACK/FRAME, their columns `split` str,
+    `frame_index` int, `time_s` (seconds since the first frame of the video)
+    and `source_fps` (frames a second that the video declares); NaN where the
+    tracks do not tell.
+
+  Raises:
+    InputError: The manifest, a shard or a record cannot be used.
+  """
+  faces = _empty()
+  for split, source in _sources(folder):
+    rates = _rates(folder)
+    for record in range(len(source)):
+      track = source.read(record, ("time_s",))
+      name = source.name(record)
+      for row in _rows(track, split, rates):
+        _add(faces, row, name)
+        if len(faces.paths) + len(faces.skipped) == size:
+          yield faces
+          faces = _empty()
+  if faces.paths or faces.skipped:
+    yield faces
+
+
+def _empty():
+  return photos.Faces([], [], [], [], {name: [] for name in _COLUMNS})
+
+
+def _sources(folder):
+  splits = _manifest(folder).get("splits")
+  if not splits:
+    raise errors.InputError(
+      f"{folder}: its {build.MANIFEST} names no splits; make the tracks again."
+    )
+  for split in splits:
+    yield split, tracks.TrackSource(folder, split)
+
+
+def _manifest(folder):
+  path = pathlib.Path(folder) / build.MANIFEST
+  try:
+    return json.loads(path.read_text(encoding="utf-8"))
+  except (OSError, ValueError) as error:
+    raise errors.InputError(
+      f"{path}: not a manifest of face tracks ({error})."
+    ) from error
+
+
+def _rates(folder):
+  """Returns frames a second by person and video."""
+  return {
+    (report["person"], report["name"]): report["source_fps"]
+    for report in _manifest(folder).get("videos", ())
+    if report.get("source_fps")
+  }
+
+
+def _rows(track: schema.Track, split, rates):
+  times = track.labels.get("time_s", np.full(len(track.frames), np.nan))
+  rate = rates.get((track.person, track.video), np.nan)
+  place = f"{track.person}/{track.video}/{track.track}"
+  for data, number, time_s in zip(track.frames, track.frame_index, times):
+    path = f"{place}/{number}"
+    yield path, data, (split, int(number), float(time_s), rate)
+
+
+def _add(faces, row, record):
+  path, data, values = row
+  try:
+    pixels = decode.decode(data, f"{record}, {path}")
+  except images.ImageError as error:
+    faces.skipped.append(str(error))
+    return
+  faces.paths.append(path)
+  faces.images.append(pixels)
+  faces.kinds.append("none")
+  for name, value in zip(_COLUMNS, values):
+    faces.columns[name].append(value)
