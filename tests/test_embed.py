@@ -1,3 +1,4 @@
+import json
 import struct
 import zlib
 
@@ -9,7 +10,9 @@ from PIL import Image
 import facerep_jax
 from facerep_jax import cli, embed, train
 from facerep_jax import run as setup
+from facerep_jax.data import colour
 from tests import tiny
+from tests.data import helpers
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,82 @@ def test_bad_images_are_listed_and_the_rest_is_embedded(
   assert "4 skipped" in lines.out
   with np.load(output) as found:
     assert found["paths"].tolist() == ["b.png", "sub/a.JPG", "sub/c.webp"]
+
+
+def test_what_was_assumed_of_pixels_is_said(
+  workdir, photos, monkeypatch, capsys
+):
+  Image.new("RGBA", (40, 40), (9, 9, 9, 0)).save(photos / "clear.png")
+  output = photos.parent / "codes.npz"
+  assert (
+    command(
+      monkeypatch, workdir=workdir, images=photos, output=output, crop="none"
+    )
+    == 0
+  )
+  assert f"noted: 1 x {colour.TRANSPARENT}\n" in capsys.readouterr().err
+  with np.load(output) as found:
+    notes = dict(zip(found["paths"].tolist(), found["notes"].tolist()))
+  assert notes.pop("clear.png") == colour.TRANSPARENT
+  assert set(notes.values()) == {""}
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory):
+  """Tracks of two people: one of video, and one that has no times."""
+  folder = tmp_path_factory.mktemp("timed")
+  times = np.array([0.0, 0.04, 1.5], np.float32)
+  records = [
+    helpers.track(1, 3, labels={"time_s": times}),
+    helpers.track(2, 2),
+  ]
+  helpers.write_dataset(folder, records)
+  videos = [{"person": "p1", "name": "v", "source_fps": 25.0}]
+  manifest = {"splits": {"train": {}}, "videos": videos}
+  (folder / "manifest.json").write_text(json.dumps(manifest))
+  return folder
+
+
+def test_tracks_are_embedded_with_the_times_of_their_frames(
+  workdir, timed, tmp_path, monkeypatch, capsys
+):
+  output = tmp_path / "codes.npz"
+  options = {"workdir": workdir, "images": timed, "output": output}
+  assert command(monkeypatch, **options, **{"batch-size": 2}) == 0
+  with np.load(output, allow_pickle=False) as found:
+    assert found["paths"].tolist() == [
+      *("p1/v/t/0", "p1/v/t/1", "p1/v/t/2", "p2/v/t/0", "p2/v/t/1")
+    ]
+    np.testing.assert_allclose(
+      found["time_s"], [0, 0.04, 1.5, np.nan, np.nan], atol=1e-6
+    )
+    assert found["frame_index"].tolist() == [0, 1, 2, 0, 1]
+    np.testing.assert_array_equal(
+      found["source_fps"], [25.0] * 3 + [np.nan] * 2
+    )
+    assert found["split"].tolist() == ["train"] * 5
+    codes = found["embedding"]
+  frames = np.stack(
+    [np.full((32, 32, 3), (n, t, 0), np.uint8) for n, t in [(1, 2), (2, 1)]]
+  )
+  want = facerep_jax.load(workdir).embed(frames)["embedding"]
+  np.testing.assert_allclose(codes[[2, 4]], want, atol=1e-5)
+  assert "5 images (5 none), 0 skipped" in capsys.readouterr().out
+  assert command(monkeypatch, **options, crop="face") == 1
+  assert "holds face tracks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("manifest", "text"), [("{", "not a manifest"), ("{}", "names no splits")]
+)
+def test_a_manifest_that_cannot_be_used_is_one_line(
+  workdir, tmp_path, monkeypatch, capsys, manifest, text
+):
+  (tmp_path / "manifest.json").write_text(manifest)
+  options = {"images": tmp_path, "output": tmp_path / "x.npz"}
+  assert command(monkeypatch, workdir=workdir, **options) == 1
+  last = capsys.readouterr().err.splitlines()[-1]
+  assert last.startswith("error: ") and text in last
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,25 @@ def test_sources_and_layouts_pair_up(frames, tmp_path, capsys):
   assert kinds == ["frames", "synthetic", "flat"]
 
 
+def test_times_and_assumptions_are_said(frames, tmp_path, capsys):
+  _, said, _ = run(
+    capsys, f"--source={frames}", f"--output={tmp_path}/o", "--workers=1"
+  )
+  assert "frames a second" not in said
+  manifest = json.loads((tmp_path / "o" / "manifest.json").read_text())
+  total = manifest["sources"][frames]
+  total |= {"source_fps": [25.0, 29.97], "longest_step_s": 0.64}
+  total["notes"] = {"HDR": 3}
+  said = make_tracks.summary(manifest)
+  assert (
+    "  videos of 25 to 29.97 frames a second; longest step between frames "
+    "0.64 s"
+  ) in said
+  assert "  notes: 3 x HDR" in said
+  del total["notes"]  # As an earlier version left it.
+  assert "  notes: 3 x HDR" not in make_tracks.summary(manifest)
+
+
 def test_benchmark_is_made_as_it_is_fixed(tmp_path, capsys, monkeypatch):
   # Small, but split, seeded and named as always.
   monkeypatch.setattr(benchmark_set, "NUM_PEOPLE", 10)

@@ -77,12 +77,12 @@ def _frames(cv2, capture, path, facts):
   shape = _pixel_shape(cv2, capture)
   expected, count, num_repeated = capture.get(cv2.CAP_PROP_FRAME_COUNT), 0, 0
   before = None
+  # Before the first frame: OpenCV takes seconds to convert HDR, and fails.
+  _check_format(path, int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)))
   while True:
     is_read, pixels = capture.read()
     if not is_read:
       break
-    if not count:
-      _check_format(path, int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)))
     count += 1
     if before is not None and np.array_equal(before, pixels):
       num_repeated += 1

@@ -1,5 +1,7 @@
 """Small videos that declare what their pixels mean, made with PyAV."""
 
+import pathlib
+import struct
 from fractions import Fraction
 
 import av
@@ -123,3 +125,12 @@ def _frame(yuv, pix_fmt, bits):
     rows[:, : data.shape[1]] = data
     plane.update(rows.tobytes())
   return frame
+
+
+def set_matrix(path, matrix):
+  """Writes a display matrix into the track header of an MP4 file."""
+  data = pathlib.Path(path).read_bytes()
+  start = data.index(b"tkhd") + 4 + 40
+  a, b, c, d = (x << 16 for x in matrix)
+  stored = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+  pathlib.Path(path).write_bytes(data[:start] + stored + data[start + 36 :])

@@ -1,8 +1,19 @@
+import dataclasses
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax.data import extract, images, schema, sources, unit_report
+from facerep_jax.data import (
+  colour,
+  extract,
+  images,
+  schema,
+  sources,
+  unit_report,
+  video,
+)
 
 av = pytest.importorskip("av")
 
@@ -102,20 +113,65 @@ def spots(monkeypatch):
   monkeypatch.setattr(extract, "_detector", lambda model: bright_spot)
 
 
-def spot_video(path, places, *, rate=10, back=30):
+def spot_video(path, places, *, rate=10, back=30, times=None):
   """Encodes a video with a bright square at each (x, y); None: without."""
   with av.open(str(path), "w") as container:
     stream = container.add_stream("mpeg4", rate=rate)
     stream.height, stream.width, stream.pix_fmt = 120, 160, "yuv420p"
     stream.bit_rate = 10**7
-    for place in places:
+    if times is not None:
+      stream.codec_context.time_base = Fraction(1, 1000)
+    for i, place in enumerate(places):
       image = np.full((120, 160, 3), back, np.uint8)
       if place:
         x, y = place
         image[y : y + 30, x : x + 30] = 250
       frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+      if times is not None:
+        frame.pts, frame.time_base = round(1000 * times[i]), Fraction(1, 1000)
       container.mux(stream.encode(frame))
     container.mux(stream.encode())
+
+
+@pytest.mark.usefixtures("spots")
+def test_times_are_those_of_the_stream(tmp_path):
+  # A rate of 10, of 20, and a hole of 0.6 s.
+  times = np.cumsum([0] + [0.1] * 8 + [0.05] * 8 + [0.6] + [0.1] * 4)
+  places = [(10 + 2 * i, 40) for i in range(len(times))]
+  spot_video(tmp_path / "clip.mkv", places, times=times)
+  chunks, (report,) = run(tmp_path, size_px=48, fps=10, chunk=8)
+  frame_index = np.concatenate([x.frame_index for x in chunks])
+  time_s = np.concatenate([x.labels["time_s"] for x in chunks])
+  # Two frames in 0.1 s are one too many.
+  want = [*range(9), 10, 12, 14, 16, 17, 18, 19, 20, 21]
+  assert frame_index.tolist() == want
+  np.testing.assert_allclose(time_s, times[want], atol=1e-3)
+  again = schema.parse(schema.serialize(chunks[-1])).labels["time_s"]
+  np.testing.assert_allclose(again[-1], 2.2, atol=1e-3)
+  assert report.start_s == 0
+  np.testing.assert_allclose(
+    [report.duration_s, report.longest_step_s], [2.2, 0.6], atol=1e-3
+  )
+  with av.open(str(tmp_path / "clip.mkv")) as container:
+    rate = container.streams.video[0].average_rate
+  assert report.source_fps == float(rate)
+  totals = unit_report.total([dataclasses.asdict(report)])[str(tmp_path)]
+  assert totals["source_fps"] == [float(rate)] * 2
+  assert totals["longest_step_s"] == report.longest_step_s
+  assert totals["notes"] == {video.NO_MATRIX: 1}
+
+
+def test_what_was_assumed_of_images_is_counted(tmp_path):
+  clear = np.zeros((64, 64, 4), np.uint8)
+  for name in ("1.png", "2.png"):
+    Image.fromarray(clear).save(tmp_path / name)
+  save(tmp_path / "3.png", 64, 64)
+  chunks, (report,) = run(tmp_path, size_px=64)
+  assert report.notes == {colour.TRANSPARENT: 2}
+  pixels = images.decode(chunks[0].frames[0], "").pixels
+  assert (pixels == 255).all()
+  assert "time_s" not in chunks[0].labels
+  assert report.source_fps is None
 
 
 @pytest.mark.usefixtures("spots")

@@ -1,5 +1,4 @@
 import pathlib
-import struct
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +9,8 @@ from facerep_jax.data import images, video
 
 av = pytest.importorskip("av")
 pytest.importorskip("cv2")
+
+from tests.data import clips  # noqa: E402
 
 READERS = pytest.mark.parametrize("reader", ["av", "cv2"])
 QUADRANTS = {
@@ -65,15 +66,6 @@ def encode(path, frames, *, rate=10, codec="mpeg4", shape=None, times=None):
   return str(path)
 
 
-def set_matrix(path, matrix):
-  """Writes a display matrix into the track header of an MP4 file."""
-  data = pathlib.Path(path).read_bytes()
-  start = data.index(b"tkhd") + 4 + 40
-  a, b, c, d = (x << 16 for x in matrix)
-  stored = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-  pathlib.Path(path).write_bytes(data[:start] + stored + data[start + 36 :])
-
-
 @READERS
 def test_frames_come_in_order_with_their_times(tmp_path, reader):
   levels = [20 * i for i in range(12)]
@@ -107,7 +99,7 @@ def test_frames_come_in_order_with_their_times(tmp_path, reader):
 )
 def test_rotation_metadata_is_honoured(tmp_path, matrix, want, readers):
   path = encode(tmp_path / "a.mp4", [quadrants()] * 3)
-  set_matrix(path, matrix)
+  clips.set_matrix(path, matrix)
   for reader in readers:
     image = next(iter(video.Video(path, reader))).image()
     assert letters(image) == want
@@ -135,11 +127,55 @@ def test_clock_keeps_the_first_frame_of_each_interval():
   assert kept([0.0, 0.999999, 1.0], 1) == [0, 1]  # Rounded time stamps.
 
 
-def test_variable_rate_is_read_from_time_stamps(tmp_path):
+def remux(path, out, kept):
+  """Copies the packets whose number is in `kept`, with their time stamps."""
+  with av.open(path) as source, av.open(str(out), "w") as target:
+    stream = target.add_stream_from_template(source.streams.video[0])
+    packets = [x for x in source.demux(video=0) if x.size]
+    for number in kept:
+      packets[number].stream = stream
+      target.mux(packets[number])
+  return str(out)
+
+
+@READERS
+def test_variable_rate_is_read_from_time_stamps(tmp_path, reader):
   times = [0, 0.1, 0.2, 1.5, 1.6]
-  path = encode(tmp_path / "a.mkv", [quadrants()] * 5, times=times)
-  got = [frame.time_s for frame in video.Video(path, "av")]
+  frames = [np.full((64, 96, 3), 40 * i, np.uint8) for i in range(5)]
+  path = encode(tmp_path / "a.mkv", frames, times=times)
+  opened = video.Video(path, reader)
+  got = [frame.time_s for frame in opened]
   np.testing.assert_allclose(got, times, atol=1e-3)  # Milliseconds in Matroska.
+  assert video.NO_TIME not in opened.facts.notes
+
+
+@READERS
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.ts"])
+def test_dropped_packets_leave_a_gap_in_time(tmp_path, reader, name):
+  frames = [np.full((64, 96, 3), 20 * i, np.uint8) for i in range(10)]
+  whole = encode(tmp_path / "whole.mkv", frames, codec="mpeg2video", rate=25)
+  kept = [0, 1, 2, 6, 7, 8, 9]
+  opened = video.Video(remux(whole, tmp_path / name, kept), reader)
+  got = [(frame.index, frame.time_s) for frame in opened]
+  assert [index for index, _ in got] == list(range(7))
+  np.testing.assert_allclose(
+    [time_s for _, time_s in got], np.array(kept) / 25, atol=1e-3
+  )
+  assert video.NO_TIME not in opened.facts.notes
+
+
+def test_the_start_and_the_rate_of_the_stream_are_told(tmp_path):
+  frames = [np.full((64, 96, 3), 20 * i, np.uint8) for i in range(4)]
+  path = encode(tmp_path / "a.ts", frames, codec="mpeg2video", rate=25)
+  opened = video.Video(path, "av")
+  assert opened.start_s is None
+  got = [frame.time_s for frame in opened]
+  np.testing.assert_allclose(got, np.arange(4) / 25, atol=1e-4)
+  with av.open(path) as container:
+    first = next(container.decode(video=0)).time
+  assert first > 0  # As transport streams do.
+  assert opened.start_s == first
+  assert opened.facts.rate_fps == 25
 
 
 def test_time_never_runs_back():
@@ -147,6 +183,15 @@ def test_time_never_runs_back():
   stamps = [5.0, 5.1, None, 0.0, 0.1, 9.0]
   got = [clock.next(stamp, 10) for stamp in stamps]
   np.testing.assert_allclose(got, [0, 0.1, 0.2, 0.3, 0.4, 4.0])
+  assert (clock.start_s, clock.num_made_up) == (5.0, 3)
+
+
+def test_time_counts_from_the_first_stamp_there_is():
+  clock = video._Times()
+  got = [clock.next(stamp, 10) for stamp in [None, None, 7.2, 7.5]]
+  np.testing.assert_allclose(got, [0, 0.1, 0.2, 0.5])
+  assert clock.num_made_up == 2
+  np.testing.assert_allclose(clock.start_s, 7.0)
 
 
 @READERS

@@ -213,6 +213,22 @@ def test_the_file_may_declare_interlacing_where_frames_do_not(
   assert (comb(frames[3][0]) > 5) == is_combed
 
 
+def test_interlaced_video_is_turned_upright_too(tmp_path):
+  codec, options = INTERLACED["a.mp4"]
+  path = clips.write(
+    tmp_path / "a.mp4",
+    [clips.weave(i) for i in range(4)],
+    codec=codec,
+    rate=25,
+    options=options,
+  )
+  (before, *_), _ = read(path, "av")
+  clips.set_matrix(path, (0, 1, -1, 0))  # A quarter turn clockwise.
+  (after, *_), opened = read(path, "av")
+  np.testing.assert_array_equal(after[0], np.rot90(before[0], -1))
+  assert deinterlace.NOTE in opened.facts.notes
+
+
 def test_frames_that_opencv_repeats_are_counted(tmp_path):
   pictures = [clips.moving(i) for i in (0, 0, 0, 1, 2)]
   path = clips.write(tmp_path / "a.mkv", pictures, matrix="bt709")
