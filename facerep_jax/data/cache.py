@@ -185,6 +185,8 @@ def photos(path: str, *, size_px: int) -> str:
       found["num_read"],
       ", ".join(left_out) or "none",
     )
+    for text, n in found["notes"].items():
+      _log.info("noted: %d x %s", n, text)
 
   return _kept(f"photos-{digest.hexdigest()[:16]}", make)
 

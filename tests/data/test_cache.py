@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data import build, cache, extract, tracks
+from facerep_jax.data import build, cache, colour, extract, tracks
 from facerep_jax.data.synthetic import generator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -271,8 +271,25 @@ def test_photos_become_tracks_once(place, faces, tmp_path, caplog):
   assert sum(len(x) for x in people.values()) == 10
   assert sum(len(set(x)) for x in people.values()) == 6
   assert cache.data_folder(folder, size_px=32, num_frames=1) == folder
+  assert "noted" not in caplog.text
   save_photos(tmp_path / "photos", ["p9/new.png"])
   assert cache.data_folder(path, size_px=32, num_frames=1) != folder
+
+
+def test_what_was_assumed_of_photos_is_logged(
+  place, faces, tmp_path, caplog, monkeypatch
+):
+  caplog.set_level(logging.INFO)
+  path = tmp_path / "photos"
+  save_photos(path, ["a/1.png", "b/2.png"])
+  with Image.open(path / "a" / "1.png") as image:
+    image.putalpha(200)
+    image.save(path / "a" / "1.png")
+  before = cache.data_folder(str(path), size_px=32, num_frames=1)
+  assert f"noted: 1 x {colour.TRANSPARENT}" in caplog.text
+  # What was made by another reading of the pixels is not taken.
+  monkeypatch.setattr(extract, "READING", extract.READING + 1)
+  assert cache.data_folder(str(path), size_px=32, num_frames=1) != before
 
 
 @pytest.mark.parametrize(
