@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -213,6 +215,37 @@ def test_the_file_may_declare_interlacing_where_frames_do_not(
   assert (comb(frames[3][0]) > 5) == is_combed
 
 
+def test_fields_coded_as_pictures_are_refused(tmp_path):
+  path = clips.write(
+    tmp_path / "a.mp4",
+    [clips.moving(i) for i in range(4)],
+    codec="libx265",
+    rate=50,
+    options={
+      "x265-params": "interlace=tff:log-level=none",
+      "preset": "ultrafast",
+    },
+  )
+  refuse(path, "av", "HEVC in separate fields")
+
+
+def test_frames_of_two_sizes_are_deinterlaced():
+  sizes = [(96, 160)] * 4 + [(64, 80)] * 3
+  frames = []
+  for i, size in enumerate(sizes):
+    pixels = np.full((*size, 3), 30 * i, np.uint8)
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+    frames.append(frame.reformat(format="yuv420p"))
+    frames[-1].pts, frames[-1].time_base = i, Fraction(1, 25)
+  notes = {}
+  got = list(deinterlace.progressive(av, frames, 2, notes))
+  assert [(x.height, x.width) for x in got] == sizes
+  np.testing.assert_allclose([x.time for x in got], np.arange(7) / 25)
+  levels = [x.to_ndarray(format="rgb24").mean() for x in got]
+  np.testing.assert_allclose(levels, 30 * np.arange(7), atol=2)
+  assert notes == {deinterlace.NOTE: 1}
+
+
 def test_interlaced_video_is_turned_upright_too(tmp_path):
   codec, options = INTERLACED["a.mp4"]
   path = clips.write(
@@ -258,6 +291,20 @@ def test_transparent_video_is_put_on_white(tmp_path):
   assert (small[:, :20] == 255).all()
   assert opened.facts.notes == {colour.TRANSPARENT: 1}
   refuse(path, "cv2", "transparent")
+
+
+def test_transparency_of_webm_is_noted(tmp_path):
+  path = str(tmp_path / "a.webm")
+  with av.open(path, "w") as container:
+    stream = container.add_stream("libvpx-vp9", rate=10)
+    stream.height, stream.width = clips.SIZE
+    stream.pix_fmt = "yuva420p"
+    pixels = np.full((*clips.SIZE, 4), (200, 60, 60, 0), np.uint8)
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgba")
+    container.mux(stream.encode(frame.reformat(format="yuva420p")))
+    container.mux(stream.encode())
+  _, opened = read(path, "av")
+  assert opened.facts.notes[video.NO_ALPHA] == 1
 
 
 @pytest.mark.parametrize("matrix", [8, 10, 14])
