@@ -324,7 +324,7 @@ def _look(path, settings, report):
   for reason, count in opened.skipped.items():
     report.skip(reason, path, count)
   report.num_read = report.num_decoded + sum(opened.skipped.values())
-  for text, count in opened.facts.notes.items():
+  for text, count in opened.notes.items():
     report.note(text, count)
   report.source_fps = opened.facts.rate_fps
   report.start_s, report.duration_s = opened.start_s, last_s

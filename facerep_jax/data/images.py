@@ -103,6 +103,7 @@ def decode(data: bytes, name: str) -> Decoded:
     raise _fault(name, "not an image") from error
   _check_size(image.size, name)
   try:
+    image.load()  # Of some formats, it turns the image upright.
     orientation = image.getexif().get(_ORIENTATION, 1)
     is_usual = image.format in ("JPEG", "PNG") and image.mode == "RGB"
     pixels, notes, is_changed = colour.to_rgb(image)

@@ -87,7 +87,7 @@ class Video:
     facts: What the file says of itself and what was assumed; complete after
       iterating.
     skipped: Number of packets or frames that did not decode, by reason; part
-      of `facts`.
+      of `facts`, as `notes` are.
     start_s: Time stamp of the first frame; None until it is known. OpenCV
       counts from the start of the stream.
   """
@@ -105,7 +105,7 @@ class Video:
     self._path = path
     self.reader = reader or default_reader()
     self.facts = video_common.Facts()
-    self.skipped = self.facts.skipped
+    self.skipped, self.notes = self.facts.skipped, self.facts.notes
     self.start_s: float | None = None
 
   def __iter__(self) -> Iterator[Frame]:
@@ -122,7 +122,7 @@ class Video:
       time_s = times.next(stamp, self.facts.rate_fps)
       self.start_s = times.start_s
       if times.num_made_up:
-        self.facts.notes[NO_TIME] = times.num_made_up
+        self.notes[NO_TIME] = times.num_made_up
       yield Frame(index, time_s, *views)
 
 

@@ -5,6 +5,7 @@ as its FFmpeg does. It does not tell the transfer characteristic (HDR) nor
 interlacing, so whatever may be of that kind is refused or noted.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -46,7 +47,9 @@ def read(path: str, facts: video_common.Facts) -> Iterator[tuple]:
   """
   cv2 = errors.require("cv2", "video", "reading video")
   check_version(cv2.getBuildInformation())
-  capture = cv2.VideoCapture(path)  # Turns frames upright by itself.
+  # As bytes, since OpenCV crashes on a text that is no UTF-8. It turns frames
+  # upright by itself.
+  capture = cv2.VideoCapture(os.fsencode(path))
   try:
     if not capture.isOpened():
       raise video_common.unreadable(path, "OpenCV cannot open it")
