@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> None:
     )
   if options.workers < 1:
     raise errors.InputError(f"--workers={options.workers}: expected 1 or more.")
+  for line in naming(units):
+    print(line)
   with cli.Progress(len(units), _UNITS, "frames") as progress:
     manifest = build.build(
       units,
@@ -57,6 +59,21 @@ def main(arguments: list[str]) -> None:
     count = sheet.draw(options.output, options.sheet)
     print(f"{options.sheet}: {count} tracks drawn")
   print(f"{options.output}: finished")
+
+
+def naming(units: list[sources.Unit]) -> list[str]:
+  """Says in a line for each source how many people it has, and how named."""
+  lines = {}
+  for unit in units:
+    place = unit.source, unit.kind, unit.naming
+    lines.setdefault(place, []).extend(unit.entries)
+  out = []
+  for (source, kind, rule), entries in lines.items():
+    what = {"videos": "clips", sources.SYNTHETIC: "tracks", "frames": "tracks"}
+    people = len({entry.person for entry in entries})
+    count = f"{people} people in {len(entries)} {what.get(kind, 'images')}"
+    out.append(f"{source}: {count}; {rule}")
+  return out
 
 
 def summary(manifest: dict[str, Any]) -> list[str]:
@@ -79,6 +96,7 @@ def summary(manifest: dict[str, Any]) -> list[str]:
     for what in ("skipped", "problems", "notes"):
       for reason, count in total.get(what, {}).items():
         lines.append(f"  {what}: {count} x {reason}")
+    lines += _who_is_who(total)
     if total["num_squared"]:
       lines.append(
         f"  {total['num_squared']} images were not square: the central square "
@@ -108,6 +126,21 @@ def _times(total):
     f"  videos of {rate} frames a second; longest step between frames "
     f"{step:.3g} s"
   ]
+
+
+def _who_is_who(total):
+  """Says what was found out about people in videos."""
+  if total["kind"] != "videos":
+    return []
+  lines = [
+    f"  {total['people']} people in the tracks of {total['units']} clips"
+  ]
+  if total["num_divided"]:
+    lines.append(
+      f"  {total['num_divided']} tracks were ended where another face took the "
+      "place of the first (a dissolve, wipe or fade)"
+    )
+  return lines
 
 
 def _parser():

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from facerep_jax import cli, errors, make_tracks
-from facerep_jax.data import benchmark_set
+from facerep_jax.data import benchmark_set, sources
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_command_makes_a_dataset_and_says_where(frames, tmp_path, capsys):
   )
   assert code == 0
   assert f"{out}: finished" in said
+  assert said.startswith(f"{frames}: 4 people in 4 tracks; PERSON/VIDEO/TRACK")
   assert "train: 2 people, 2 tracks, 6 frames" in said
   assert (out / "manifest.json").exists()
 
@@ -220,3 +221,23 @@ def test_options_reach_the_settings():
   )
   with pytest.raises(errors.InputError):
     make_tracks._parser().parse_args(["--output=b"])
+
+
+def test_who_is_who_is_said(tmp_path):
+  for name in ("mp4/id00001/v/1.mp4", "mp4/id00001/w/1.mp4", "mp4/id2/v/1.mp4"):
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_bytes(b"x")
+  units = sources.collect([sources.Source(str(tmp_path / "mp4/id00001"))])
+  assert make_tracks.naming(units) == [
+    f"{tmp_path}/mp4/id00001: 2 people in 2 clips; PERSON/FILE: a person is "
+    "the folder"
+  ]
+  units = sources.collect([sources.Source(str(tmp_path), person="(id[0-9]+)")])
+  assert make_tracks.naming(units) == [
+    f"{tmp_path}: 2 people in 3 clips; named by --person=(id[0-9]+)"
+  ]
+  total = {"kind": "videos", "people": 5, "units": 3, "num_divided": 2}
+  lines = make_tracks._who_is_who(total)
+  assert lines[0] == "  5 people in the tracks of 3 clips"
+  assert lines[1].startswith("  2 tracks were ended where another face")
+  assert len(make_tracks._who_is_who(total | {"num_divided": 0})) == 1

@@ -272,14 +272,21 @@ def _nothing_found(made):
 def _assemble(made, output, settings, plan):
   """Writes shards, indexes and metadata; returns the manifest."""
   records = [record for part in made for record in part.records]
+  groups = parts.groups(made)
   split_of, by_person = splits.assign(
-    (record[:3] for record in records), plan.shares, plan.seed
+    (record[:3] for record in records), plan.shares, plan.seed, groups
   )
   if not by_person:
     people = len({record[0] for record in records})
     _log.info(
       "%d person(s): fewer than %d, so the split is by track, not by person.",
       people,
+      splits.MIN_PEOPLE,
+    )
+  elif len({groups.get(x[0], x[0]) for x in records}) < splits.MIN_PEOPLE:
+    _log.info(
+      "fewer than %d clips or people: people of one clip, who are told apart "
+      "by their looks alone, are in different splits.",
       splits.MIN_PEOPLE,
     )
   shards, digest = {}, hashlib.sha256()
@@ -298,7 +305,7 @@ def _assemble(made, output, settings, plan):
     "split_by": "person" if by_person else "track",
     "splits": _count_splits(records, split_of, shards),
     "labels": labels,
-    "sources": unit_report.total([part.report for part in made]),
+    "sources": parts.sums(made),
     "videos": [part.report for part in made],
     "fingerprint": digest.hexdigest(),
   }

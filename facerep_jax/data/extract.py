@@ -12,10 +12,12 @@ from facerep_jax.data import (
   chunks,
   crop,
   detect,
+  face_look,
   follow,
   images,
   schema,
   sources,
+  track_people,
   unit_report,
   video,
 )
@@ -257,6 +259,7 @@ class _Looked:
   times_s: list[float] = dataclasses.field(default_factory=list)
   is_kept: list[bool] = dataclasses.field(default_factory=list)
   faces: list[np.ndarray] = dataclasses.field(default_factory=list)
+  looks: face_look.Looks = dataclasses.field(default_factory=face_look.Looks)
   changes: list[np.ndarray] = dataclasses.field(default_factory=list)
 
   def cuts(self) -> np.ndarray:
@@ -283,17 +286,20 @@ def _video(entry, settings, report):
   if not any(len(faces) for faces in looked.faces):
     report.problem = "no face found"
     return
+  found = track_people.find(
+    np.array(looked.times_s), looked.faces, looked.cuts(), looked.looks
+  )
+  report.num_divided = found.num_divided
   is_kept = np.array(looked.is_kept)
-  tracks = []
-  for track in follow.follow(
-    np.array(looked.times_s), looked.faces, looked.cuts()
-  ):
+  tracks, people = [], []
+  for track, person in zip(found.tracks, found.people):
     kept = is_kept[track.index]
     if kept.sum() >= MIN_KEPT:
       frame_index = np.array(looked.index, np.int64)[track.index]
       tracks.append(dataclasses.replace(track, index=frame_index).take(kept))
+      people.append(track_people.name(entry.person, entry.video, person))
   _count_followed(tracks, report)
-  yield from _cut_tracks(entry, tracks, settings, report)
+  yield from _cut_tracks(entry, tracks, people, settings, report)
 
 
 def _look(path, settings, report):
@@ -318,7 +324,9 @@ def _look(path, settings, report):
     looked.index.append(frame.index)
     looked.times_s.append(frame.time_s)
     looked.is_kept.append(is_kept)
-    looked.faces.append(find(frame.image()))
+    image = frame.image()
+    looked.faces.append(find(image))
+    looked.looks.add(image, looked.faces[-1])
   report.num_cuts = int(follow.find_cuts(np.array(looked.changes)).sum())
   report.num_kept = sum(looked.is_kept)
   for reason, count in opened.skipped.items():
@@ -348,7 +356,7 @@ def _count_followed(tracks, report):
   report.num_interpolated = len(followed - detected)
 
 
-def _cut_tracks(entry, tracks, settings, report):
+def _cut_tracks(entry, tracks, people, settings, report):
   """Reads a video again and yields the chunks of its tracks."""
   places = {}
   for number, track in enumerate(tracks):
@@ -375,7 +383,7 @@ def _cut_tracks(entry, tracks, settings, report):
         part = slice(start, position + 1)
         cuts, times_s = zip(*waiting[number])
         yield schema.Track(
-          entry.person,
+          people[number],
           entry.video,
           f"{number:05d}",
           chunk,

@@ -1,6 +1,7 @@
 """From faces found in single frames to tracks: cuts, links, gaps, smoothing."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -31,12 +32,15 @@ class FaceTrack:
       is interpolated.
     frontal: [T] int64, 1 where it found a nearly frontal face, 0 elsewhere;
       None if the detector cannot tell.
+    face: [T] int64, which of the frame's faces it is where it was detected, in
+      the detector's order; -1 elsewhere.
   """
 
   index: np.ndarray
   box_px: np.ndarray
   detected: np.ndarray
   frontal: np.ndarray | None = None
+  face: np.ndarray | None = None
 
   def labels(self) -> dict[str, np.ndarray]:
     """Returns the labels of the track's frames, as in `schema.LABELS`."""
@@ -47,10 +51,11 @@ class FaceTrack:
 
   def take(self, kept: np.ndarray) -> "FaceTrack":
     """Returns the track of some of its frames; kept is [T] bool or a slice."""
-    frontal = None if self.frontal is None else self.frontal[kept]
-    return FaceTrack(
-      self.index[kept], self.box_px[kept], self.detected[kept], frontal
-    )
+    columns = {
+      name: None if value is None else value[kept]
+      for name, value in vars(self).items()
+    }
+    return FaceTrack(**columns)
 
 
 def frame_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -141,8 +146,16 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
   return inner / np.maximum(area_a[:, None] + area_b - inner, 1e-9)
 
 
+# Maps the n frames in which a face was linked, and which of their faces it is,
+# to the parts of these links that are one track each.
+Divide = Callable[[np.ndarray, np.ndarray], list[slice]]
+
+
 def follow(
-  times_s: np.ndarray, faces: list[np.ndarray], cuts: np.ndarray
+  times_s: np.ndarray,
+  faces: list[np.ndarray],
+  cuts: np.ndarray,
+  divide: Divide = lambda frames, numbers: [slice(None)],
 ) -> list[FaceTrack]:
   """Links the faces of single frames into tracks.
 
@@ -150,22 +163,24 @@ def follow(
     times_s: [N] time of each frame looked at, ascending.
     faces: N arrays [K, 5 or 6], best first, as detectors return them.
     cuts: [N] bool, True where a new scene starts with this frame.
+    divide: Tells where linked faces are no longer of one person.
 
   Returns:
     Tracks by first frame, then by place from left to right, without those of
     fewer than `MIN_DETECTIONS` detections or mostly interpolated.
   """
-  tracks = [
-    _fill(links, times_s)
+  parts = [
+    links[part]
     for links in _link(times_s, faces, cuts)
-    if len(links) >= MIN_DETECTIONS
+    for part in divide(*(np.array([x[i] for x in links]) for i in (0, 1)))
   ]
+  tracks = [_fill(x, times_s) for x in parts if len(x) >= MIN_DETECTIONS]
   tracks = [x for x in tracks if x.detected.mean() >= MIN_SHARE]
   return sorted(tracks, key=lambda x: (x.index[0], x.box_px[0, 0]))
 
 
 def _link(times_s, faces, cuts):
-  """Returns lists of (frame number, face), one a track."""
+  """Returns lists of (frame number, face's number, face), one a track."""
   done, live = [], []
   for i, found in enumerate(faces):
     is_over = [
@@ -174,7 +189,7 @@ def _link(times_s, faces, cuts):
     ]
     done += [links for links, over in zip(live, is_over) if over]
     live = [links for links, over in zip(live, is_over) if not over]
-    last = np.array([links[-1][1][:4] for links in live]).reshape(-1, 4)
+    last = np.array([links[-1][2][:4] for links in live]).reshape(-1, 4)
     free_tracks, free_faces = set(range(len(live))), set(range(len(found)))
     overlap = iou(last, found)
     for pair in np.argsort(-overlap, axis=None, kind="stable"):
@@ -184,15 +199,15 @@ def _link(times_s, faces, cuts):
       if track in free_tracks and face in free_faces:
         free_tracks.remove(track)
         free_faces.remove(face)
-        live[track].append((i, found[face]))
-    live += [[(i, found[face])] for face in sorted(free_faces)]
+        live[track].append((i, face, found[face]))
+    live += [[(i, face, found[face])] for face in sorted(free_faces)]
   return done + live
 
 
 def _fill(links, times_s):
   """Returns the track with its gaps interpolated and its boxes smoothed."""
-  seen = np.array([i for i, _ in links])
-  faces = np.array([face for _, face in links], np.float64)
+  seen = np.array([i for i, *_ in links])
+  faces = np.array([face for *_, face in links], np.float64)
   index = np.arange(seen[0], seen[-1] + 1)
   times = np.asarray(times_s, np.float64)[index]
   corners = np.stack(
@@ -208,7 +223,9 @@ def _fill(links, times_s):
   if faces.shape[1] > 5:
     frontal = np.zeros_like(detected)
     frontal[seen - seen[0]] = faces[:, 5]
-  return FaceTrack(index, box_px.astype(np.float32), detected, frontal)
+  face = np.full_like(index, -1)
+  face[seen - seen[0]] = [number for _, number, _ in links]
+  return FaceTrack(index, box_px.astype(np.float32), detected, frontal, face)
 
 
 def smooth(times_s: np.ndarray, values: np.ndarray, sigma_s: float):

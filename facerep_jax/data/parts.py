@@ -152,3 +152,28 @@ class Folder:
     """Deletes the parts."""
     shutil.rmtree(self.path)
     self._lock.close()
+
+
+def groups(made: list[Part]) -> dict[str, str]:
+  """Returns, for each person of a video, whom the video is said to be of.
+
+  Whether two faces of a video are of one person is not known for sure.
+  """
+  return {
+    record[0]: part.report["person"]
+    for part in made
+    if part.report["kind"] == "videos"
+    for record in part.records
+  }
+
+
+def sums(made: list[Part]) -> dict[str, dict[str, Any]]:
+  """Returns `unit_report.total` of parts, with the number of `people`, too."""
+  people = {}
+  for part in made:
+    found = people.setdefault(part.report["source"], set())
+    found.update(record[0] for record in part.records)
+  out = unit_report.total([part.report for part in made])
+  return {
+    name: own | {"people": len(people[name])} for name, own in out.items()
+  }

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from facerep_jax import errors
-from facerep_jax.data import images, video
+from facerep_jax.data import images, layouts, video
 from facerep_jax.data.synthetic import generator, heads
 
 SYNTHETIC = "synthetic"
@@ -17,6 +17,7 @@ _WORDS = {f"{SYNTHETIC}:{word}": word for word in heads.WORDS}
 _ICT_PATH = "synthetic:ict="  # Followed by the path of the heads.
 PHOTOS = "photos"
 LAYOUTS = ("auto", "videos", "frames", "flat", PHOTOS, SYNTHETIC)
+MARK = "#"  # Before the number of a second person in a video.
 SINGLE = ("flat", PHOTOS)  # Each image is a track of one frame.
 _FLAT_BLOCK = 256  # Single images a unit.
 _SYNTHETIC_BLOCK = 8  # Tracks a unit.
@@ -53,11 +54,13 @@ class Unit:
     kind: "videos", "frames", "flat", "photos" or "synthetic".
     source: The path that the user gave.
     entries: What to read, in order.
+    naming: How its people were named, for the user to read.
   """
 
   kind: str
   source: str
   entries: tuple[Entry, ...]
+  naming: str = dataclasses.field(default="", repr=False)  # Not in `key`.
 
   def key(self) -> str:
     """Names the unit by its content, for the file of its finished part."""
@@ -99,7 +102,7 @@ def collect(
     InputError: A source does not exist, holds nothing, does not fit its
       layout, or two things have the same name.
   """
-  per_source = []
+  per_source, rules = [], []
   for source in sources:
     kind_of_head = _heads(source)
     if kind_of_head is not None:
@@ -107,14 +110,16 @@ def collect(
       entries = _synthetic(num_people, tracks_per_person, kind_of_head)
     else:
       kind, entries = _read_source(source)
+    rules.append(layouts.rule(kind, [x.video for x in entries], source.person))
     per_source.append((kind, source, entries))
   per_source = _separate(per_source)
   _check_unique(per_source)
+  _check_marks(per_source)
   _check_mixed(per_source)
   units = []
-  for kind, source, entries in per_source:
+  for (kind, source, entries), rule in zip(per_source, rules):
     for group in _groups(kind, entries):
-      units.append(Unit(kind, source.path, tuple(group)))
+      units.append(Unit(kind, source.path, tuple(group), rule))
   return units
 
 
@@ -240,6 +245,8 @@ def _read_source(source):
     return layout, _frame_folders(source, pictures)
   if layout == PHOTOS and not source.person:
     return layout, _by_folder(source, found)
+  if layout == "videos" and not source.person:
+    return layout, _by_layout(source, found)
   return layout, _by_file(source, found)
 
 
@@ -341,6 +348,15 @@ def _by_folder(source, files) -> list[Entry]:
   return entries
 
 
+def _by_layout(source, files) -> list[Entry]:
+  """Returns an entry a video, of the person that its folders name."""
+  people, _ = layouts.of_videos(list(files))
+  return [
+    dataclasses.replace(entry, person=_text(person) if person else entry.person)
+    for person, entry in zip(people, _by_file(source, files))
+  ]
+
+
 def _frame_folders(source, pictures) -> list[Entry]:
   """Returns an entry a folder, of person, video, track; fewer repeat a name."""
   hashes = collections.defaultdict(hashlib.sha256)
@@ -417,6 +433,24 @@ def _check_mixed(per_source):
       f"{heads.ICT}, so it must be the only synthetic source; make one dataset "
       "of each."
     )
+
+
+def _check_marks(per_source):
+  """Refuses names that second people of a video would be given, too."""
+  entries = [
+    entry
+    for kind, _, entries in per_source
+    if kind == "videos"
+    for entry in entries
+  ]
+  taken = {entry.video: entry for entry in entries}
+  for entry in entries:
+    video, mark, number = entry.person.rpartition(MARK)
+    if mark and number.isdigit() and video in taken:
+      raise errors.InputError(
+        f"{entry.path}: person {entry.person!r} would have the name of another "
+        f"person in {taken[video].path}; rename one of them."
+      )
 
 
 def _check_unique(per_source):

@@ -1,6 +1,6 @@
 """Assigns people to training, validation and test."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -11,7 +11,10 @@ TrackName = tuple[str, str, str]  # Person, video, track.
 
 
 def assign(
-  tracks: Iterable[TrackName], shares: tuple[float, float, float], seed: int
+  tracks: Iterable[TrackName],
+  shares: tuple[float, float, float],
+  seed: int,
+  groups: Mapping[str, str] | None = None,
 ) -> tuple[dict[TrackName, str], bool]:
   """Splits tracks so that no person is in two splits.
 
@@ -21,18 +24,23 @@ def assign(
       split of share 0 stays empty, any other gets one at least, as far as
       there are enough.
     seed: Of the shuffle.
+    groups: By person, whom else it may be: people of one group stay together
+      where there are `MIN_PEOPLE` groups or more. Others are their own.
 
   Returns:
     The split of each track, and whether people (not tracks) were assigned.
   """
   tracks = sorted(set(tracks))
-  people = sorted({track[0] for track in tracks})
+  people = {track[0]: track[0] for track in tracks}
+  group = {person: (groups or {}).get(person, person) for person in people}
+  if len(set(group.values())) < MIN_PEOPLE:
+    group = people
   by_person = len(people) >= MIN_PEOPLE
-  things = people if by_person else tracks
+  things = sorted(set(group.values())) if by_person else tracks
   order = np.random.default_rng(seed).permutation(len(things))
   names = np.repeat(NAMES, _counts(len(things), shares))
   split = {things[i]: str(name) for i, name in zip(order, names)}
-  return {t: split[t[0] if by_person else t] for t in tracks}, by_person
+  return {t: split[group[t[0]] if by_person else t] for t in tracks}, by_person
 
 
 def _counts(total, shares):

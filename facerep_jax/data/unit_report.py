@@ -24,6 +24,8 @@ class Report:
     num_tracks: Tracks stored.
     num_stored: Frames stored; a kept frame counts once per face.
     num_cuts: Changes of scene.
+    num_divided: Places where one person took another's place in a track, which
+      was ended there.
     num_resized: Frames or crops stored at another size than they had.
     num_enlarged: Those that were smaller than the stored size.
     num_squared: Images that lost their ends to become square.
@@ -49,6 +51,7 @@ class Report:
   num_tracks: int = 0
   num_stored: int = 0
   num_cuts: int = 0
+  num_divided: int = 0
   num_resized: int = 0
   num_enlarged: int = 0
   num_squared: int = 0

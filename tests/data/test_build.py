@@ -370,3 +370,34 @@ def test_order_and_bytes_are_those_of_the_source_not_of_the_clock(
   assert first["fingerprint"] == second["fingerprint"]
   moved = make(frames, tmp_path / "three", plan=build.Plan(seed=1))
   assert moved["fingerprint"] != first["fingerprint"]
+
+
+def test_people_of_one_clip_are_in_one_split(tmp_path, monkeypatch):
+  def two_tracks(unit, settings, report):
+    entry = unit.entries[0]
+    report.num_tracks, report.num_divided = 2, 1
+    for number, person in enumerate([entry.person, f"{entry.video}#2"]):
+      picture = Image.new("RGB", (32, 32))
+      data = images.encode_jpeg(np.asarray(picture), 95)
+      yield schema.Track(
+        person, entry.video, f"{number:05d}", 0, [data], np.zeros(1, np.int64)
+      )
+
+  monkeypatch.setattr(extract, "extract", two_tracks)
+  monkeypatch.setattr(extract, "check_tools", lambda units, settings: None)
+  for name in ("anna/1", "anna/2", "bo/1", "cem/1", "dan/1"):
+    path = tmp_path / "in" / f"{name}.mp4"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+  manifest = make(str(tmp_path / "in"), tmp_path / "out")
+  places = {}
+  for split, found in manifest["splits"].items():
+    shards = [os.path.join(tmp_path / "out", x) for x in found["shards"]]
+    for shard in shards:
+      for record in tfrecord.read_records(shard):
+        track = schema.parse(record)
+        places.setdefault(track.video.split("/")[0], set()).add(split)
+  # Both faces of anna's clips, and both clips, are where anna is.
+  assert len(places) == 4 and all(len(x) == 1 for x in places.values())
+  total = manifest["sources"][str(tmp_path / "in")]
+  assert (total["people"], total["num_divided"]) == (4 + 5, 5)

@@ -14,6 +14,7 @@ from facerep_jax.data import (
   unit_report,
   video,
 )
+from facerep_jax.data.synthetic import generator
 
 av = pytest.importorskip("av")
 
@@ -244,6 +245,72 @@ def test_videos_without_faces_and_broken_ones_are_reported(tmp_path):
   assert reports[0].problem == "no face found"
   assert "not a video that can be read" in reports[1].problem
   assert reports[2].problem == "no track found"  # One frame is a false alarm.
+
+
+def both_spots(image):
+  """A detector of fake faces in the left and in the right half."""
+  found = []
+  for x in (0, 80):
+    for face in bright_spot(image[:, x : x + 80]):
+      found.append(face + np.array([x, 0, x, 0, 0], np.float32))
+  return np.array(found, np.float32).reshape(-1, 5)
+
+
+def test_two_faces_in_one_clip_are_two_people(tmp_path, monkeypatch):
+  monkeypatch.setattr(extract, "_detector", lambda model: both_spots)
+  (tmp_path / "anna").mkdir()
+  path = tmp_path / "anna" / "1.mp4"
+  with av.open(str(path), "w") as container:
+    stream = container.add_stream("mpeg4", rate=10)
+    stream.height, stream.width, stream.pix_fmt = 120, 160, "yuv420p"
+    stream.bit_rate = 10**7
+    for i in range(10):
+      image = np.full((120, 160, 3), 30, np.uint8)
+      image[40:60, 20 + i : 40 + i] = 250
+      image[40:70, 100 + i : 130 + i] = 250
+      frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+  spot_video(tmp_path / "2.mp4", [(10 + i, 40) for i in range(10)])
+  chunks, _ = run(tmp_path, size_px=32, fps=10)
+  assert [(x.person, x.video, x.track) for x in chunks] == [
+    ("2", "2", "00000"),
+    ("anna/1#2", "anna/1", "00000"),
+    ("anna/1", "anna/1", "00001"),
+  ]
+  assert chunks[1].labels["box_px"][0, 2] < 60
+
+
+def test_dissolve_between_two_people_ends_the_track(tmp_path, monkeypatch):
+  box = np.array([[12, 12, 52, 52, 1.0]], np.float32)
+  monkeypatch.setattr(extract, "_detector", lambda model: lambda image: box)
+  drawn = generator.Settings(num_people=2, num_frames=8, size_px=64, turns=0.2)
+  first, second = (
+    [
+      images.decode(frame, "").pixels.astype(np.float64)
+      for frame in generator.make_track(drawn, person, 0).frames
+    ]
+    for person in (0, 1)
+  )
+  shown = first[:7]
+  for i in range(1, 6):
+    shown.append(first[7] + (second[0] - first[7]) * i / 6)
+  shown += second[1:]
+  with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+    stream = container.add_stream("mpeg4", rate=6)
+    stream.height, stream.width, stream.pix_fmt = 64, 64, "yuv420p"
+    stream.bit_rate = 10**7
+    for pixels in shown:
+      pixels = pixels.round().astype(np.uint8)
+      frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+  chunks, (report,) = run(tmp_path / "clip.mp4", size_px=32, fps=6)
+  assert report.num_cuts == 0 and report.num_divided == 1
+  assert {x.person for x in chunks} == {"clip", "clip#2"}
+  found = [x.frame_index.tolist() for x in chunks]
+  assert len(found) == 2 and found[0][-1] <= 7 and found[1][0] >= 11
+  assert found[0][0] == 0 and found[1][-1] == 18
 
 
 def test_frontal_faces_are_told_where_the_detector_knows(tmp_path, monkeypatch):

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import pytest
@@ -40,6 +41,32 @@ def test_person_comes_from_the_expression(tmp_path):
     ("anna", "anna/2", ""),
     ("bo", "bo/1", ""),
   ]
+
+
+def test_folders_of_known_layouts_are_people(tmp_path):
+  root = make(
+    tmp_path,
+    *("dev/mp4/id00001/v1/1.mp4", "dev/mp4/id00001/v2/1.mp4"),
+    *("dev/mp4/id00002/v1/1.mp4", "dev/mp4/id00002/v1/2.mp4"),
+  )
+  assert names(root) == [
+    ("id00001", "dev/mp4/id00001/v1/1", ""),
+    ("id00001", "dev/mp4/id00001/v2/1", ""),
+    ("id00002", "dev/mp4/id00002/v1/1", ""),
+    ("id00002", "dev/mp4/id00002/v1/2", ""),
+  ]
+  [unit, *_] = sources.collect([sources.Source(root)])
+  assert "VoxCeleb" in unit.naming
+  # How people are named is told by their names.
+  assert unit.key() == dataclasses.replace(unit, naming="").key()
+
+
+def test_names_of_second_people_are_not_taken(tmp_path):
+  root = make(tmp_path, "a.mp4", "a#2.mp4", "b#3.mp4")
+  with pytest.raises(errors.InputError, match=r"person 'a#2' .*a\.mp4"):
+    entries(root)
+  (tmp_path / "a.mp4").unlink()
+  assert len(names(root)) == 2
 
 
 @pytest.mark.parametrize("person", ["^(x)/", "anna", "(", "^()"])

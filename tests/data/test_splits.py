@@ -55,3 +55,27 @@ def test_share_of_zero_stays_empty():
   assert set(split_of.values()) == {"train", "validation"}
   split_of, _ = splits.assign(tracks(1, 1), (50, 0, 50), 0)
   assert set(split_of.values()) == {"train"}
+
+
+def test_people_of_one_group_stay_together():
+  names = [(f"{clip}#{i}", clip, str(i)) for clip in "abcdef" for i in range(3)]
+  groups = {name[0]: name[1] for name in names}
+  for seed in range(5):
+    split_of, by_person = splits.assign(names, (70, 10, 20), seed, groups)
+    assert by_person
+    clips = collections.defaultdict(set)
+    for name, split in split_of.items():
+      clips[name[1]].add(split)
+    assert all(len(found) == 1 for found in clips.values())
+  # Who is in no group is a group; groups of one change nothing.
+  alone = {name[0]: name[0] for name in names}
+  plain = splits.assign(names, (70, 10, 20), 0)
+  assert splits.assign(names, (70, 10, 20), 0, alone) == plain
+  assert splits.assign(names, (70, 10, 20), 0, {}) == plain
+
+
+def test_people_of_few_clips_are_split_where_there_are_enough():
+  names = [(f"{clip}#{i}", clip, str(i)) for clip in "ab" for i in range(2)]
+  groups = {name[0]: name[1] for name in names}
+  split_of, by_person = splits.assign(names, (70, 10, 20), 0, groups)
+  assert by_person and set(split_of.values()) == set(splits.NAMES)
