@@ -15,6 +15,7 @@ import numpy as np
 from facerep_jax import (
   api,
   cli,
+  crop_choice,
   errors,
   files,
   model_choice,
@@ -79,7 +80,7 @@ def _batches(options):
       )
     return track_faces.count(folder), track_faces.read(folder, size)
   paths = photos.find(folder)
-  cut = photos.make_cutter(options.crop, options.detector)
+  cut = crop_choice.of_folder(options, paths)
   return len(paths), photos.read(folder, paths, cut, size)
 
 

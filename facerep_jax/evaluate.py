@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 
 import jax
 
-from facerep_jax import api, cli, errors, model_choice, packaged, photos
+from facerep_jax import (
+  api,
+  cli,
+  crop_choice,
+  errors,
+  model_choice,
+  packaged,
+)
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, landmark_pose
 from facerep_jax.evaluators import (
@@ -256,7 +263,7 @@ def _on_data(text, opened, tasks, options, networks, saved, found):
   """Evaluates on one labelled set."""
   if isinstance(opened, labelled_base.Pairs):
     if set(verify.TASKS).intersection(tasks):
-      face = _find_face(opened.images.cut, options)
+      face = _find_face([opened.images], options)
       found.tasks.extend(verify.run(opened, networks, face, tasks))
     return
   folder = find.folder(text)
@@ -271,7 +278,7 @@ def _on_data(text, opened, tasks, options, networks, saved, found):
 
 def _on_features(opened, tasks, options, networks, saved, found):
   """Runs the tasks that read features of one labelled set out."""
-  face = _find_face(next(iter(opened.values())).cut, options)
+  face = _find_face(list(opened.values()), options)
   study = studies.build(opened, networks, face, options.folds)
   for task in suite.allowed(study.crops.labels):
     if task in tasks:
@@ -284,11 +291,18 @@ def _recut(labelled, cut):
   return dataclasses.replace(labelled, cut=cut or labelled.cut)
 
 
-def _find_face(cut, options):
-  """Returns what cuts the face out of a photo, where that is needed."""
-  if cut != "photo":
+def _find_face(parts, options):
+  """Returns what cuts the face out of a set's photos, where that is needed."""
+  if parts[0].cut != "photo":
     return None
-  return photos.make_cutter("auto", options.detector)
+  places = [(part, i) for part in parts for i in range(len(part))]
+
+  def read(number):
+    part, i = places[number]
+    return part.read(i)
+
+  name = parts[0].name
+  return crop_choice.choose("auto", name, len(places), read, options.detector)
 
 
 def _on_task(study, task, saved, found):

@@ -47,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
     "--crop",
     choices=CROPS,
     default="auto",
-    help="auto: find the face, else take the whole image; face: skip images "
-    "without a face; none: images are face crops already",
+    help="auto: find the face, else take the whole image, but leave all whole "
+    "where they look like face crops already; face: skip images without a "
+    "face; none: images are face crops already",
   )
   add("--detector", help="model file (.onnx) for cv2.FaceDetectorYN")
   add("--batch-size", type=int, default=batch_size, help="at a time")
@@ -128,7 +129,7 @@ def read(
     faces = Faces([], [], [], [], {NOTES: []})
     for path in paths[start : start + size]:
       try:
-        decoded = _read(folder, path)
+        decoded = read_image(folder, path)
       except images.ImageError as error:
         faces.skipped.append(str(error))
         continue
@@ -143,7 +144,19 @@ def read(
     yield faces
 
 
-def _read(folder, path):
+def read_image(folder: str, path: str) -> images.Decoded:
+  """Reads a photo.
+
+  Args:
+    folder: Where it is.
+    path: Relative to it.
+
+  Returns:
+    Its pixels, uint8 [H, W, 3] RGB, and what was assumed of them.
+
+  Raises:
+    ImageError: It cannot be used.
+  """
   file = os.path.join(folder, path)
   return decode.decode_noted(images.read_file(file), file)
 

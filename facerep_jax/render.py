@@ -12,6 +12,7 @@ import sys
 from facerep_jax import (
   api,
   cli,
+  crop_choice,
   errors,
   face_sheets,
   mesh_file,
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> None:
   place = model_choice.place_of(options)
   _check(options)
   paths = photos.find(options.images)
-  cut = photos.make_cutter(options.crop, options.detector)
+  cut = crop_choice.of_folder(options, paths)
   model = api.load(place)
   kinds = choose(options.what, model)
   _log.info(
