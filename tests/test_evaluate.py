@@ -1,3 +1,5 @@
+import argparse
+import dataclasses
 import shutil
 
 import jax
@@ -5,7 +7,7 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import cli, evaluate
+from facerep_jax import cli, crop_choice, evaluate
 from facerep_jax import run as setup
 from facerep_jax.evaluators import readout, readout_file, results
 from tests import tiny
@@ -239,3 +241,36 @@ def test_only_one_set_can_have_the_matrix(run, tmp_path, capsys):
   )
   assert code == 1
   assert "more than one set" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_photos_of_all_parts_are_cut_alike(monkeypatch, caplog):
+  def face(share):
+    """A detector of a face over so much of each bright image's side."""
+
+    def detect(image):
+      side = image.shape[0]
+      box = [[0, 0, share * side, share * side, 1]] if image[0, 0, 0] else []
+      return np.array(box, np.float32).reshape(-1, 5)
+
+    return detect
+
+  def part(level):
+    picture = np.full((48, 48, 3), level, np.uint8)
+    return made_up.labelled(
+      [0], 2, cut="photo", read=lambda i: picture, labels={}
+    )
+
+  options = argparse.Namespace(detector=None)
+  parts = [part(0), part(200)]  # In the first one, no face is found.
+  for share, kind in ((0.9, "whole"), (0.4, "face")):
+    monkeypatch.setattr(
+      crop_choice.detect,
+      "make_detector",
+      lambda model=None, share=share: face(share),
+    )
+    cut = evaluate._find_face(parts, options)
+    assert cut(parts[1].read(0))[1] == kind
+    assert cut(parts[0].read(0))[1] == "whole"
+    assert "a face found in 2 of 4 looked at" in caplog.messages[-1]
+  tight = dataclasses.replace(parts[0], cut="face")
+  assert evaluate._find_face([tight], options) is None
