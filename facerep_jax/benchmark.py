@@ -2,16 +2,15 @@
 
 python -m facerep_jax.benchmark [--only=NAME,NAME] [--output=DIR]
 
-Run it from the project's folder, on a machine that does nothing else.
+Run it on a machine that does nothing else.
 """
 
 import argparse
 import os
 import pathlib
-import runpy
 import sys
 
-from facerep_jax import cli, errors, stages
+from facerep_jax import cli, configuration, errors, stages
 from facerep_jax.benchmarks import (
   autoencoder,
   autoencoder_pieces,
@@ -70,12 +69,7 @@ def _run_data(options):
 
 
 def _config(name, preset):
-  path = f"configs/{name}.py"
-  if not pathlib.Path(path).is_file():
-    raise errors.InputError(
-      f"{path}: no such file. Run the benchmark from the project's folder."
-    )
-  return runpy.run_path(path)["get_config"](preset)
+  return configuration.from_file(f"{name}:{preset}").unlock()
 
 
 def _run_fabnet(options):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from facerep_jax import curriculum, errors, optim
+from facerep_jax import config_files, curriculum, errors, optim
 from facerep_jax.data import samples, transforms, turn_ramp
 
 # What each stage has of its own, where there are stages.
@@ -144,7 +144,7 @@ def from_file(text: str) -> ml_collections.ConfigDict:
   """Runs a config file.
 
   Args:
-    text: Its path, such as "configs/fabnet.py", and behind a colon the preset;
+    text: Its path or its name, such as "fabnet", and behind a colon the preset;
       without, the file's default.
 
   Returns:
@@ -153,15 +153,11 @@ def from_file(text: str) -> ml_collections.ConfigDict:
   Raises:
     InputError: There is no such file or preset, or it makes no config.
   """
-  path, colon, preset = text.partition(":")
-  if not pathlib.Path(path).is_file():
-    raise errors.InputError(
-      f"--config={path}: no such file. Give the path of a config file, such as "
-      "configs/fabnet.py."
-    )
-  get_config = runpy.run_path(path).get("get_config")
+  name, colon, preset = text.partition(":")
+  path = config_files.find(name)
+  get_config = runpy.run_path(str(path)).get("get_config")
   if get_config is None:
-    raise errors.InputError(f"--config={path}: defines no get_config().")
+    raise errors.InputError(f"--config={name}: defines no get_config().")
   return get_config(*([preset] if colon else [])).lock()
 
 

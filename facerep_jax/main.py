@@ -1,6 +1,8 @@
-"""Trains a system: python -m facerep_jax.main --config=configs/fabnet.py:demo.
+"""Trains a system: python -m facerep_jax.main --config=latentface:demo.
 
-Any setting can be changed on the command line: --config.batch_size=64.
+--config takes the name of a config that comes with the package (fabnet,
+latentface) or the path of a config file, and behind a colon a preset. Any
+setting can be changed on the command line: --config.batch_size=64.
 """
 
 import difflib
@@ -11,14 +13,17 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from facerep_jax import cli, configuration, distributed, errors
+from facerep_jax import cli, config_files, configuration, distributed, errors
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Config file, with :PRESET; --config.key=value overrides."
+  "config",
+  None,
+  "Name or file of a config, with :PRESET; --config.key=value overrides.",
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Folder of the run; runs/CONFIG-PRESET by default."
 )
+_MISSING = "--config is missing. Example: --config=latentface:demo"
 
 
 def main(arguments: list[str]) -> int:
@@ -47,14 +52,7 @@ def _parse(arguments):
     print(__doc__.strip())
     print(flags.FLAGS.module_help(sys.modules[__name__]))
     raise SystemExit(0)
-  # Checked first, because the flag parser answers with tracebacks.
-  text = " ".join(arguments)
-  match = re.search(r"(?:^| )--?config[= ](([^\s:]+)\S*)", text)
-  if match:
-    tree = configuration.from_file(match[1]).to_dict()
-    known = ["config." + name for name in configuration.flatten(tree)]
-    for name in re.findall(r"(?:^| )--?(config\.[^\s=]+)", text):
-      _check_known(name, known)
+  arguments, name = _find_config(arguments)
   try:
     rest = flags.FLAGS([sys.argv[0], *arguments])[1:]
   except (flags.Error, TypeError, ValueError) as error:
@@ -63,11 +61,35 @@ def _parse(arguments):
     raise errors.InputError(f"unexpected arguments: {' '.join(rest)}.")
   config = _CONFIG.value
   if config is None:
-    raise errors.InputError(
-      "--config is missing. Example: --config=configs/fabnet.py:demo"
-    )
-  default = f"runs/{pathlib.Path(match[2]).stem}-{config.preset}"
+    raise errors.InputError(_MISSING)
+  default = f"runs/{name}-{config.preset}"
   return config, pathlib.Path(_WORKDIR.value or default)
+
+
+def _find_config(arguments):
+  """Checks what the flag parser answers with tracebacks.
+
+  Returns:
+    The arguments with the path of the config in the place of its name, and the
+    name of its file.
+  """
+  arguments, stem = list(arguments), ""
+  for i, argument in enumerate(arguments):
+    flag, equals, text = argument.partition("=")
+    if flag not in ("--config", "-config"):
+      continue
+    if not equals:
+      i, text = i + 1, arguments[i + 1] if i + 1 < len(arguments) else ""
+    if not text:
+      raise errors.InputError(_MISSING)
+    tree = configuration.from_file(text).to_dict()
+    for name in re.findall(r"(?:^| )--?(config\.[^\s=]+)", " ".join(arguments)):
+      _check_known(name, ["config." + x for x in configuration.flatten(tree)])
+    name, colon, preset = text.partition(":")
+    path = config_files.find(name)
+    arguments[i] = f"{flag}=" * bool(equals) + f"{path}{colon}{preset}"
+    stem = path.stem
+  return arguments, stem
 
 
 def _check_known(name, known):

@@ -1,10 +1,9 @@
 import json
-import pathlib
 import types
 
 import pytest
 
-from facerep_jax import benchmark, cli, errors
+from facerep_jax import benchmark, cli
 from facerep_jax.benchmarks import report
 
 
@@ -77,12 +76,11 @@ def test_what_cannot_be_measured_is_one_line(
   assert not asked and not (tmp_path / "runs").exists()
 
 
-def test_the_folder_must_hold_the_config(monkeypatch, tmp_path):
+def test_configs_are_those_of_the_package(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
-  with pytest.raises(errors.InputError, match="from the project's folder"):
-    benchmark.main(["--only=data", "--output=out"])
-  with pytest.raises(errors.InputError, match=r"configs/latentface\.py: no"):
-    benchmark.main(["--only=autoencoder", "--output=out"])
+  config = benchmark._config("latentface", "demo")
+  assert (config.system, config.preset) == ("latentface", "demo")
+  assert config.diffusion.steps == 900
 
 
 def test_sections_of_the_renderer(monkeypatch):
@@ -103,7 +101,6 @@ def test_diffusion_gets_its_seconds(monkeypatch):
 
 
 def test_presets_of_the_autoencoder(monkeypatch):
-  monkeypatch.chdir(pathlib.Path(benchmark.__file__).parents[1])
   monkeypatch.setattr(
     benchmark.autoencoder, "measure", lambda configs, limit_s: configs
   )
@@ -127,7 +124,6 @@ def test_presets_of_the_autoencoder(monkeypatch):
 
 
 def test_demos_on_devices(monkeypatch):
-  monkeypatch.chdir(pathlib.Path(benchmark.__file__).parents[1])
   monkeypatch.setattr(
     benchmark.devices, "measure", lambda configs, limit_s: (configs, limit_s)
   )

@@ -1,0 +1,1 @@
+"""Settings of the systems, a module each: get_config(preset)."""
