@@ -9,7 +9,14 @@ import sys
 from typing import Any
 
 from facerep_jax import cli, errors
-from facerep_jax.data import benchmark_set, build, extract, sheet, sources
+from facerep_jax.data import (
+  benchmark_set,
+  build,
+  extract,
+  listing,
+  sheet,
+  sources,
+)
 
 _UNITS = "units"
 _NEEDED = ["--source=", "--output="]
@@ -30,8 +37,12 @@ def main(arguments: list[str]) -> None:
     _check_alone(options, found)
     settings, plan = benchmark_set.settings(options.depth), benchmark_set.PLAN
     benchmark_set.check()
+  passed_over = {}
   units = sources.collect(
-    found, settings.num_people, settings.tracks_per_person
+    found,
+    settings.num_people,
+    settings.tracks_per_person,
+    on_passed_over=passed_over.__setitem__,
   )
   if options.depth and all(x.kind != sources.SYNTHETIC for x in units):
     raise errors.InputError(
@@ -52,6 +63,7 @@ def main(arguments: list[str]) -> None:
       on_unit=lambda report, is_new: (
         progress.advance(1, report.num_decoded) if is_new else progress.drop(1)
       ),
+      passed_over=passed_over,
     )
   for line in summary(manifest):
     print(line)
@@ -97,6 +109,8 @@ def summary(manifest: dict[str, Any]) -> list[str]:
       for reason, count in total.get(what, {}).items():
         lines.append(f"  {what}: {count} x {reason}")
     lines += _who_is_who(total)
+    if total.get("passed_over"):
+      lines.append(f"  passed over: {listing.say(total['passed_over'])}")
     if total["num_squared"]:
       lines.append(
         f"  {total['num_squared']} images were not square: the central square "

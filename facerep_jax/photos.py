@@ -2,16 +2,17 @@
 
 import argparse
 import collections
+import logging
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import crop, decode, detect, images
+from facerep_jax.data import crop, decode, detect, images, listing
 
+_log = logging.getLogger(__name__)
 # Side of the square that is cut around a face before the run's own crop: that
 # of the frames which `make_tracks` stores by default.
 _FACE_PX = 256
@@ -56,31 +57,29 @@ def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
 
 
 def find(folder: str) -> list[str]:
-  """Lists the images below a folder.
+  """Lists the images below a folder; the log says what is passed over.
 
   Args:
-    folder: Where to look.
+    folder: Where to look; see module `listing`.
 
   Returns:
     Paths relative to it, with "/", sorted.
 
   Raises:
-    InputError: It does not exist, or holds no image.
+    InputError: It does not exist, cannot be listed, or holds no image.
   """
-  root = pathlib.Path(folder)
-  if not root.is_dir():
+  if not os.path.isdir(folder):
     raise errors.InputError(f"--images={folder}: no such folder.")
-  found = sorted(
-    path.relative_to(root).as_posix()
-    for path in root.rglob("*")
-    if path.suffix.lower() in images.EXTENSIONS and path.is_file()
-  )
-  if not found:
+  held = listing.find(folder)
+  others = held.without_videos()
+  if not held.images:
     raise errors.InputError(
       f"--images={folder}: holds no image (looked for "
-      f"{', '.join(images.EXTENSIONS)})."
+      f"{', '.join(images.EXTENSIONS)}); {listing.say_empty(others)}."
     )
-  return found
+  if others:
+    _log.info("%s: passed over %s", folder, listing.say(others))
+  return list(held.images)
 
 
 def make_cutter(kind: str, model: str | None = None) -> Cutter:

@@ -54,6 +54,28 @@ def test_enlarged_frames_are_mentioned(frames, tmp_path, capsys):
   assert "12 frames were smaller than --size=256 and were enlarged" in said
 
 
+def test_what_is_passed_over_is_printed_and_kept(frames, tmp_path, capsys):
+  folder = pathlib.Path(frames) / "p0" / "v" / "t"
+  for name in ("a.psd", "b.PSD", ".hidden.png"):
+    (folder / name).write_bytes(b"x")
+  first, second = (Image.new("RGB", (32, 32), x) for x in ("red", "blue"))
+  first.save(folder / "9.gif", save_all=True, append_images=[second])
+  arguments = (f"--output={tmp_path}/o", "--size=32", "--workers=1")
+  code, said, _ = run(capsys, f"--source={frames}", *arguments)
+  assert code == 0
+  assert "\n  passed over: 2 x .psd, 1 x hidden file\n" in said
+  assert "\n  notes: 1 x animation or several pages: the first" in said
+  with open(tmp_path / "o" / "manifest.json") as file:
+    [total] = json.load(file)["sources"].values()
+  assert total["passed_over"] == {".psd": 2, "hidden file": 1}
+  assert list(total["notes"].values()) == [1]
+  assert total["num_stored"] == 13
+  # What came since is told, though nothing is to be done.
+  (folder / "c.psd").write_bytes(b"x")
+  _, said, _ = run(capsys, f"--source={frames}", *arguments)
+  assert "\n  passed over: 3 x .psd, 1 x hidden file\n" in said
+
+
 def test_sources_and_layouts_pair_up(frames, tmp_path, capsys):
   flat = tmp_path / "flat, or not"
   flat.mkdir()

@@ -30,8 +30,7 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
   """
   if preset not in PRESETS:
     raise errors.InputError(
-      f"--config=fabnet: no preset {preset!r}; there are "
-      f"{', '.join(PRESETS)}."
+      f"--config=fabnet: no preset {preset!r}; there are {', '.join(PRESETS)}."
     )
   config = configuration.base("fabnet", preset)
   config.model = {

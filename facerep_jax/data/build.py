@@ -14,7 +14,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from facerep_jax import errors
@@ -63,6 +63,7 @@ def build(
   workers: int = 1,
   overwrite: bool = False,
   on_unit: Callable[[unit_report.Report, bool], None] = lambda *_: None,
+  passed_over: Mapping[str, dict[str, int]] | None = None,
 ) -> dict[str, Any]:
   """Makes the dataset of some units of work.
 
@@ -78,6 +79,8 @@ def build(
     overwrite: Discard what `output` holds of an earlier run.
     on_unit: Called with the report of each unit as it is done, and whether it
       was made now, not by an earlier run.
+    passed_over: By source, how many files of each kind were not read; it
+      goes into the manifest.
 
   Returns:
     The manifest.
@@ -89,7 +92,7 @@ def build(
   work = _work(units, settings, plan)
   finished = _finished(output, work, overwrite)
   if finished is not None:
-    return finished
+    return _with_passed_over(finished, passed_over)
   extract.check_tools(units, settings)
   _make_folder(output)
   kept = _part_settings(settings) | {"reading": extract.READING}
@@ -103,6 +106,7 @@ def build(
       folder.remove()
       raise errors.InputError(_nothing_found(made))
     manifest = _assemble(made, output, settings, plan) | {"work": work}
+    manifest = _with_passed_over(manifest, passed_over)
     # Last: without it, readers refuse the folder.
     parts.write_json(os.path.join(output, MANIFEST), manifest)
     folder.remove()
@@ -112,6 +116,12 @@ def build(
     raise
   finally:
     folder.close()
+  return manifest
+
+
+def _with_passed_over(manifest, passed_over):
+  for path, counts in (passed_over or {}).items():
+    manifest["sources"][path]["passed_over"] = counts
   return manifest
 
 

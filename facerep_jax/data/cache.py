@@ -16,6 +16,7 @@ from facerep_jax.data import (
   dataset_info,
   extract,
   images,
+  listing,
   parts,
   sources,
 )
@@ -128,12 +129,13 @@ def data_folder(path: str, *, size_px: int, num_frames: int) -> str:
   )
   if not folder.is_dir() or (folder / build.MANIFEST).exists() or is_unfinished:
     return path
-  if not sources.has_images(path):
+  held = listing.find(path)
+  if not held.images:
     raise errors.InputError(
       f"{path}: expected a folder of face tracks (with a {build.MANIFEST}) or "
-      f"of photos ({' '.join(images.EXTENSIONS)}), found neither. Make tracks "
-      "of videos with: python -m facerep_jax.make_tracks --source=PATH "
-      "--output=DIR"
+      f"of photos ({' '.join(images.EXTENSIONS)}), found neither; "
+      f"{listing.say_empty(held.without_videos())}. Make tracks of videos "
+      "with: python -m facerep_jax.make_tracks --source=PATH --output=DIR"
     )
   if num_frames > 1:
     raise errors.InputError(
@@ -161,7 +163,11 @@ def photos(path: str, *, size_px: int) -> str:
       found in any, or the tracks cannot be kept.
   """
   settings, plan = extract.Settings(size_px=size_px), build.Plan()
-  units = sources.collect([sources.Source(path, sources.PHOTOS)])
+  passed_over = {}
+  units = sources.collect(
+    [sources.Source(path, sources.PHOTOS)],
+    on_passed_over=passed_over.__setitem__,
+  )
   entries = [entry for unit in units for entry in unit.entries]
   if sources.look_like_frames(entry.video for entry in entries):
     raise errors.InputError(
@@ -174,10 +180,16 @@ def photos(path: str, *, size_px: int) -> str:
   what.append([(x.person, x.video, x.mark) for x in entries])
   digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
 
+  for counts in passed_over.values():
+    _log.info("%s: passed over %s", path, listing.say(counts))
+
   def make(folder):
     _log.info("cutting faces out of %d photos once: %s", len(entries), path)
-    found = _build(folder, units, settings, plan)["sources"][path]
+    manifest = _build(folder, units, settings, plan, passed_over)
+    found = manifest["sources"][path]
     left_out = [f"{n} x {reason}" for reason, n in found["skipped"].items()]
+    for note, count in found["notes"].items():
+      _log.info("%s: %d x %s", path, count, note)
     _log.info(
       "%s: a face found in %d of %d photos; left out: %s",
       path,
@@ -278,7 +290,7 @@ def _make(folder, source, settings, plan):
   _build(folder, units, settings, plan)
 
 
-def _build(folder, units, settings, plan):
+def _build(folder, units, settings, plan, passed_over=None):
   """Makes a set, showing how far it is; returns its manifest."""
   with cli.Progress(len(units), "units", "frames") as progress:
     return build.build(
@@ -290,4 +302,5 @@ def _build(folder, units, settings, plan):
       on_unit=lambda report, is_new: (
         progress.advance(1, report.num_read) if is_new else progress.drop(1)
       ),
+      passed_over=passed_over,
     )

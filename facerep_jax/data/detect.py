@@ -161,6 +161,14 @@ class _Haar:
     return faces
 
 
+def _is_utf8(path):
+  try:
+    os.fspath(path).encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
 class _Model:
   """A model file run by `cv2.FaceDetectorYN`."""
 
@@ -170,6 +178,11 @@ class _Model:
       raise errors.InputError(
         f"detector model {path}: no such file; expected an .onnx model for "
         "cv2.FaceDetectorYN."
+      )
+    if not _is_utf8(path):
+      # OpenCV would end the process.
+      raise errors.InputError(
+        f"detector model {path}: its name is no UTF-8; rename it."
       )
     try:
       self._net = cv2.FaceDetectorYN.create(path, "", (320, 320), _MODEL_SCORE)

@@ -3,21 +3,51 @@
 import dataclasses
 import io
 import os
+import struct
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, features
 
 from facerep_jax import errors
 from facerep_jax.data import colour
+
+try:
+  import pillow_heif  # Optional: pictures of many phones.
+except ModuleNotFoundError:
+  pillow_heif = None
+else:
+  pillow_heif.register_heif_opener()
 
 # Larger images are refused by their header: a 30,000 x 30,000 px image is a
 # file of a few MB and would take 2.7 GB decoded.
 MAX_PIXELS = 8192 * 8192
 MIN_SIDE_PX = 16  # No face can be told on less.
 MAX_FILE_BYTES = 256 * 2**20
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+HEIF_EXTENSIONS = (".heic", ".heif", ".hif")
+EXTENSIONS = (
+  *(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".jfif", ".jpe"),
+  *(".gif", ".tif", ".tiff"),
+  *((".avif",) if "avif" in features.get_supported() else ()),
+  *(HEIF_EXTENSIONS if pillow_heif else ()),
+)
+_FORMATS = (
+  *("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF"),
+  *(("AVIF",) if ".avif" in EXTENSIONS else ()),
+  *(("HEIF",) if pillow_heif else ()),
+)
+# These hold animations or pages; of others, such as MPO and HEIF, the further
+# pictures are previews and maps that belong to the first one.
+_SERIES = ("GIF", "TIFF", "PNG", "WEBP", "AVIF")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+HEIF_HINT = 'HEIC, read with pip install "facerep_jax[heif]"'
+FIRST_OF_SERIES = "animation or several pages: the first picture was taken"
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright.
+# What Pillow's decoders raise of damaged files: those of TIFF, AVIF and HEIF
+# give the last ones.
+_DAMAGE = (
+  *(OSError, ValueError, SyntaxError, IndexError, KeyError, struct.error),
+  *(RuntimeError, EOFError, TypeError, ZeroDivisionError, OverflowError),
+)
 
 
 class ImageError(errors.InputError):
@@ -45,7 +75,7 @@ class Decoded:
     pixels: uint8 [H, W, 3] sRGB, upright.
     is_plain: The file holds just these pixels as JPEG or PNG: 8-bit RGB and no
       orientation to apply, so its bytes can be stored as they are.
-    notes: What was assumed of the pixels, a few texts to count by.
+    notes: What was assumed of file and pixels, a few texts to count by.
   """
 
   pixels: np.ndarray
@@ -77,6 +107,8 @@ def read_file(path: str) -> bytes:
 def decode(data: bytes, name: str) -> Decoded:
   """Decodes an image of any common format to RGB, see `colour.to_rgb`.
 
+  Of animations and of files with several pages, the first picture.
+
   Args:
     data: Encoded image.
     name: File or record it comes from, for the message.
@@ -99,28 +131,35 @@ def decode(data: bytes, name: str) -> Decoded:
   ) as error:
     limit = f"over {MAX_PIXELS} px by its header"
     raise _fault(name, "image too large", limit) from error
-  except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-    raise _fault(name, "not an image") from error
+  except _DAMAGE as error:
+    raise _fault(name, "not an image", _why(data)) from error
   _check_size(image.size, name)
   try:
     image.load()  # Of some formats, it turns the image upright.
     orientation = image.getexif().get(_ORIENTATION, 1)
     is_usual = image.format in ("JPEG", "PNG") and image.mode == "RGB"
     pixels, notes, is_changed = colour.to_rgb(image)
+    is_series = image.format in _SERIES and getattr(image, "n_frames", 1) > 1
     if orientation != 1:
       pixels = _upright(pixels, orientation)
   except colour.PixelsError as error:
     raise _fault(name, "pixels of unknown meaning", str(error)) from error
-  except (OSError, ValueError, SyntaxError, IndexError) as error:
+  except _DAMAGE as error:
     raise _fault(name, "damaged image", str(error)) from error
-  is_plain = is_usual and not is_changed and orientation == 1
-  return Decoded(pixels, is_plain, notes)
+  is_plain = is_usual and not (is_changed or is_series) and orientation == 1
+  return Decoded(pixels, is_plain, notes + (FIRST_OF_SERIES,) * is_series)
 
 
 def _upright(pixels, orientation):
   image = Image.fromarray(pixels)
   image.getexif()[_ORIENTATION] = orientation
   return np.asarray(ImageOps.exif_transpose(image))
+
+
+def _why(data):
+  """Says of what cannot be opened what it is, where that helps."""
+  is_heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+  return HEIF_HINT if is_heif and not pillow_heif else ""
 
 
 def _check_size(size, name):

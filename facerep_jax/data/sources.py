@@ -5,10 +5,10 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from facerep_jax import errors
-from facerep_jax.data import images, layouts, video
+from facerep_jax.data import images, layouts, listing, video
 from facerep_jax.data.synthetic import generator, heads
 
 SYNTHETIC = "synthetic"
@@ -86,7 +86,11 @@ class Source:
 
 
 def collect(
-  sources: list[Source], num_people: int = 0, tracks_per_person: int = 0
+  sources: list[Source],
+  num_people: int = 0,
+  tracks_per_person: int = 0,
+  *,
+  on_passed_over: Callable[[str, dict[str, int]], None] = lambda *_: None,
 ) -> list[Unit]:
   """Lists the work that sources hold.
 
@@ -94,6 +98,8 @@ def collect(
     sources: Where to look.
     num_people: People of a synthetic source.
     tracks_per_person: Tracks of each of them.
+    on_passed_over: Called for each folder with its path, and how many files of
+      each kind in it are not read, as in module `listing`.
 
   Returns:
     Units in a fixed order: sources as given, names in natural order.
@@ -109,7 +115,7 @@ def collect(
       kind = SYNTHETIC
       entries = _synthetic(num_people, tracks_per_person, kind_of_head)
     else:
-      kind, entries = _read_source(source)
+      kind, entries = _read_source(source, on_passed_over)
     rules.append(layouts.rule(kind, [x.video for x in entries], source.person))
     per_source.append((kind, source, entries))
   per_source = _separate(per_source)
@@ -131,13 +137,8 @@ def natural_key(text: str) -> list:
 
 def list_images(folder: str) -> list[str]:
   """Lists the images of a folder, not of folders below, in natural order."""
-  names = [x for x in os.listdir(folder) if _has_extension(x, images)]
-  return [os.path.join(folder, x) for x in sorted(names, key=natural_key)]
-
-
-def has_images(folder: str) -> bool:
-  """Says whether there are images in a folder, at any depth."""
-  return bool(_walk(folder, images))
+  names = sorted(listing.names(folder), key=natural_key)
+  return [os.path.join(folder, x) for x in names]
 
 
 def look_like_frames(names: Iterable[str]) -> bool:
@@ -147,12 +148,6 @@ def look_like_frames(names: Iterable[str]) -> bool:
     names: Their paths, relative to the source, with slashes.
   """
   return {name.count("/") for name in names} == {3}
-
-
-def _has_extension(name, module):
-  return not name.startswith(".") and name.lower().endswith(
-    tuple(module.EXTENSIONS)
-  )
 
 
 def _heads(source):
@@ -219,7 +214,7 @@ def _groups(kind, entries):
   return [entries[i : i + step] for i in range(0, len(entries), step)]
 
 
-def _read_source(source):
+def _read_source(source, on_passed_over):
   """Returns the layout found and the entries of a path."""
   path = source.path
   if not os.path.exists(path):
@@ -229,20 +224,24 @@ def _read_source(source):
     )
   if os.path.isfile(path):
     return _read_single(source)
-  videos = _walk(path, video)
-  pictures = _walk(path, images)
+  held = listing.find(path)
   layout = source.layout
   if layout == "auto":
-    layout = _guess(path, videos, pictures)
-  found = videos if layout == "videos" else pictures
-  if not found:
-    what = "videos" if layout == "videos" else "images"
+    layout = _guess(path, held)
+  is_video = layout == "videos"
+  names = held.videos if is_video else held.images
+  others = held.without_images() if is_video else held.without_videos()
+  if not names:
+    what, known = ("videos", video) if is_video else ("images", images)
     raise errors.InputError(
-      f"{path}: holds no {what} (looked for "
-      f"{' '.join((video if layout == 'videos' else images).EXTENSIONS)})."
+      f"{path}: holds no {what} (looked for {' '.join(known.EXTENSIONS)}); "
+      f"{listing.say_empty(others)}."
     )
+  if others:
+    on_passed_over(path, others)
+  found = _sizes(path, names)
   if layout == "frames":
-    return layout, _frame_folders(source, pictures)
+    return layout, _frame_folders(source, found)
   if layout == PHOTOS and not source.person:
     return layout, _by_folder(source, found)
   if layout == "videos" and not source.person:
@@ -252,11 +251,11 @@ def _read_source(source):
 
 def _read_single(source):
   name = os.path.basename(source.path)
-  is_video = _has_extension(name, video)
+  is_video = listing.is_video(name)
   layout = "videos" if is_video else "flat"
   if source.layout == PHOTOS and not is_video:
     layout = PHOTOS
-  known = is_video or _has_extension(name, images)
+  known = is_video or listing.is_image(name)
   if source.layout not in ("auto", layout) or not known:
     raise errors.InputError(
       f"{source.path}: a single file must be a video "
@@ -268,54 +267,38 @@ def _read_single(source):
   return layout, _by_file(root, files)
 
 
-def _guess(path, videos, pictures):
-  if not videos and not pictures:
+def _guess(path, held):
+  """Returns the layout that the names of files speak for."""
+  if not held.videos and not held.images:
     raise errors.InputError(
       f"{path}: holds no videos ({' '.join(video.EXTENSIONS)}) and no images "
-      f"({' '.join(images.EXTENSIONS)})."
+      f"({' '.join(images.EXTENSIONS)}); {listing.say_empty(held.others)}."
     )
-  if videos and pictures:
+  if held.videos and held.images:
     raise errors.InputError(
-      f"{path}: holds {len(videos)} videos and {len(pictures)} images; say "
-      "which to read: --layout=videos, --layout=frames, --layout=flat or "
+      f"{path}: holds {len(held.videos)} videos and {len(held.images)} images; "
+      "say which to read: --layout=videos, --layout=frames, --layout=flat or "
       "--layout=photos."
     )
-  if videos:
+  if held.videos:
     return "videos"
-  if look_like_frames(pictures):
+  if look_like_frames(held.images):
     return "frames"
-  if not any("/" in name for name in pictures):
+  if not any("/" in name for name in held.images):
     return "flat"
+  first = min(held.images, key=natural_key)
   raise errors.InputError(
     f"{path}: neither PERSON/VIDEO/TRACK/*.jpg nor one flat folder of images "
-    f"(found {next(iter(pictures))}); say --layout=frames (each folder is a "
-    "track), --layout=flat (each image stands alone) or --layout=photos (as "
-    "flat, with the face to be found)."
+    f"(found {first}); say --layout=frames (each folder is a track), "
+    "--layout=flat (each image stands alone) or --layout=photos (as flat, with "
+    "the face to be found)."
   )
 
 
-def _walk(root, module) -> dict[str, int]:
-  """Returns sizes in bytes by path relative to `root`, natural order."""
-
-  def fail(error):
-    raise errors.InputError(
-      f"{error.filename}: this folder cannot be listed ({error.strerror})."
-    ) from error
-
-  found, seen = {}, set()
-  for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
-    real = os.path.realpath(folder)
-    if real in seen:  # A link back up.
-      folders.clear()
-      continue
-    seen.add(real)
-    folders[:] = [x for x in folders if not x.startswith(".")]
-    for name in names:
-      if _has_extension(name, module):
-        path = os.path.join(folder, name)
-        relative = os.path.relpath(path, root).replace(os.sep, "/")
-        found[relative] = os.path.getsize(path) if os.path.exists(path) else -1
-  return dict(sorted(found.items(), key=lambda item: natural_key(item[0])))
+def _sizes(root, names) -> dict[str, int]:
+  """Returns sizes in bytes by name, natural order."""
+  names = sorted(names, key=natural_key)
+  return {name: os.path.getsize(os.path.join(root, name)) for name in names}
 
 
 def _by_file(source, files) -> list[Entry]:
@@ -327,8 +310,7 @@ def _by_file(source, files) -> list[Entry]:
     title = _text(stems[name] if count[stems[name]] == 1 else name)
     person = _person(source, name) if source.person else title
     path = os.path.join(source.path, name)
-    is_image = _has_extension(name.rsplit("/", 1)[-1], images)
-    track = "00000" if is_image else ""
+    track = "00000" if listing.is_image(name) else ""
     entries.append(Entry(person, title, track, path, mark=str(size)))
   return entries
 

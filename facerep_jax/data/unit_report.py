@@ -88,13 +88,14 @@ def total(reports: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
   Returns:
     By source: sums of the counts, of what was skipped, of problems and notes;
     for videos the least and largest `source_fps`, and the `longest_step_s`.
+    `passed_over` is for the caller to fill.
   """
   out = {}
   for report in reports:
     own = out.setdefault(
       report["source"],
       {
-        **{"kind": report["kind"], "units": 0},
+        **{"kind": report["kind"], "units": 0, "passed_over": {}},
         **{"skipped": {}, "problems": {}, "notes": {}},
       },
     )

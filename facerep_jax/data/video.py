@@ -14,6 +14,7 @@ from facerep_jax.data import (
   tone,
   video_common,
   video_opencv,
+  video_stream,
 )
 
 UnreadableError = video_common.UnreadableError
@@ -189,7 +190,8 @@ def _read_av(path, facts):
   with container:
     if not container.streams.video:
       raise video_common.unreadable(path, "it holds no video stream")
-    stream = container.streams.video[0]
+    stream, note = video_stream.choose(container.streams.video)
+    facts.notes.update([note] if note else [])
     if stream.codec_context is None:
       raise video_common.unreadable(path, "there is no decoder for its codec")
     video_common.check_size(path, stream.width, stream.height)

@@ -1,13 +1,14 @@
 """Photos or crops with 68 landmarks: a CSV table, or iBUG's .pts files."""
 
 import collections
+import logging
 import os
 from collections.abc import Callable
 
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import images, sources
+from facerep_jax.data import images, listing, sources
 from facerep_jax.data.labelled import base, files, square
 
 NUM_POINTS = 68
@@ -26,6 +27,7 @@ _FOLDER_SPLITS = {
   "ibug": "test",
   "testset": "test",
 }
+_log = logging.getLogger(__name__)
 Row = collections.namedtuple("Row", "where image split points")
 
 
@@ -158,23 +160,19 @@ def _find_image(path, image, where):
 
 
 def _read_folder(path):
-  found = [
-    os.path.join(folder, name)
-    for folder, _, names in os.walk(path)
-    for name in names
-    if name.lower().endswith(".pts")
-  ]
+  names, others = listing.walk(path)
+  found = [x for x in names if listing.kind(x) == ".pts"]
   if not found:
     raise errors.InputError(
       f"{path}: holds no .pts file; expected FILE.pts beside FILE.jpg, or the "
-      "path of a CSV file."
+      f"path of a CSV file; {listing.say_empty(listing.count(names, others))}."
     )
   rows = []
-  for points_path in sorted(found, key=sources.natural_key):
-    relative = os.path.relpath(points_path, path)
+  for relative in sorted(found, key=sources.natural_key):
+    points_path = os.path.join(path, relative)
     splits = {
       _FOLDER_SPLITS[part]
-      for part in relative.lower().split(os.sep)
+      for part in relative.lower().split("/")
       if part in _FOLDER_SPLITS
     }
     if len(splits) > 1:
@@ -184,6 +182,10 @@ def _read_folder(path):
     image = _image_beside(points_path)
     split = splits.pop() if splits else "all"
     rows.append(Row(points_path, image, split, read_points(points_path)))
+  used = {os.path.relpath(row.image, path) for row in rows}
+  others = listing.count({*names} - {*found} - used, others)
+  if others:
+    _log.info("%s: passed over %s", path, listing.say(others))
   _check_splits(path, rows)
   return rows
 

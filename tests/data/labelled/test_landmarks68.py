@@ -190,3 +190,23 @@ def test_the_sample(shared):
   assert {k: len(v) for k, v in parts.items()} == {"train": 18, "test": 25}
   marks = base.concatenate(list(parts.values())).labels["landmarks_px"]
   assert len(marks) == 43 and marks.min() > 0 and marks.max() < 128
+
+
+def test_what_a_folder_holds_besides_is_counted(tmp_path, caplog):
+  caplog.set_level("INFO", "facerep_jax")
+  points = tiny.face_points()
+  _pts(tmp_path / "in", "a", points)
+  _pts(tmp_path / "in" / ".trash", "b", points)
+  _pts(tmp_path / "far", "c", points)
+  (tmp_path / "in" / "link").symlink_to(tmp_path / "far")
+  for name in ("lone.png", "notes.txt"):
+    (tmp_path / "in" / name).write_bytes(b"x")
+  names = [x.image for x in landmarks68._read_folder(str(tmp_path / "in"))]
+  assert names == [f"{tmp_path}/in/a.png", f"{tmp_path}/in/link/c.png"]
+  assert caplog.messages == [
+    f"{tmp_path}/in: passed over 1 x .png, 1 x .txt, 1 x hidden folder"
+  ]
+  with pytest.raises(errors.InputError, match=r"no \.pts.*1 x \.txt"):
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.txt").write_bytes(b"x")
+    landmarks68.load(str(tmp_path / "none"))
