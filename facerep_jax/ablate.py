@@ -23,6 +23,7 @@ from facerep_jax import (
   errors,
   experiment,
   model_choice,
+  outputs,
   packaged,
   stages,
   weight_file,
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> None:
   config = _config(place, options)
   chosen = _chosen(config, options)
   output = pathlib.Path(options.output)
+  outputs.check_folder(output, "--output")
   output.mkdir(parents=True, exist_ok=True)
   parts = bench.open_data(options.data)
   if options.every > 1:

@@ -10,7 +10,7 @@ import os
 import pathlib
 import sys
 
-from facerep_jax import cli, configuration, errors, stages
+from facerep_jax import cli, configuration, errors, outputs, stages
 from facerep_jax.benchmarks import (
   autoencoder,
   autoencoder_pieces,
@@ -39,12 +39,8 @@ def main(arguments: list[str]) -> None:
   options.only = _names(options.only)
   options.sizes = _sizes(options.sizes)
   folder = pathlib.Path(options.output)
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.InputError(
-      f"--output={folder}: cannot be made a folder ({error.strerror})."
-    ) from error
+  outputs.check_folder(folder, "--output")
+  folder.mkdir(parents=True, exist_ok=True)
   where = report.machine() | {"load_before": os.getloadavg()[0]}
   sections = []
   for name in options.only:

@@ -3,13 +3,16 @@
 import argparse
 import contextlib
 import logging
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 
 import tqdm
 
-from facerep_jax import errors
+from facerep_jax import environment, errors
 
 _log = logging.getLogger(__name__)
 _LINE_EVERY_S = 15  # Between lines of progress where there is no terminal.
@@ -31,18 +34,82 @@ def run(main: Callable[[list[str]], int | None]) -> int:
       or None for 0.
 
   Returns:
-    Exit code: 1 after an `InputError`, of which one line is printed, 130 when
-    interrupted. Any other exception keeps its traceback.
+    Exit code: 1 after an `InputError` or trouble of the machine, such as a full
+    disk, of which one line is printed, 130 when interrupted. Any other
+    exception keeps its traceback.
   """
+  with _any_name_on(sys.stdout), _any_name_on(sys.stderr):
+    return _run(main)
+
+
+def _run(main):
+  broken = []
   try:
-    with _log_to_stderr():
-      return main(sys.argv[1:]) or 0
+    with _log_to_stderr(), _ended_by_threads(broken):
+      code = main(environment.expand(sys.argv[1:])) or 0
+      sys.stdout.flush()  # Here, where a closed pipe can be told.
+      return code
   except errors.InputError as error:
-    print("error: " + " ".join(str(error).split()), file=sys.stderr)
-    return 1
+    return _complain(str(error))
+  except BrokenPipeError:
+    # Python would say it again at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _complain("the reader of the output has closed it.")
+  except environment.KINDS as error:
+    line = environment.line_of(error)
+    if line is None:
+      raise
+    return _complain(line)
   except KeyboardInterrupt:
+    if broken:
+      return _complain(broken[0])
     print("interrupted", file=sys.stderr)
     return 130
+
+
+def _complain(text):
+  print("error: " + " ".join(text.split()), file=sys.stderr)
+  return 1
+
+
+@contextlib.contextmanager
+def _ended_by_threads(lines):
+  """Ends the command where the machine fails one of its threads.
+
+  Such as the one that writes TensorBoard's events: what waits for it would
+  wait for ever.
+
+  Args:
+    lines: What is wrong is added to it.
+  """
+
+  def hook(failed):
+    line = environment.line_of(failed.exc_value)
+    if line is None:
+      before(failed)
+      return
+    lines.append(line)
+    os.kill(os.getpid(), signal.SIGINT)
+
+  before, threading.excepthook = threading.excepthook, hook
+  try:
+    yield
+  finally:
+    threading.excepthook = before
+
+
+@contextlib.contextmanager
+def _any_name_on(stream):
+  """Lets file names be printed that the stream's encoding cannot hold."""
+  before = getattr(stream, "errors", None)
+  if before != "strict" or not hasattr(stream, "reconfigure"):
+    yield
+    return
+  stream.reconfigure(errors="backslashreplace")
+  try:
+    yield
+  finally:
+    stream.reconfigure(errors=before)
 
 
 @contextlib.contextmanager
@@ -54,11 +121,20 @@ def _log_to_stderr():
   logger.setLevel(logging.INFO)
   # Some libraries give the root logger a handler, which would repeat lines.
   logger.propagate = False
+  # Orbax logs tracebacks of what it raises, too; asyncio still does at the end
+  # of the process.
+  for name in ("absl", "asyncio"):
+    logging.getLogger(name).addFilter(_drop)
   try:
     yield
   finally:
     logger.removeHandler(handler)
     logger.level, logger.propagate = before
+
+
+def _drop(record):
+  del record
+  return False
 
 
 class Progress:

@@ -14,7 +14,7 @@ import grain
 import jax
 import numpy as np
 
-from facerep_jax import cli, errors, sharding
+from facerep_jax import cli, errors, outputs, sharding
 from facerep_jax.data import samples, tracks
 from facerep_jax.systems import base
 
@@ -124,6 +124,7 @@ def make(
         out = np.lib.format.open_memmap(
           temporary, mode="w+", dtype=np.float32, shape=shape
         )
+        outputs.fill(temporary)
       out[row : row + len(frames)] = codes
       row += len(frames)
       bar.advance(1, len(frames))

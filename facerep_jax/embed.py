@@ -8,7 +8,8 @@ python -m facerep_jax.embed --workdir=RUN --images=FOLDER --output=FILE.npz
 import logging
 import os
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -19,11 +20,14 @@ from facerep_jax import (
   errors,
   files,
   model_choice,
+  outputs,
   photos,
   track_faces,
 )
 
 _log = logging.getLogger("facerep_jax.embed")  # Not "__main__".
+# Of a photo's names and notes, and of the arrays' heads, roughly.
+_TEXT_BYTES, _HEAD_BYTES = 1024, 4096
 
 
 def main(arguments: list[str]) -> None:
@@ -39,10 +43,7 @@ def main(arguments: list[str]) -> None:
   place = model_choice.place_of(options)
   if options.batch_size < 1:
     raise errors.InputError(f"--batch-size={options.batch_size}: expected 1+.")
-  if not os.path.isdir(os.path.dirname(os.path.abspath(options.output))):
-    raise errors.InputError(
-      f"--output={options.output}: its folder does not exist."
-    )
+  outputs.check_file(options.output, "--output")
   count, batches = _batches(options)
   model = api.load(place)
   _log.info(
@@ -51,7 +52,14 @@ def main(arguments: list[str]) -> None:
     model.step,
     count,
   )
-  features, skipped = embed_faces(model, batches, count, options.batch_size)
+  with outputs.Room(options.output) as room:
+    features, skipped = embed_faces(
+      model,
+      batches,
+      count,
+      options.batch_size,
+      on_batch=lambda part: room.keep(_size(part, count)),
+    )
   for reason in skipped:
     print(f"skipped: {reason}", file=sys.stderr)
   for line in photos.count_notes(features.get(photos.NOTES, ())):
@@ -60,7 +68,7 @@ def main(arguments: list[str]) -> None:
     raise errors.InputError(
       f"{options.images}: not one of {count} images could be embedded."
     )
-  save(options.output, features)
+  _save_somewhere(options.output, features)
   kinds, counts = np.unique(features["crop"], return_counts=True)
   shares = ", ".join(f"{n} {kind}" for kind, n in zip(kinds, counts))
   print(
@@ -98,6 +106,7 @@ def embed_faces(
   batches: Iterable[photos.Faces],
   count: int,
   batch_size: int,
+  on_batch: Callable[[dict[str, np.ndarray]], None] = lambda _: None,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
   """Embeds faces, a batch at a time.
 
@@ -106,6 +115,7 @@ def embed_faces(
     batches: Faces, at most `batch_size` at a time.
     count: How many images they come from.
     batch_size: Images at a time.
+    on_batch: Called with the features of each batch.
 
   Returns:
     `paths` and `crop` [N] str, the columns that the faces have [N], and the
@@ -122,6 +132,7 @@ def embed_faces(
         columns.setdefault(name, []).extend(values)
       if faces.paths:
         parts.append(model.embed(faces.images, batch_size=batch_size))
+        on_batch(parts[-1])
       progress.advance(len(faces.paths) + len(faces.skipped), len(faces.paths))
   names = parts[0] if parts else ()
   features = {name: np.concatenate([p[name] for p in parts]) for name in names}
@@ -131,6 +142,26 @@ def embed_faces(
   }
   labels |= {name: np.array(values) for name, values in columns.items()}
   return labels | features, skipped
+
+
+def _size(part, count):
+  """Returns about how many bytes the features of so many photos have."""
+  rows = len(next(iter(part.values())))
+  per_photo = sum(value.nbytes for value in part.values()) / rows
+  return round(count * (per_photo + _TEXT_BYTES)) + _HEAD_BYTES
+
+
+def _save_somewhere(path, features):
+  """Saves features, among temporary files where it cannot be in its place."""
+  try:
+    save(path, features)
+  except OSError as error:
+    handle, spare = tempfile.mkstemp(prefix="features_", suffix=".npz")
+    os.close(handle)
+    save(spare, features)
+    raise errors.InputError(
+      f"{path}: {error.strerror or error}. The features are in {spare}."
+    ) from error
 
 
 def save(path: str, arrays: dict[str, np.ndarray]) -> None:

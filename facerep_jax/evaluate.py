@@ -20,6 +20,7 @@ from facerep_jax import (
   crop_choice,
   errors,
   model_choice,
+  outputs,
   packaged,
 )
 from facerep_jax.data.labelled import base as labelled_base
@@ -89,7 +90,7 @@ def main(arguments: list[str]) -> None:
       f"--folds={options.folds}: expected 2 or more, or 0 for the data's own "
       "split."
     )
-  _make_folder(options.output)
+  outputs.check_folder(options.output, "--output")
   saved = readouts.load(options.readouts) if options.readouts else None
   networks = _networks(place, options)
   data = {x: _open_data(x, options) for x in options.data or [BENCHMARK]}
@@ -97,9 +98,9 @@ def main(arguments: list[str]) -> None:
   found = Found([], {}, [], {}, {})
   for text, opened in data.items():
     _on_data(text, opened, tasks, options, networks, saved, found)
-  _write(place, options, networks, found)
   for line in report.lines(found.tasks):
     print(line)
+  _write(place, options, networks, found)
   print(f"{options.output}: report.html and results.json")
 
 
@@ -167,16 +168,6 @@ def _tasks(text):
         f"--tasks={text}: {task!r} is none of {', '.join(TASKS)}."
       )
   return tasks
-
-
-def _make_folder(output):
-  try:
-    pathlib.Path(output).mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.InputError(
-      f"--output={output}: expected a folder, or a place to make it "
-      f"({error.strerror})."
-    ) from error
 
 
 def _networks(place, options):

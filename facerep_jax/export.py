@@ -4,12 +4,11 @@ python -m facerep_jax.export --workdir=RUN --output=FILE.safetensors
 """
 
 import logging
-import pathlib
 import sys
 
 import numpy as np
 
-from facerep_jax import api, cli, errors
+from facerep_jax import api, cli, outputs
 
 _log = logging.getLogger("facerep_jax.export")  # Not "__main__".
 _IMAGES, _SEED = 8, 0
@@ -25,10 +24,7 @@ def main(arguments: list[str]) -> None:
     InputError: The arguments or what they lead to cannot be used.
   """
   options = _parser().parse_args(arguments)
-  if not pathlib.Path(options.output).resolve().parent.is_dir():
-    raise errors.InputError(
-      f"--output={options.output}: its folder does not exist."
-    )
+  outputs.check_file(options.output, "--output")
   run = api.load(options.workdir, step=options.step)
   _log.info("%s, checkpoint of step %d", options.workdir, run.step)
   num_bytes = run.save(options.output, summary=options.summary)

@@ -13,7 +13,15 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from facerep_jax import cli, config_files, configuration, distributed, errors
+from facerep_jax import (
+  cli,
+  config_files,
+  configuration,
+  distributed,
+  environment,
+  errors,
+  outputs,
+)
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -41,10 +49,12 @@ def main(arguments: list[str]) -> int:
   """
   distributed.start()  # Before anything, such as a config, asks for devices.
   config, workdir = _parse(arguments)
+  outputs.check_folder(workdir, "--workdir")
   # After the flags are known to be right: these take seconds to import.
   from facerep_jax import experiment
 
-  return experiment.run(config, workdir)
+  with environment.at(workdir):
+    return experiment.run(config, workdir)
 
 
 def _parse(arguments):

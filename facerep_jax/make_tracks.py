@@ -8,7 +8,7 @@ import re
 import sys
 from typing import Any
 
-from facerep_jax import cli, errors
+from facerep_jax import cli, errors, outputs
 from facerep_jax.data import (
   benchmark_set,
   build,
@@ -48,6 +48,8 @@ def main(arguments: list[str]) -> None:
     raise errors.InputError(
       "--depth: only synthetic tracks have depth; leave it out."
     )
+  if options.sheet:
+    outputs.check_file(options.sheet, "--sheet")
   if options.workers < 1:
     raise errors.InputError(f"--workers={options.workers}: expected 1 or more.")
   for line in naming(units):

@@ -18,6 +18,7 @@ from facerep_jax import (
   mesh_file,
   model_choice,
   moving_pictures,
+  outputs,
   photos,
   pictures,
 )
@@ -118,6 +119,7 @@ def _check(options):
     raise errors.InputError(
       f"--output={options.output}: expected a folder, or a new name in one."
     )
+  outputs.check_folder(options.output, "--output")
   if output.is_relative_to(pathlib.Path(options.images).resolve()):
     raise errors.InputError(
       f"--output={options.output}: lies in the folder of the images, where "

@@ -62,7 +62,7 @@ def test_only_and_its_order(asked, monkeypatch, tmp_path):
     ("--sizes=48:2", "power of two"),
     ("--sizes=64:0", "batches of 1 or more"),
     ("--speed=1", "--help"),
-    ("--output={tmp}/file", "file: cannot be made a folder"),
+    ("--output={tmp}/file", "expected a folder, or a place to make"),
   ],
 )
 def test_what_cannot_be_measured_is_one_line(

@@ -1,4 +1,5 @@
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -263,3 +264,39 @@ def test_who_is_who_is_said(tmp_path):
   assert lines[0] == "  5 people in the tracks of 3 clips"
   assert lines[1].startswith("  2 tracks were ended where another face")
   assert len(make_tracks._who_is_who(total | {"num_divided": 0})) == 1
+
+
+def test_names_that_are_no_utf8_are_printed_and_kept(tmp_path, capsys):
+  odd = os.fsdecode(os.fsencode(tmp_path) + b"/in\xff")
+  for i in range(4):
+    place = os.path.join(odd, f"p{i}" + os.fsdecode(b"\xfe"), "v", "t")
+    os.makedirs(place)
+    for name in ("1.png", "2.png"):
+      Image.new("RGB", (32, 32)).save(os.path.join(place, name))
+  code, said, _ = run(
+    capsys,
+    f"--source={odd}",
+    f"--output={odd}-out",
+    f"--sheet={odd}.png",
+    "--size=32",
+    "--workers=1",
+  )
+  assert code == 0
+  assert f"{tmp_path}/in\\udcff-out: finished" in said
+  assert os.path.getsize(f"{odd}.png") > 0
+  with open(os.path.join(f"{odd}-out", "manifest.json")) as file:
+    manifest = json.load(file)
+  assert list(manifest["sources"]) == [odd]
+  people = sorted(x["person"] for x in manifest["videos"])
+  assert people == [f"p{i}\\xfe" for i in range(4)]
+
+
+def test_the_sheet_is_checked_before_the_work(frames, tmp_path, capsys):
+  code, _, err = run(
+    capsys,
+    f"--source={frames}",
+    f"--output={tmp_path}/o",
+    f"--sheet={tmp_path}/none/sheet.png",
+  )
+  assert code == 1 and "--sheet=" in err and "does not exist" in err
+  assert not (tmp_path / "o").exists()

@@ -4,7 +4,6 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import itertools
 import json
@@ -17,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from facerep_jax import errors
+from facerep_jax import environment, errors, outputs
 from facerep_jax.data import (
   dataset_info,
   extract,
@@ -35,7 +34,6 @@ _OURS = re.compile(
   rf"{dataset_info.NAME}-[a-z]+\.tfrecord-\d{{5}}-of-\d{{5}}(\.index)?(\.tmp)?"
   r"|(manifest|dataset_info|features|metadata)\.json(\.tmp)?"
 )
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = logging.getLogger(__name__)
 
 
@@ -94,7 +92,8 @@ def build(
   if finished is not None:
     return _with_passed_over(finished, passed_over)
   extract.check_tools(units, settings)
-  _make_folder(output)
+  outputs.check_folder(output)
+  os.makedirs(output, exist_ok=True)
   kept = _part_settings(settings) | {"reading": extract.READING}
   folder = parts.Folder(output, kept, overwrite)
   try:
@@ -111,7 +110,7 @@ def build(
     parts.write_json(os.path.join(output, MANIFEST), manifest)
     folder.remove()
   except OSError as error:
-    if error.errno in _DISK_FULL:
+    if error.errno in environment.FULL:
       raise _disk_full(output, error) from error
     raise
   finally:
@@ -177,17 +176,6 @@ def _finished(output, work, overwrite):
     )
   _log.info("%s: finished earlier from the same sources; left as is.", output)
   return manifest
-
-
-def _make_folder(output):
-  try:
-    os.makedirs(output, exist_ok=True)
-  except OSError as error:
-    raise errors.InputError(
-      f"{output}: cannot make this folder ({error.strerror})."
-    ) from error
-  if not os.access(output, os.W_OK):
-    raise errors.InputError(f"{output}: no permission to write there.")
 
 
 def _remove_ours(output):

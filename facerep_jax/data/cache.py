@@ -9,7 +9,7 @@ import os
 import pathlib
 import shutil
 
-from facerep_jax import cli, errors
+from facerep_jax import cli, environment, errors
 from facerep_jax.data import (
   benchmark_set,
   build,
@@ -32,11 +32,17 @@ _IN_WORK = "FACEREP_CACHE_IN_WORK"
 
 
 def root() -> pathlib.Path:
-  """Returns the folder of caches: FACEREP_CACHE, or the user's cache folder."""
-  home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  return pathlib.Path(
-    os.environ.get("FACEREP_CACHE") or pathlib.Path(home) / "facerep_jax"
-  )
+  """Returns the folder of caches: FACEREP_CACHE, or the user's cache folder.
+
+  Raises:
+    InputError: Neither is known.
+  """
+  own, caches = map(os.environ.get, ("FACEREP_CACHE", "XDG_CACHE_HOME"))
+  if own:
+    return pathlib.Path(own)
+  if caches:
+    return pathlib.Path(caches) / "facerep_jax"
+  return environment.home("cache", "FACEREP_CACHE") / ".cache" / "facerep_jax"
 
 
 def synthetic(
@@ -257,11 +263,13 @@ def _name(settings, heads):
 
 def _wait(lock, folder):
   """Takes the lock; another process may be making the same set."""
-  try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError:
-    _log.info("waiting for another process that makes %s", folder)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+  hint = "Set FACEREP_CACHE to a folder on a local disk."
+  with environment.locks_of(folder.parent, hint):
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      _log.info("waiting for another process that makes %s", folder)
+      fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _make(folder, source, settings, plan):

@@ -8,7 +8,7 @@ import os
 import shutil
 from typing import Any
 
-from facerep_jax import errors
+from facerep_jax import environment, errors
 from facerep_jax.data import extract, schema, sources, tfrecord, unit_report
 
 FOLDER = ".parts"
@@ -108,7 +108,10 @@ class Folder:
     os.makedirs(self.path, exist_ok=True)
     self._lock = open(os.path.join(output, FOLDER, "lock"), "w")  # noqa: SIM115
     try:
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      with environment.locks_of(
+        output, "Choose an --output on a local disk, and move it later."
+      ):
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       self._lock.close()
       raise errors.InputError(

@@ -350,7 +350,9 @@ def test_full_disk_is_a_clear_error(frames, tmp_path, monkeypatch):
 
 def test_output_that_is_a_file_is_refused(frames, tmp_path):
   (tmp_path / "out").write_text("")
-  with pytest.raises(errors.InputError, match="cannot make this folder"):
+  with pytest.raises(
+    errors.InputError, match="expected a folder, or a place to make it"
+  ):
     make(frames, tmp_path / "out")
 
 

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from google.protobuf.message import DecodeError
 from tensorflow_datasets.proto import tf_example_pb2
 
-from facerep_jax import errors
+from facerep_jax import environment, errors
 from facerep_jax.data import decode, tfrecord
 from facerep_jax.data.labelled import base, square
 
@@ -85,7 +85,7 @@ def _find(name, data_dir):
   root = pathlib.Path(
     data_dir
     or os.environ.get("TFDS_DATA_DIR")
-    or pathlib.Path.home() / "tensorflow_datasets"
+    or environment.home(f"tfds:{name}", "TFDS_DATA_DIR") / "tensorflow_datasets"
   )
   versions = sorted(
     (tuple(int(x) for x in match.groups()), folder)
