@@ -91,11 +91,19 @@ def _ended_by_threads(lines):
     lines.append(line)
     os.kill(os.getpid(), signal.SIGINT)
 
+  def foreign(kind, error, trace):
+    # TensorStore's threads print this of each write that fails.
+    if str(error) != "Event loop is closed":
+      shown(kind, error, trace)
+
   before, threading.excepthook = threading.excepthook, hook
+  shown, sys.excepthook = sys.excepthook, foreign
   try:
     yield
   finally:
     threading.excepthook = before
+    if sys.excepthook is foreign:
+      sys.excepthook = shown
 
 
 @contextlib.contextmanager

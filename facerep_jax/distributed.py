@@ -162,17 +162,18 @@ def _show_and_leave(kind, error, trace):
 
 
 def leave(code: int) -> NoReturn:
-  """Ends this process; at once, if it failed as one of several.
+  """Ends this process; at once, if it failed.
 
-  Python would wait at its end for the other processes, which wait for this one.
+  Python would wait at its end for the other processes, which wait for this one,
+  and background writers would say again what has failed.
 
   Args:
     code: Exit code, 0 for success.
   """
-  names = (_AUTO, _COORDINATOR, _COUNT, _NUMBER)
-  if code and any(os.environ.get(name) for name in names):
-    sys.stdout.flush()
-    sys.stderr.flush()
+  if code:
+    with contextlib.suppress(OSError):  # The disk may be full for these, too.
+      sys.stdout.flush()
+      sys.stderr.flush()
     os._exit(code)
   sys.exit(code)
 

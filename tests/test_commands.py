@@ -14,6 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def run(monkeypatch, *arguments):
   monkeypatch.setattr("sys.argv", ["facerep", *arguments])
+  # It would end the tests, too.
+  monkeypatch.setattr(commands.distributed, "leave", sys.exit)
   with pytest.raises(SystemExit) as ended:
     commands.main()
   return ended.value.code

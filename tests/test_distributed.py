@@ -192,13 +192,17 @@ def test_one_that_fails_does_not_wait_for_the_others(raising, text):
     first.communicate()
 
 
-def test_leave_ends_a_single_process_as_usual(monkeypatch):
-  for name in environment(auto="auto"):
-    monkeypatch.delenv(name, raising=False)
-  for code in (0, 3):
-    with pytest.raises(SystemExit) as caught:
-      distributed.leave(code)
-    assert caught.value.code == code
+def test_leave_ends_a_process_at_once_only_after_a_failure(monkeypatch):
+  for name in ("AUTO", "COORDINATOR", "COUNT", "NUMBER"):
+    monkeypatch.delenv(getattr(distributed, f"_{name}"), raising=False)
+  ended = []
+  monkeypatch.setattr(distributed.os, "_exit", ended.append)
+  with pytest.raises(SystemExit) as told:
+    distributed.leave(0)
+  assert told.value.code == 0 and ended == []
+  with pytest.raises(SystemExit):  # Where the stand-in has returned.
+    distributed.leave(3)
+  assert ended == [3]
 
 
 def test_agreement_comes_so_many_questions_later(monkeypatch):

@@ -146,6 +146,19 @@ def test_trouble_in_a_thread_ends_the_command(monkeypatch, capsys):
   assert threading.excepthook is before
 
 
+def test_what_tensorstore_prints_of_failed_writes_is_dropped(
+  monkeypatch, capsys
+):
+  def main(arguments):
+    for text in ("Event loop is closed", "a defect"):
+      sys.excepthook(RuntimeError, RuntimeError(text), None)
+
+  before = sys.excepthook
+  assert run(main, monkeypatch) == 0
+  assert capsys.readouterr().err == "RuntimeError: a defect\n"
+  assert sys.excepthook is before
+
+
 def test_the_place_is_told_where_the_error_names_none(monkeypatch, capsys):
   def main(arguments):
     with environment.at("/runs/one"):
