@@ -91,19 +91,17 @@ def _ended_by_threads(lines):
     lines.append(line)
     os.kill(os.getpid(), signal.SIGINT)
 
-  def foreign(kind, error, trace):
-    # TensorStore's threads print this of each write that fails.
-    if str(error) != "Event loop is closed":
-      shown(kind, error, trace)
+  def foreign(failed):
+    # TensorStore's threads say this of each write that fails.
+    if str(failed.exc_value) != "Event loop is closed":
+      shown(failed)
 
   before, threading.excepthook = threading.excepthook, hook
-  shown, sys.excepthook = sys.excepthook, foreign
+  shown, sys.unraisablehook = sys.unraisablehook, foreign
   try:
     yield
   finally:
-    threading.excepthook = before
-    if sys.excepthook is foreign:
-      sys.excepthook = shown
+    threading.excepthook, sys.unraisablehook = before, shown
 
 
 @contextlib.contextmanager
