@@ -1,7 +1,9 @@
 """Face detectors: OpenCV's Haar cascades, or a model file of the user's."""
 
 import os
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -108,6 +110,19 @@ def _reduced(cv2, image):
   return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
 
 
+class _PerThread(threading.local):
+  """What each thread makes for itself, at its first use.
+
+  OpenCV's detectors keep what they work on: threads must not share one.
+
+  Attributes:
+    value: This thread's own.
+  """
+
+  def __init__(self, make: Callable[[], Any]):
+    self.value = make()
+
+
 class _Haar:
   """Frontal faces; where there are none, profiles to either side."""
 
@@ -120,8 +135,11 @@ class _Haar:
         '(OpenCV 5 dropped them): pip install "opencv-python-headless<5", or '
         "pass a model file for cv2.FaceDetectorYN (--detector=MODEL.onnx)."
       )
-    self._frontal = self._load(os.path.join(folder, _FRONTAL))
-    self._profile = self._load(os.path.join(folder, _PROFILE))
+    self._cascades = _PerThread(
+      lambda: [
+        self._load(os.path.join(folder, name)) for name in (_FRONTAL, _PROFILE)
+      ]
+    )
 
   def _load(self, path):
     cascade = self._cv2.CascadeClassifier(path)
@@ -138,13 +156,14 @@ class _Haar:
     cv2 = self._cv2
     small, scale = _reduced(cv2, image)
     grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
-    faces = self._find(self._frontal, grey, _FRONTAL_NEIGHBOURS)
+    frontal, profile = self._cascades.value
+    faces = self._find(frontal, grey, _FRONTAL_NEIGHBOURS)
     is_frontal = len(faces) > 0
     if not is_frontal:
-      mirrored = self._find(self._profile, grey[:, ::-1], _PROFILE_NEIGHBOURS)
+      mirrored = self._find(profile, grey[:, ::-1], _PROFILE_NEIGHBOURS)
       mirrored[:, [0, 2]] = grey.shape[1] - mirrored[:, [2, 0]]
       faces = np.concatenate(
-        [self._find(self._profile, grey, _PROFILE_NEIGHBOURS), mirrored]
+        [self._find(profile, grey, _PROFILE_NEIGHBOURS), mirrored]
       )
     faces[:, :4] /= scale
     told = is_frontal & (faces[:, 4:] >= _FRONTAL_HITS)
@@ -184,8 +203,12 @@ class _Model:
       raise errors.InputError(
         f"detector model {path}: its name is no UTF-8; rename it."
       )
+    self._net = _PerThread(self._load)
+
+  def _load(self):
+    cv2 = self._cv2
     try:
-      self._net = cv2.FaceDetectorYN.create(path, "", (320, 320), _MODEL_SCORE)
+      return cv2.FaceDetectorYN.create(self._path, "", (320, 320), _MODEL_SCORE)
     except cv2.error as error:
       raise self._unusable() from error
 
@@ -199,9 +222,10 @@ class _Model:
     errors.check_shape("image", image, "H W 3")
     cv2 = self._cv2
     small, scale = _reduced(cv2, image)
-    self._net.setInputSize((small.shape[1], small.shape[0]))
+    net = self._net.value
+    net.setInputSize((small.shape[1], small.shape[0]))
     try:
-      found = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
+      found = net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))[1]
     except cv2.error as error:
       raise self._unusable() from error
     if found is None:

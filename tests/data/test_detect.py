@@ -1,3 +1,5 @@
+import concurrent.futures
+import threading
 import types
 
 import numpy as np
@@ -97,8 +99,8 @@ class FakeCascade:
 
 def make_haar(monkeypatch, frontal, profile):
   find = detect.make_detector()
-  monkeypatch.setattr(find, "_frontal", FakeCascade(frontal))
-  monkeypatch.setattr(find, "_profile", FakeCascade(profile))
+  fakes = [FakeCascade(frontal), FakeCascade(profile)]
+  monkeypatch.setattr(find._cascades, "value", fakes)
   return find
 
 
@@ -115,7 +117,8 @@ def test_boxes_are_scaled_back_to_the_image(monkeypatch):
   # Reduced by 480 / 1280: whole pixels there are 2.7 pixels here.
   np.testing.assert_allclose(found[0, :4], [320, 240, 640, 480], atol=3)
   assert found[0, 4:].tolist() == [30, 1]  # The score; frontal.
-  monkeypatch.setattr(find, "_frontal", FakeCascade(lambda *_: True, hits=19))
+  fake = FakeCascade(lambda *_: True, hits=19)
+  monkeypatch.setattr(find._cascades, "value", [fake, fake])
   found = find(marked(960, 1280, 320, 240, 640, 480))
   assert found[0, 4:].tolist() == [19, 0]
 
@@ -209,3 +212,57 @@ def test_real_faces_are_found_where_they_are(shared):
     np.testing.assert_allclose(
       mirrored[0, :4], [360 - x1, y0, 360 - x0, y1], atol=12
     )
+
+
+class Net:
+  """Finds one face that fills the image, of the size it was told."""
+
+  def __init__(self, told):
+    self._told = told
+
+  def setInputSize(self, size):
+    self._size = size
+    self._told.wait()  # Until all threads have set theirs.
+
+  def detect(self, image):
+    assert (image.shape[1], image.shape[0]) == self._size
+    return 1, np.array([[0, 0, *self._size, 0.9]], np.float32)
+
+
+class Cascade:
+  """Finds one face that fills the image, of the size it was given first."""
+
+  def __init__(self, told):
+    self._told = told
+
+  def empty(self):
+    return False
+
+  def detectMultiScale2(self, grey, *args, **kwargs):
+    self._size = grey.shape
+    self._told.wait()
+    return [[0, 0, *self._size[::-1]]], [30]
+
+
+@pytest.mark.parametrize("kind", ["cascade", "model"])
+def test_threads_do_not_disturb_each_other(tmp_path, kind):
+  told = threading.Barrier(3, timeout=20)
+  stand_in = types.SimpleNamespace(
+    **{name: getattr(cv2, name) for name in dir(cv2) if name[0] != "_"}
+    | {
+      "data": cv2.data,
+      "CascadeClassifier": lambda path: Cascade(told),
+      "FaceDetectorYN": types.SimpleNamespace(create=lambda *args: Net(told)),
+    }
+  )
+  (tmp_path / "model.onnx").write_bytes(b"made up")
+  if kind == "cascade":
+    find = detect._Haar(stand_in)
+  else:
+    find = detect._Model(stand_in, str(tmp_path / "model.onnx"))
+  images = [np.zeros((100, 60 + 20 * i, 3), np.uint8) for i in range(3)]
+  with concurrent.futures.ThreadPoolExecutor(3) as pool:
+    found = list(pool.map(find, images))
+  for faces, image in zip(found, images):
+    height, width = image.shape[:2]
+    assert faces[:, :4].tolist() == [[0, 0, width, height]]
