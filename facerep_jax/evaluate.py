@@ -60,6 +60,7 @@ class Found(NamedTuple):
     leakage: Of results.json.
     fitted: Read-outs by (data set, task, feature).
     classes: Names of the outputs of those that tell classes apart, likewise.
+    problems: Why what was asked for could not be measured, a text each.
   """
 
   tasks: list[dict[str, Any]]
@@ -67,6 +68,7 @@ class Found(NamedTuple):
   leakage: list[dict[str, Any]]
   fitted: dict[str, readout.Readout]
   classes: dict[str, list[str]]
+  problems: list[str]
 
 
 def main(arguments: list[str]) -> None:
@@ -76,7 +78,8 @@ def main(arguments: list[str]) -> None:
     arguments: What follows the command's name.
 
   Raises:
-    InputError: The arguments or what they lead to cannot be used.
+    InputError: The arguments or what they lead to cannot be used; or, at the
+      end, some of the tasks that were named could not be done.
   """
   options = _parser().parse_args(arguments)
   place = model_choice.place_of(options)
@@ -94,14 +97,24 @@ def main(arguments: list[str]) -> None:
   saved = readouts.load(options.readouts) if options.readouts else None
   networks = _networks(place, options)
   data = {x: _open_data(x, options) for x in options.data or [BENCHMARK]}
-  _check_tasks(tasks, data, options, networks)
-  found = Found([], {}, [], {}, {})
+  impossible = _impossible(tasks, data, options, networks)
+  for problem in impossible.values():
+    _log.warning("not measured: %s", problem)
+  tasks = [task for task in tasks if task not in impossible]
+  found = Found([], {}, [], {}, {}, list(impossible.values()))
   for text, opened in data.items():
     _on_data(text, opened, tasks, options, networks, saved, found)
+  if found.problems and not (found.tasks or found.leakage):
+    raise errors.InputError(" ".join(found.problems))
   for line in report.lines(found.tasks):
     print(line)
   _write(place, options, networks, found)
   print(f"{options.output}: report.html and results.json")
+  if found.problems:
+    raise errors.InputError(
+      f"{options.output}: holds the rest, but not measured: "
+      f"{' '.join(found.problems)}"
+    )
 
 
 def _parser():
@@ -208,25 +221,35 @@ def _open_data(text, options):
   return opened
 
 
-def _check_tasks(tasks, data, options, networks):
-  """Refuses tasks that no set, or too many sets, have the labels of."""
+def _impossible(tasks, data, options, networks):
+  """Says of tasks why no set, or no single set, is fit for them."""
   offered = [
     _offered(text, opened, options, networks) for text, opened in data.items()
   ]
   known = set().union(*offered)
   # Those that are named must be there, of all that there are one.
   lacking = [task for task in tasks if task not in known]
-  if lacking and (options.tasks or not known):
-    raise errors.InputError(
-      f"--tasks={options.tasks}: nothing in {', '.join(data)} has the labels "
-      f"for {lacking[0]}, or other options leave it out. See "
-      "docs/evaluation.md for what it needs."
-    )
+  if not (options.tasks or not known):
+    lacking = []
+  problems = {task: _lack(task, data) for task in lacking}
   if "leakage" in tasks and sum("leakage" in one for one in offered) > 1:
-    raise errors.InputError(
-      "--data: more than one set has all labels of the leakage matrix; leave "
-      "it out of --tasks, or give one set."
+    problems["leakage"] = (
+      "leakage: more than one set has all labels of its matrix; give one set "
+      "of --data, or leave it out of --tasks."
     )
+  if len(problems) == len(tasks):
+    raise errors.InputError(" ".join(problems.values()))
+  return problems
+
+
+def _lack(task, data):
+  """Says what a task would need."""
+  needed = suite.TASKS[task][1] if task in suite.TASKS else ()
+  names = f" ({', '.join(needed)})" if needed else ""
+  return (
+    f"{task}: nothing in {', '.join(data)} has the labels for {task}{names}, "
+    "or other options leave it out; see docs/evaluation.md."
+  )
 
 
 def _offered(text, opened, options, networks):
@@ -255,16 +278,31 @@ def _on_data(text, opened, tasks, options, networks, saved, found):
   if isinstance(opened, labelled_base.Pairs):
     if set(verify.TASKS).intersection(tasks):
       face = _find_face([opened.images], options)
-      found.tasks.extend(verify.run(opened, networks, face, tasks))
+      found.tasks.extend(
+        _attempt(found, "pairs", verify.run, opened, networks, face, tasks)
+        or ()
+      )
     return
   folder = find.folder(text)
   offered = _offered(text, opened, options, networks).intersection(tasks)
   if offered.intersection((*suite.TASKS, "leakage")):
     _on_features(opened, tasks, options, networks, saved, found)
   if "reconstruction" in offered:
-    found.tasks.append(held_out.run(networks, folder))
+    task = _attempt(found, "reconstruction", held_out.run, networks, folder)
+    found.tasks.extend([task] if task else [])
   if "geometry" in offered:
-    found.tasks.extend(depth_tracks.run(networks, folder))
+    task = _attempt(found, "geometry", depth_tracks.run, networks, folder)
+    found.tasks.extend(task or [])
+
+
+def _attempt(found, name, run, *args):
+  """Runs one task; where it cannot be done, the others remain."""
+  try:
+    return run(*args)
+  except errors.InputError as error:
+    _log.warning("not measured: %s: %s", name, error)
+    found.problems.append(f"{name}: {error}")
+    return None
 
 
 def _on_features(opened, tasks, options, networks, saved, found):
@@ -273,9 +311,10 @@ def _on_features(opened, tasks, options, networks, saved, found):
   study = studies.build(opened, networks, face, options.folds)
   for task in suite.allowed(study.crops.labels):
     if task in tasks:
-      _on_task(study, task, saved, found)
+      _attempt(found, task, _on_task, study, task, saved, found)
   if leaks.is_possible(study) and "leakage" in tasks and not saved:
-    found.leakage.append(leaks.run(study))
+    matrix = _attempt(found, "leakage", leaks.run, study)
+    found.leakage.extend([matrix] if matrix else [])
 
 
 def _recut(labelled, cut):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import cli, crop_choice, evaluate
+from facerep_jax import cli, crop_choice, errors, evaluate
 from facerep_jax import run as setup
 from facerep_jax.evaluators import readout, readout_file, results
 from tests import tiny
@@ -179,7 +179,7 @@ def test_a_model_of_a_file_is_evaluated_as_its_run_is(run, tmp_path):
   ("change", "text"),
   [
     ({"tasks": "pose,nose"}, "'nose' is none of landmarks, pose"),
-    ({"tasks": "pose,verification"}, "the labels for verification"),
+    ({"tasks": "verification"}, "the labels for verification"),
     ({"tasks": "leakage"}, "the labels for leakage, or other options"),
     ({"data": "nothing:here"}, "labelled data 'nothing:here'"),
     ({"data": "tracks:{tmp}/nowhere"}, "nowhere"),
@@ -228,6 +228,39 @@ def test_what_cannot_be_done_ends_in_one_line(
   assert [line for line in said if line.startswith("error: ")] == said[-1:]
   assert text.format(tmp=tmp_path) in said[-1]
   assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_tasks_that_cannot_be_done_leave_the_others(
+  run, tmp_path, capsys, monkeypatch
+):
+  workdir, data = run
+  ridge = evaluate.suite.run
+
+  def fail(study, task, fitted):
+    if task == "landmarks":
+      raise errors.InputError("points of another kind.")
+    return ridge(study, task, fitted)
+
+  monkeypatch.setattr(evaluate.suite, "run", fail)
+  code = command(
+    workdir=workdir,
+    output=tmp_path,
+    data=f"tracks:{data}",
+    tasks="attributes,landmarks,pose,verification",
+    supervised_steps=0,
+  )
+  said = capsys.readouterr().err.splitlines()
+  assert code == 1
+  assert [line for line in said if line.startswith("error: ")] == said[-1:]
+  assert (
+    f"{tmp_path}: holds the rest, but not measured: attributes:" in (said[-1])
+  )
+  assert "the labels for attributes (attributes), or other" in said[-1]
+  assert "the labels for verification, or other" in said[-1]
+  assert "landmarks: points of another kind." in said[-1]
+  read = results.read(tmp_path / "results.json")
+  assert [task["task"] for task in read["tasks"]] == ["pose"]
+  assert set(entries(read["tasks"][0])) == {"run", "random", "pixels", "hog"}
 
 
 def test_only_one_set_can_have_the_matrix(run, tmp_path, capsys):
