@@ -161,8 +161,8 @@ def photos(path: str, *, size_px: int) -> str:
     size_px: Side of the stored frames.
 
   Returns:
-    Folder of the tracks; another one as soon as a photo comes, goes or changes
-    its size in bytes.
+    Folder of the tracks; another one as soon as a photo comes, goes or changes,
+    as far as module `file_marks` sees it.
 
   Raises:
     InputError: There are no photos, they look like frames of video, no face is

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from facerep_jax import errors
-from facerep_jax.data import images, layouts, listing, video
+from facerep_jax.data import file_marks, images, layouts, listing, video
 from facerep_jax.data.synthetic import generator, heads
 
 SYNTHETIC = "synthetic"
@@ -35,7 +35,7 @@ class Entry:
     path: File or folder; for a synthetic track its heads, as in module
       `synthetic.heads`.
     numbers: (person, track) of a synthetic track.
-    mark: Changes when the files change: hash of their names and sizes.
+    mark: Changes when the files change, as in module `file_marks`.
   """
 
   person: str
@@ -239,7 +239,7 @@ def _read_source(source, on_passed_over):
     )
   if others:
     on_passed_over(path, others)
-  found = _sizes(path, names)
+  found = _marks(path, names)
   if layout == "frames":
     return layout, _frame_folders(source, found)
   if layout == PHOTOS and not source.person:
@@ -262,7 +262,7 @@ def _read_single(source):
       f"({' '.join(video.EXTENSIONS)}) or an image "
       f"({' '.join(images.EXTENSIONS)}), got --layout={source.layout}."
     )
-  files = {name: os.path.getsize(source.path)}
+  files = {name: file_marks.mark(source.path)}
   root = dataclasses.replace(source, path=os.path.dirname(source.path) or ".")
   return layout, _by_file(root, files)
 
@@ -295,10 +295,10 @@ def _guess(path, held):
   )
 
 
-def _sizes(root, names) -> dict[str, int]:
-  """Returns sizes in bytes by name, natural order."""
+def _marks(root, names) -> dict[str, str]:
+  """Returns marks of files by name, natural order."""
   names = sorted(names, key=natural_key)
-  return {name: os.path.getsize(os.path.join(root, name)) for name in names}
+  return {name: file_marks.mark(os.path.join(root, name)) for name in names}
 
 
 def _by_file(source, files) -> list[Entry]:
@@ -306,12 +306,12 @@ def _by_file(source, files) -> list[Entry]:
   stems = {name: os.path.splitext(name)[0] for name in files}
   count = collections.Counter(stems.values())
   entries = []
-  for name, size in files.items():
+  for name, mark in files.items():
     title = _text(stems[name] if count[stems[name]] == 1 else name)
     person = _person(source, name) if source.person else title
     path = os.path.join(source.path, name)
     track = "00000" if listing.is_image(name) else ""
-    entries.append(Entry(person, title, track, path, mark=str(size)))
+    entries.append(Entry(person, title, track, path, mark=mark))
   return entries
 
 
@@ -342,9 +342,9 @@ def _by_layout(source, files) -> list[Entry]:
 def _frame_folders(source, pictures) -> list[Entry]:
   """Returns an entry a folder, of person, video, track; fewer repeat a name."""
   hashes = collections.defaultdict(hashlib.sha256)
-  for name, size in pictures.items():
+  for name, mark in pictures.items():
     folder, _, file = name.rpartition("/")
-    hashes[folder].update(os.fsencode(f"{file} {size}\n"))
+    hashes[folder].update(os.fsencode(f"{file} {mark}\n"))
   base = os.path.basename(os.path.abspath(source.path))
   entries = []
   for folder in hashes:

@@ -272,6 +272,16 @@ def test_photos_become_tracks_once(place, faces, tmp_path, caplog):
   assert sum(len(set(x)) for x in people.values()) == 6
   assert cache.data_folder(folder, size_px=32, num_frames=1) == folder
   assert "noted" not in caplog.text
+  # Another picture, of the same size and from the same time.
+  one = tmp_path / "photos" / "p0" / "1.png"
+  data, times = bytearray(one.read_bytes()), one.stat()
+  data[-30] ^= 1
+  one.write_bytes(data)
+  os.utime(one, ns=(times.st_atime_ns, times.st_mtime_ns))
+  assert cache.data_folder(path, size_px=32, num_frames=1) != folder
+  data[-30] ^= 1
+  one.write_bytes(data)
+  assert cache.data_folder(path, size_px=32, num_frames=1) == folder
   save_photos(tmp_path / "photos", ["p9/new.png"])
   assert cache.data_folder(path, size_px=32, num_frames=1) != folder
 

@@ -259,3 +259,14 @@ def test_synthetic_sources_by_name(tmp_path, monkeypatch):
   assert len(sources.collect(both, 2, 1)) == 2
   with pytest.raises(errors.InputError, match="is already in synthetic"):
     sources.collect([sources.Source("synthetic")] * 2, 2, 1)
+
+
+@pytest.mark.parametrize("layout", ["flat", "frames", "photos", "videos"])
+def test_other_contents_of_equal_size_are_another_unit(tmp_path, layout):
+  name = "p/v/1/a.mp4" if layout == "videos" else "p/v/1/a.bmp"
+  keys = []
+  for data in (b"x" * 99, b"y" * 99, b"x" * 99):
+    root = make(tmp_path, name, data=data)
+    os.utime(tmp_path / name, ns=(1, 1))
+    keys += [x.key() for x in sources.collect([sources.Source(root, layout)])]
+  assert keys[0] == keys[2] != keys[1]
