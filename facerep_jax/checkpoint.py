@@ -42,8 +42,9 @@ class Checkpoints:
   Args:
     workdir: The run's folder.
     keep: How many of the last are kept, beside the best.
-    is_alone: Whether this process reads them by itself; otherwise, all
-      processes of the run do together whatever is done.
+    is_alone: Whether this process reads them by itself, and nothing is made,
+      changed or deleted there; otherwise, all processes of the run do together
+      whatever is done.
   """
 
   def __init__(
@@ -70,8 +71,10 @@ class Checkpoints:
       best_fn=lambda metrics: metrics["loss"],
       best_mode="min",
       # Who only reads leaves alone what others may be writing.
+      read_only=is_alone,
       create=not is_alone,
       cleanup_tmp_directories=not is_alone,
+      save_interval_steps=0 if is_alone else 1,
       multiprocessing_options=self._processes,
     )
     self._manager = ocp.CheckpointManager(self._root, options=options)

@@ -73,7 +73,8 @@ def _of_run(config, workdir, wanted, mesh):
   # Frozen parameters of which the other run knows nothing stay as they are.
   taken = [name for name in wanted.frozen if name in known.params]
   params = wanted.params | {name: wanted.frozen[name] for name in taken}
-  checkpoints = checkpoint.Checkpoints(place, other.keep)
+  # It is another run's, which may be at work: each process reads by itself.
+  checkpoints = checkpoint.Checkpoints(place, other.keep, is_alone=True)
   step = checkpoints.best()
   if step is None or other.model.get("frozen"):
     raise errors.InputError(
@@ -83,7 +84,7 @@ def _of_run(config, workdir, wanted, mesh):
   found, meta = checkpoints.restore_inference(
     step,
     base.Variables(params, wanted.model_state, {}),
-    mesh,
+    sharding.make_mesh(jax.local_devices()[:1]),
     has_ema=bool(other.ema_decay),
   )
   checkpoints.close()
@@ -93,6 +94,7 @@ def _of_run(config, workdir, wanted, mesh):
     found.model_state,
     {name: found.params[name] for name in taken},
   )
+  variables = sharding.put_replicated(jax.device_get(variables), mesh)
   return variables, meta["curriculum"]["num_moves"]
 
 

@@ -185,6 +185,69 @@ def test_the_second_stage_takes_the_denoisers_alone(tmp_path):
   assert found.frozen == {}
 
 
+def state_of(folder):
+  """Returns what tells whether anything in a folder was touched."""
+  return {
+    path.relative_to(folder): (
+      path.is_file() and path.read_bytes(),
+      *times(path),
+    )
+    for path in sorted([folder, *folder.rglob("*")])
+  }
+
+
+def times(path):
+  found = path.stat()
+  return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+@pytest.fixture
+def other_run(tmp_path):
+  """Folder of a run that is at work: it writes its second checkpoint."""
+  config = tiny.config(tiny.write_tracks(tmp_path / "tracks"), keep=1)
+  prepared, state = run.prepare(
+    config, tmp_path / "other", config.data.path, ONE
+  )
+  prepared.writer.close()
+  prepared.checkpoints.save(
+    1, state, {"curriculum": {"num_moves": 2}}, loss=1.0
+  )
+  prepared.checkpoints.close()
+  under_way = tmp_path / "other/checkpoints/2.orbax-checkpoint-tmp-3"
+  under_way.mkdir()
+  (under_way / "part").write_text("half")
+  return tmp_path / "other", config, state
+
+
+def test_another_run_is_read_and_left_as_it_is(other_run):
+  place, config, state = other_run
+  before = state_of(place)
+  config.init_from = str(place)
+  start_weights.check(config)
+  abstract = jax.eval_shape(base.build(config).init, jax.random.key(0))
+  mesh = sharding.make_mesh()
+  found, num_moves = start_weights.read(config, abstract, mesh)
+  assert state_of(place) == before
+  assert num_moves == 2
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    jax.device_get(found.params),
+    jax.device_get(state.params),
+  )
+  for leaf in jax.tree.leaves(found.params):
+    assert leaf.sharding == sharding.replicated(mesh)
+
+
+def test_a_run_without_checkpoints_gets_no_folder_of_them(other_run):
+  place, config, _ = other_run
+  config.init_from = str(place)
+  (place / "checkpoints").rename(place.parent / "checkpoints")
+  before = state_of(place)
+  with pytest.raises(errors.InputError, match="holds no checkpoint"):
+    start_weights.check(config)
+  assert state_of(place) == before
+
+
 @pytest.mark.parametrize(
   ("kind", "of", "changes", "text"),
   [
