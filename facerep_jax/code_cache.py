@@ -15,10 +15,11 @@ import jax
 import numpy as np
 
 from facerep_jax import cli, errors, outputs, sharding
-from facerep_jax.data import samples, tracks
+from facerep_jax.data import samples, tfrecord, tracks
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
+_FORMAT = 2  # Of the file.
 _ROWS = 64  # Frames that are encoded at a time, at most.
 
 
@@ -30,7 +31,7 @@ class CodeSamples(samples.Samples):
     sampling: As for `Samples`; without jitter and changes of colour, which
       would make new frames.
     codes: [all frames, 2, K] float32, of each frame and of its mirror image,
-      record by record.
+      record by record; NaN where the record cannot be used.
   """
 
   def __init__(
@@ -54,12 +55,21 @@ class CodeSamples(samples.Samples):
     rows = []
     for record, number in zip(records, self._shares(records)):
       start, stop = self._start[record : record + 2]
+      if np.isnan(self._codes[start, 0, 0]):
+        raise samples.UnusableError(record, self._reason(record))
       rows.append(start + self._pick(int(stop - start), number, rng))
     side = int(self._is_mirrored(rng))
     return {
       "codes": self._codes[np.concatenate(rows), side],
       "record": np.int64(records[0]),
     }
+
+  def _reason(self, record):
+    return tfrecord.BadRecordError(
+      f"{self._source.name(record)}: could not be used when the codes of its "
+      "frames were computed. Make the tracks again, or set "
+      'config.data.on_bad_record="skip".'
+    )
 
 
 def _check(sampling):
@@ -94,53 +104,72 @@ def make(
     sampling: How frames are cut.
 
   Returns:
-    [all frames, 2, K] float32, read from the file as needed; frames of records
-    that cannot be used ("skip") are zeros.
+    [all frames, 2, K] float32, read from the file as needed; NaN for frames of
+    records that cannot be used ("skip").
 
   Raises:
-    InputError: A record cannot be used, or frames change from epoch to epoch.
+    InputError: A record, or with "skip" every record, cannot be used; or frames
+      change from epoch to epoch.
   """
   _check(sampling)
   path, note = place / "codes.npy", place / "codes.json"
   key = {
+    "format": _FORMAT,
     "source": source.fingerprint(),
     "size_px": sampling.size_px,
     "crop": dataclasses.asdict(sampling.crop),
   }
   if path.is_file() and note.is_file() and json.loads(note.read_text()) == key:
     return np.load(path, mmap_mode="r")
-  total = int(source.index.num_frames.sum())
-  _log.info("encoding %d frames and their mirror images, once", total)
-  mesh = sharding.make_mesh(jax.local_devices())
-  frozen = jax.device_get(frozen)
-  encode = sharding.jit_on_batch(system.encode, mesh)
   temporary = place / "codes.tmp.npy"
-  out, row = None, 0
-  with cli.Progress(len(source), "chunks", "frames encoded") as bar:
-    for frames in _all_frames(source, sampling):
-      codes = _encode(encode, frozen, frames, mesh)
-      if out is None:
-        shape = (total, *codes.shape[1:])
-        out = np.lib.format.open_memmap(
-          temporary, mode="w+", dtype=np.float32, shape=shape
-        )
-        outputs.fill(temporary)
-      out[row : row + len(frames)] = codes
-      row += len(frames)
-      bar.advance(1, len(frames))
-  out.flush()
+  _write(temporary, system, frozen, source, sampling)
   os.replace(temporary, path)
   note.write_text(json.dumps(key))
   return np.load(path, mmap_mode="r")
 
 
+def _write(path, system, frozen, source, sampling):
+  """Encodes every frame of a split into a file."""
+  counts = source.index.num_frames.tolist()
+  _log.info("encoding %d frames and their mirror images, once", sum(counts))
+  mesh = sharding.make_mesh(jax.local_devices())
+  frozen = jax.device_get(frozen)
+  encode = sharding.jit_on_batch(system.encode, mesh)
+  out, stop, bad = None, 0, []
+  with cli.Progress(len(source), "chunks", "frames encoded") as progress:
+    for count, frames in zip(counts, _all_frames(source, sampling)):
+      rows = slice(stop, stop + count)
+      stop = rows.stop
+      progress.advance(1, count)
+      if frames is None:
+        bad.append(rows)
+        continue
+      codes = _encode(encode, frozen, frames, mesh)
+      if out is None:
+        shape = (sum(counts), *codes.shape[1:])
+        out = np.lib.format.open_memmap(
+          path, mode="w+", dtype=np.float32, shape=shape
+        )
+        outputs.fill(path)
+      out[rows] = codes
+  if out is None:
+    raise tfrecord.BadRecordError(
+      f"{source.paths[0]}: not one of {len(source)} records can be used."
+    )
+  for rows in bad:
+    out[rows] = np.nan
+  out.flush()
+
+
 def _all_frames(source, sampling):
-  """Yields the frames of each record, [F, S, S, 3] uint8."""
+  """Yields the frames of each record, [F, S, S, 3] uint8, or None."""
   whole = samples.WholeTracks(source, sampling)
-  dataset = grain.MapDataset.range(len(whole)).map(lambda i: whole[i])
-  yield from dataset.to_iter_dataset(
+  # In tuples: grain leaves elements out that are None.
+  dataset = grain.MapDataset.range(len(whole)).map(lambda i: (whole[i],))
+  for (frames,) in dataset.to_iter_dataset(
     grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
-  )
+  ):
+    yield frames
 
 
 def _encode(encode, frozen, frames, mesh):

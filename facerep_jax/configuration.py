@@ -13,7 +13,7 @@ from facerep_jax import config_files, curriculum, errors, optim
 from facerep_jax.data import samples, transforms, turn_ramp
 
 # What each stage has of its own, where there are stages.
-_OWN = (
+OWN = (
   "steps",
   "batch_size",
   "ema_decay",
@@ -22,7 +22,7 @@ _OWN = (
   "every",
   "eval_samples",
 )
-_OWN_DATA = (
+OWN_DATA = (
   "sample_by",
   "min_frames",
   "with_replacement",
@@ -126,11 +126,11 @@ def staged(
     first stage; the others have their own.
   """
   config = base(system, preset)
-  own = {key: config[key] for key in _OWN}
-  own["data"] = {key: config.data[key] for key in _OWN_DATA}
-  for key in _OWN:
+  own = {key: config[key] for key in OWN}
+  own["data"] = {key: config.data[key] for key in OWN_DATA}
+  for key in OWN:
     del config[key]
-  for key in _OWN_DATA:
+  for key in OWN_DATA:
     del config.data[key]
   config.stage = "all"
   for name in names:
@@ -282,7 +282,7 @@ def check_same(
   if path.exists():
     old, fresh = flatten(json.loads(path.read_text())), flatten(new)
     differing = [
-      f"{name} (there {old.get(name)!r}, here {fresh.get(name)!r})"
+      f"config.{name} (there {old.get(name)!r}, here {fresh.get(name)!r})"
       for name in sorted(old.keys() | fresh.keys())
       if old.get(name) != fresh.get(name)
       and not any(name == f or name.startswith(f + ".") for f in _FREE)

@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 
 from facerep_jax import api, configuration, errors, sharding, stages
-from facerep_jax.data import samples, tracks
+from facerep_jax.data import samples, tfrecord, tracks
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
@@ -69,9 +69,7 @@ def _statistics(config, given, data_path):
   source = tracks.TrackSource(
     data_path, "train", on_bad_record=config.data.on_bad_record
   )
-  whole = samples.WholeTracks(source, rule)
-  picks = np.linspace(0, len(source) - 1, min(_RECORDS, len(source)))
-  frames = np.concatenate([whole[int(i)] for i in np.unique(picks.astype(int))])
+  frames = np.concatenate(_frames(config, source, rule))
   mesh = sharding.make_mesh(jax.local_devices()[:1])
   encode = sharding.jit_on_batch(system.encode, mesh)
   last = len(frames) - len(frames) % _ROWS if len(frames) > _ROWS else None
@@ -81,6 +79,20 @@ def _statistics(config, given, data_path):
   ]
   codes = np.split(np.concatenate(parts), len(names), axis=1)
   return {name: _moments(part) for name, part in zip(names, codes)}
+
+
+def _frames(config, source, rule):
+  """Returns the frames of records spread over a split, without bad ones."""
+  with stages.named(config):
+    whole = samples.WholeTracks(source, rule)
+  picks = np.linspace(0, len(source) - 1, min(_RECORDS, len(source)))
+  read = [whole[int(i)] for i in np.unique(picks.astype(int))]
+  found = [frames for frames in read if frames is not None]
+  if not found:
+    raise tfrecord.BadRecordError(
+      f"{source.paths[0]}: not one of {len(read)} records can be used."
+    )
+  return found
 
 
 def _moments(codes):

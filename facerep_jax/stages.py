@@ -5,10 +5,13 @@ what is its own. `config_of` makes of it a config such as systems without stages
 have, so that a stage is an ordinary run in a folder of its own.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import flax.traverse_util
@@ -67,6 +70,50 @@ def config_of(
   for earlier in names[: names.index(stage)]:
     flat["model"][earlier] = tree[earlier]["model"]
   return ml_collections.ConfigDict(flat)
+
+
+def setting(config: ml_collections.ConfigDict, name: str) -> str:
+  """Names a setting as the user gives it.
+
+  Args:
+    config: Of a run without stages, or of one stage.
+    name: Of a setting there, such as "batch_size" or "model.width".
+
+  Returns:
+    "config.NAME", or "config.STAGE.NAME" of what the stages do not share.
+  """
+  names = base.STAGES.get(config.system, ())
+  stage = config.get("stage")
+  if stage not in names:
+    return f"config.{name}"
+  own = (*configuration.OWN, "model")
+  own += tuple(f"data.{key}" for key in configuration.OWN_DATA)
+  if stage != names[0]:
+    own += ("init_from",)
+  is_own = any(name == key or name.startswith(f"{key}.") for key in own)
+  return f"config.{stage}.{name}" if is_own else f"config.{name}"
+
+
+@contextlib.contextmanager
+def named(config: ml_collections.ConfigDict) -> Iterator[None]:
+  """Lets errors name settings as `setting` does.
+
+  What works on one stage knows nothing of the others.
+
+  Args:
+    config: Of a run without stages, or of one stage.
+  """
+  try:
+    yield
+  except errors.InputError as error:
+    error.args = (
+      re.sub(
+        r"\bconfig\.(\w+(?:\.\w+)*)",
+        lambda found: setting(config, found[1]),
+        str(error),
+      ),
+    )
+    raise
 
 
 def trainable(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

@@ -75,31 +75,72 @@ def test_codes_are_computed_once_for_the_same_frames(source, tmp_path):
   assert not list(tmp_path.glob("*.tmp*"))
 
 
-def test_bad_records_are_zeros_where_they_may_be_skipped(
-  source, tmp_path, monkeypatch
-):
-  broken = tracks.TrackSource(
-    source.paths[0].rsplit("/", 1)[0], "train", on_bad_record="skip"
-  )
-  read = broken.read
+class Shifted(Means):
+  """As a network: what is black has a code like any other."""
+
+  @staticmethod
+  def encode(frozen, frames):
+    return Means.encode(frozen, frames) + 7
+
+
+def break_record(source, number, monkeypatch):
+  """Lets a record hold no images."""
+  read = source.read
 
   def fail(record, **kwargs):
     track = read(record, **kwargs)
     return (
       dataclasses.replace(track, frames=[b"no image"] * 6)
-      if record == 2
+      if record in number
       else track
     )
 
-  monkeypatch.setattr(broken, "read", fail)
-  codes = code_cache.make(
-    tmp_path, Means, FROZEN, broken, rule(on_bad_record="skip")
-  )
-  assert not codes[12:18].any() and codes[:12].any() and codes[18:].any()
+  monkeypatch.setattr(source, "read", fail)
+
+
+@pytest.fixture
+def broken(source, monkeypatch):
+  """Tracks whose third record cannot be used."""
+  folder = source.paths[0].rsplit("/", 1)[0]
+  out = tracks.TrackSource(folder, "train", on_bad_record="skip")
+  break_record(out, {2}, monkeypatch)
+  return out
+
+
+def test_bad_records_are_replaced_where_they_may_be_skipped(broken, tmp_path):
+  sampling = rule(on_bad_record="skip")
+  codes = code_cache.make(tmp_path, Shifted, FROZEN, broken, sampling)
+  assert np.isnan(codes[12:18]).all()
+  assert np.isfinite(codes[:12]).all() and np.isfinite(codes[18:]).all()
   assert broken.num_bad == 1
-  (tmp_path / "other").mkdir()
+  frames = samples.Samples(broken, sampling)
+  cached = code_cache.CodeSamples(broken, sampling, codes)
+  for i in range(24):
+    plain, found = frames[i], cached[i]
+    assert plain["record"] == found["record"] != 2
+    want = Shifted.encode(FROZEN, jnp.asarray(plain["frames"]))
+    np.testing.assert_array_equal(found["codes"], want)
+
+
+def test_bad_records_end_a_run_that_may_not_skip_them(broken, tmp_path):
   with pytest.raises(errors.InputError, match="frame 0"):
-    code_cache.make(tmp_path / "other", Means, FROZEN, broken, rule())
+    code_cache.make(tmp_path, Shifted, FROZEN, broken, rule())
+  codes = code_cache.make(
+    tmp_path, Shifted, FROZEN, broken, rule(on_bad_record="skip")
+  )
+  # The codes are there now; the rule has changed since.
+  cached = code_cache.CodeSamples(broken, rule(), codes)
+  with pytest.raises(errors.InputError, match="record 2: could not be used"):
+    [cached[i] for i in range(12)]
+
+
+def test_no_codes_of_no_usable_record(source, tmp_path, monkeypatch):
+  folder = source.paths[0].rsplit("/", 1)[0]
+  out = tracks.TrackSource(folder, "train", on_bad_record="skip")
+  break_record(out, set(range(6)), monkeypatch)
+  with pytest.raises(errors.InputError, match="not one of 6 records can be"):
+    code_cache.make(tmp_path, Shifted, FROZEN, out, rule(on_bad_record="skip"))
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("change", [{"is_jittered": True}, {"colour": 0.2}])

@@ -80,7 +80,7 @@ def test_store_and_load(tmp_path):
   longer.optimizer.momentum = 0.5
   with pytest.raises(
     errors.InputError,
-    match=r"model.width \(there 16, here 8\), optimizer.momentum",
+    match=r"config.model.width \(there 16, here 8\), config.optimizer.mom",
   ):
     configuration.store(longer, tmp_path)
   assert configuration.load(tmp_path).model.width == 16

@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
 
-from facerep_jax import stage_inputs
+from facerep_jax import errors, stage_inputs, stages
+from facerep_jax.data import samples, tfrecord
+from tests import tiny_face
 
 
 def test_moments_are_those_of_the_codes():
@@ -29,3 +32,45 @@ def test_codes_that_never_vary_stay_finite():
   found = stage_inputs._moments(np.ones((10, 3), np.float32))
   np.testing.assert_array_equal(found["mean"], 1)
   assert (found["deviation"] > 0).all()
+
+
+class Tracks:
+  """Five records, some of which cannot be used."""
+
+  paths = ("tracks/train",)
+
+  def __init__(self, bad):
+    self.bad = bad
+
+  def __len__(self):
+    return 5
+
+
+class Whole:
+  """Frames that tell the number of their record."""
+
+  def __init__(self, source, rule):
+    self._bad = source.bad
+
+  def __getitem__(self, record):
+    frames = np.full((2, 1, 1, 3), record, np.uint8)
+    return None if record in self._bad else frames
+
+
+def test_statistics_leave_out_bad_records(monkeypatch):
+  monkeypatch.setattr(samples, "WholeTracks", Whole)
+  config = stages.config_of(tiny_face.staged(""), "diffusion")
+  found = stage_inputs._frames(config, Tracks({0, 3}), None)
+  assert [frames[0, 0, 0, 0] for frames in found] == [1, 2, 4]
+  with pytest.raises(tfrecord.BadRecordError, match="not one of 5 records"):
+    stage_inputs._frames(config, Tracks(set(range(5))), None)
+
+
+def test_what_does_not_fit_is_named_as_the_user_gives_it(monkeypatch):
+  def refuse(source, rule):
+    raise errors.InputError("no track is long enough, config.data.min_frames.")
+
+  monkeypatch.setattr(samples, "WholeTracks", refuse)
+  config = stages.config_of(tiny_face.staged(""), "diffusion")
+  with pytest.raises(errors.InputError, match=r"config\.diffusion\.data\.min"):
+    stage_inputs._frames(config, Tracks(()), None)

@@ -46,6 +46,35 @@ def test_configs_keep_the_same_settings_in_both_stages():
   assert set(one.data) == set(plain.data)
 
 
+def test_settings_have_the_names_that_the_user_gives():
+  config = tiny_face.staged("there")
+  first, second = (stages.config_of(config, x) for x in stages.of(config))
+  flat = configuration.flatten(config.to_dict())
+  for one in (first, second):
+    for name in configuration.flatten(one.to_dict()):
+      # Of the stage before, the network is the first stage's to set.
+      if not name.startswith("model.autoencoder"):
+        assert stages.setting(one, name).removeprefix("config.") in flat, name
+  plain = fabnet.get_config()
+  for name in configuration.flatten(plain.to_dict()):
+    assert stages.setting(plain, name) == f"config.{name}"
+
+
+def test_errors_name_settings_as_the_user_gives_them():
+  config = tiny_face.staged("there")
+  one = stages.config_of(config, "diffusion")
+  with pytest.raises(errors.InputError) as caught, stages.named(one):
+    raise errors.InputError(
+      "run/config.json: config.batch_size=3, config.data.colour=2, "
+      "config.data.path=x, config.diffusion.model.width, config.optimizer.l2."
+    )
+  assert str(caught.value) == (
+    "run/config.json: config.diffusion.batch_size=3, "
+    "config.diffusion.data.colour=2, config.data.path=x, "
+    "config.diffusion.model.width, config.diffusion.optimizer.l2."
+  )
+
+
 def test_which_stages_are_chosen():
   config = latentface.get_config()
   assert stages.chosen(config) == ("autoencoder", "diffusion")

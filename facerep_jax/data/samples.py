@@ -139,7 +139,7 @@ class Samples:
         found = self._load(records, rng, epoch, sample)
         if found is not None:
           return found
-      except _UnusableError as error:
+      except UnusableError as error:
         if self._sampling.on_bad_record == "error":
           raise error.reason from error
         self._source.note_bad(error.record, error.reason)
@@ -224,7 +224,7 @@ class Samples:
       try:
         part = self._frames(record, number, rng, epoch, sample)
       except tfrecord.BadRecordError as error:
-        raise _UnusableError(record, error) from error
+        raise UnusableError(record, error) from error
       if part is None:
         return None
       parts.append(part)
@@ -258,7 +258,7 @@ class Samples:
     return self._cut(track, record, picks, squares)
 
 
-class _UnusableError(Exception):
+class UnusableError(Exception):
   """Says which record of a sample cannot be used, and why."""
 
   def __init__(self, record: int, reason: tfrecord.BadRecordError):
@@ -272,20 +272,19 @@ class WholeTracks(Samples):
   def __len__(self):
     return len(self._source)
 
-  def __getitem__(self, record: int) -> np.ndarray:
+  def __getitem__(self, record: int) -> np.ndarray | None:
     """Reads a record.
 
     Args:
       record: Its number.
 
     Returns:
-      [F, H, W, 3] uint8; zeros where it cannot be used and may be skipped.
+      [F, H, W, 3] uint8; None where it cannot be used and may be skipped.
 
     Raises:
       BadRecordError: It cannot be used.
     """
     count = int(self._source.index.num_frames[record])
-    size = self._sampling.size_px
     squares = [self._sampling.crop.middle()] * count
     try:
       track = self._source.read(record, labels=())
@@ -294,7 +293,7 @@ class WholeTracks(Samples):
       if self._sampling.on_bad_record == "error":
         raise
       self._source.note_bad(record, error)
-      return np.zeros((count, size, size, 3), np.uint8)
+      return None
 
 
 def _group(rows, keep, sample_by):
