@@ -2,23 +2,40 @@
 
 import pathlib
 
-from facerep_jax import api, embed, render
+from facerep_jax import api, embed, files, render
 
 FRAMES, FEATURES, PICTURES = "examples", "examples.npz", "faces"
+# There as long as features and pictures are those of the weights.
+_NOTE = "examples.json"
+
+
+def forget(workdir: pathlib.Path) -> None:
+  """Notes that other weights are to come: `write` has to write anew.
+
+  Args:
+    workdir: Folder of a run.
+  """
+  (workdir / _NOTE).unlink(missing_ok=True)
 
 
 def write(workdir: pathlib.Path) -> None:
   """Writes the features of the example frames, and pictures of their faces.
 
+  Nothing is done where this was done before, and `forget` was not called since.
+
   Args:
     workdir: Folder of a trained run; without example frames nothing is done.
   """
-  frames = workdir / FRAMES
-  if not frames.is_dir():
+  frames, note = workdir / FRAMES, workdir / _NOTE
+  is_done = note.exists() and (workdir / FEATURES).exists()
+  if is_done or not frames.is_dir():
     return
   # Frames of tracks are cut to the face already.
   common = [f"--workdir={workdir}", f"--images={frames}", "--crop=none"]
   embed.main([*common, f"--output={workdir / FEATURES}"])
-  faces = api.load(workdir).system.faces
+  model = api.load(workdir)
+  faces = model.system.faces
   if faces and faces.formation.kind != "flat":
     render.main([*common, f"--output={workdir / PICTURES}"])
+  with files.whole(note) as temporary:
+    temporary.write_text(f'{{"step": {model.step}}}\n')

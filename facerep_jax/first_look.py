@@ -17,6 +17,7 @@ from facerep_jax import (
 from facerep_jax.data import batches, samples, tracks
 
 _NUM_EXAMPLES = 16
+_FILE = "summary.json"
 
 
 def measure(
@@ -52,9 +53,14 @@ def measure(
   summary |= _measured(model, read, pairs)
   if "yaw_readout" in summary:
     _write_examples(examples, read["test"].labelled())
-  path = workdir / "summary.json"
+  path = workdir / _FILE
   path.write_text(json.dumps(summary, indent=2) + "\n")
   return summary
+
+
+def forget(workdir: pathlib.Path) -> None:
+  """Deletes what `measure` wrote of earlier weights of a run."""
+  (workdir / _FILE).unlink(missing_ok=True)
 
 
 def _measured(model, read, pairs):

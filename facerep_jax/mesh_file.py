@@ -65,6 +65,14 @@ def write(
   {"glb": _write_glb, "obj": _write_obj}[kind](path, vertices, uv, image)
 
 
+def files_of(path: pathlib.Path) -> list[pathlib.Path]:
+  """Names the files that `write` makes: an OBJ file does not come alone."""
+  if path.suffix.lower() != ".obj":
+    return [path]
+  stem = _obj_name(path)
+  return [path, path.with_name(f"{stem}.mtl"), path.with_name(f"{stem}.png")]
+
+
 def surface(
   depth: np.ndarray, camera: cameras.Camera
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -106,8 +114,7 @@ def _write_glb(path, vertices, uv, image):
 
 
 def _write_obj(path, vertices, uv, image):
-  # Many readers stumble over other signs in the names of files.
-  name = re.sub("[^A-Za-z0-9_]", "_", path.stem)
+  name = _obj_name(path)
   white = [255, 255, 255, 255]
   material = library().visual.material.SimpleMaterial(
     image, diffuse=white, ambient=white, specular=[0, 0, 0, 0], glossiness=1.0
@@ -124,6 +131,11 @@ def _write_obj(path, vertices, uv, image):
       temporary.write_bytes(content)
   with files.whole(path) as temporary:
     temporary.write_text(text, encoding="utf-8")
+
+
+def _obj_name(path):
+  # Many readers stumble over other signs in the names of files.
+  return re.sub("[^A-Za-z0-9_]", "_", path.stem)
 
 
 def _mesh(vertices, uv, image, material):

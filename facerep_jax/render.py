@@ -21,6 +21,7 @@ from facerep_jax import (
   outputs,
   photos,
   pictures,
+  written,
 )
 
 _log = logging.getLogger("facerep_jax.render")  # Not "__main__".
@@ -181,6 +182,7 @@ class _Writer:
   def __init__(self, model, kinds, options):
     self._model, self._kinds, self._options = model, kinds, options
     self._output = pathlib.Path(options.output)
+    self._written = written.Written(self._output)
     self._num_pages = 0
     self.num_images = self.num_sheets = self.num_films = self.num_meshes = 0
 
@@ -188,6 +190,9 @@ class _Writer:
     """Writes a page."""
     batch_size = self._options.batch_size
     page = face_sheets.Page(self._model, faces.paths, faces.images, batch_size)
+    if not self._num_pages:
+      # Not sooner: what is there stays where nothing can be drawn.
+      self._clear()
     self._num_pages += 1
     self.num_images += len(page.names)
     for kind in self._kinds:
@@ -201,8 +206,14 @@ class _Writer:
       if kind == "mesh":
         self._save_meshes(page)
 
+  def _clear(self):
+    count = self._written.clear()
+    if count:
+      _log.info("%s: %d files of an earlier call deleted", self._output, count)
+
   def _save(self, kind, columns, names):
     path = self._output / f"{kind}-{self._num_pages:03d}.png"
+    self._written.add(path)
     pictures.save(path, pictures.sheet(columns, names))
     self.num_sheets += 1
 
@@ -210,6 +221,7 @@ class _Writer:
     folder = self._output / _FILM_FOLDERS[kind]
     for row, name in enumerate(page.names):
       path = folder / f"{name}.{self._options.sweep}"
+      self._written.add(path)
       moving_pictures.save(path, page.film(kind, row))
       self.num_films += 1
 
@@ -218,8 +230,11 @@ class _Writer:
     # OBJ comes with other files: a folder for each.
     end = {"glb": ".glb", "obj": "/face.obj"}[self._options.mesh]
     for row, name in enumerate(page.names):
+      path = self._output / "mesh" / (name + end)
+      for file in mesh_file.files_of(path):
+        self._written.add(file)
       mesh_file.write(
-        self._output / "mesh" / (name + end),
+        path,
         maps["canonical_depth"][row],
         maps[self._options.texture][row],
         self._model.formation.camera,

@@ -20,20 +20,32 @@ BATCH_SIZE = 32  # Rows at a time, where nothing else is asked for.
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
   """Lays devices out along one axis, "data".
 
+  They are put in order of slice, process and number, so that the rows of a
+  process lie behind each other. `jax.make_mesh` refuses devices of several
+  slices, which is also what GPUs of several machines are.
+
   Args:
     devices: Which; all of all processes by default.
 
   Returns:
     The mesh.
   """
-  devices = jax.devices() if devices is None else devices
-  return jax.make_mesh(
-    (len(devices),), ("data",), (AxisType.Auto,), devices=devices
-  )
+  devices = sorted(jax.devices() if devices is None else devices, key=_place)
+  return Mesh(np.array(devices), ("data",), (AxisType.Auto,))
+
+
+def _place(device):
+  """Says where a device stands among others."""
+  # Not all kinds of device know slices.
+  slice_index = getattr(device, "slice_index", None) or 0
+  return slice_index, device.process_index, device.id
 
 
 def mesh_of_batch(
-  batch_size: int, devices: Sequence[jax.Device] | None = None
+  batch_size: int,
+  devices: Sequence[jax.Device] | None = None,
+  *,
+  setting: str = "config.batch_size",
 ) -> Mesh:
   """Lays out the devices among which the rows of a batch divide.
 
@@ -44,6 +56,7 @@ def mesh_of_batch(
   Args:
     batch_size: Rows of a global batch.
     devices: Which; all of all processes by default.
+    setting: Where the batch size was set, for the message.
 
   Returns:
     The mesh.
@@ -51,6 +64,7 @@ def mesh_of_batch(
   Raises:
     InputError: The rows do not divide among the devices.
   """
+  check_batch_size(batch_size, devices, setting=setting)
   if devices is None and jax.process_count() == 1:
     devices = jax.devices()
     count = len(devices)
@@ -63,23 +77,33 @@ def mesh_of_batch(
         fitting,
       )
     devices = devices[:fitting]
-  mesh = make_mesh(devices)
-  check_batch_size(batch_size, mesh)
-  return mesh
+  return make_mesh(devices)
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-  """Checks that the rows of a batch divide among the devices.
+def check_batch_size(
+  batch_size: int,
+  devices: Sequence[jax.Device] | None = None,
+  *,
+  setting: str = "config.batch_size",
+) -> None:
+  """Checks that `mesh_of_batch` finds devices for a batch.
+
+  Args:
+    batch_size: As for `mesh_of_batch`, and so the others.
+    devices: See there.
+    setting: See there.
 
   Raises:
-    InputError: They do not.
+    InputError: See there.
   """
-  count = mesh.devices.size
-  if batch_size <= 0 or batch_size % count:
+  can_choose = devices is None and jax.process_count() == 1
+  count = len(jax.devices() if devices is None else devices)
+  if batch_size <= 0 or (batch_size % count and not can_choose):
     nearest = max(1, round(batch_size / count)) * count
     raise errors.InputError(
-      f"config.batch_size={batch_size} does not divide among {count} devices. "
-      f"Use a multiple of {count}, such as {nearest}."
+      f"{setting}={batch_size} does not divide among {count} devices. Use a "
+      f"multiple of {count}, such as {nearest}; a single process by itself "
+      "takes as many devices as divide the batch."
     )
 
 

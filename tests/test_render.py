@@ -54,7 +54,9 @@ def command(monkeypatch, model, folder, **options):
 def written(folder):
   out = folder.parent / "out"
   return sorted(
-    p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()
+    p.relative_to(out).as_posix()
+    for p in out.rglob("*")
+    if p.is_file() and p.name != ".written.jsonl"
   )
 
 
@@ -146,6 +148,28 @@ def test_films_can_be_mp4_or_left_out(first_stage, folder, monkeypatch):
   options["sweep"] = "mp4"
   assert command(monkeypatch, first_stage, folder, **options) == 0
   assert len([x for x in written(folder) if x.endswith(".mp4")]) == 4
+
+
+def test_nothing_of_an_earlier_call_is_left(
+  first_stage, folder, monkeypatch, capsys
+):
+  out = folder.parent / "out"
+  options = {"what": "frontal,mesh", "mesh": "obj"}
+  assert command(monkeypatch, first_stage, folder, **options) == 0
+  assert len([x for x in written(folder) if x.startswith("mesh/")]) == 12
+  (out / "mesh" / "mine.glb").write_text("mine")
+  (out / "frontal-x.png").write_text("mine")
+  for path in folder.glob("a.*"):
+    path.unlink()
+  assert command(monkeypatch, first_stage, folder, what="frontal") == 0
+  left = ["frontal-001.png", "frontal-x.png", "mesh/mine.glb"]
+  assert written(folder) == left
+  assert "14 files of an earlier call deleted" in capsys.readouterr().err
+  # What is there stays where nothing can be drawn.
+  for path in (folder / "sub_a.png", folder / "sub" / "a.png"):
+    path.unlink()
+  assert command(monkeypatch, first_stage, folder, what="frontal") == 1
+  assert written(folder) == left
 
 
 def test_missing_libraries_are_named_or_done_without(

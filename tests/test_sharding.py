@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -37,12 +39,52 @@ def test_steps_take_and_give_what_they_say():
 
 @pytest.mark.parametrize("batch_size", [0, 12, 20, -8])
 def test_batches_that_do_not_divide(batch_size):
-  mesh = sharding.make_mesh()
+  devices = jax.devices()
   with pytest.raises(
     errors.InputError, match=f"batch_size={batch_size} does not divide among 8"
   ):
-    sharding.check_batch_size(batch_size, mesh)
-  sharding.check_batch_size(24, mesh)
+    sharding.check_batch_size(batch_size, devices)
+  sharding.check_batch_size(24, devices)
+
+
+def test_several_processes_take_all_devices_or_none(monkeypatch):
+  sharding.check_batch_size(12)
+  monkeypatch.setattr(sharding.jax, "process_count", lambda: 2)
+  with pytest.raises(errors.InputError) as caught:
+    sharding.check_batch_size(12, setting="config.diffusion.batch_size")
+  assert str(caught.value).startswith(
+    "config.diffusion.batch_size=12 does not divide among 8 devices. Use a "
+    "multiple of 8, such as 16;"
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+  """What a mesh asks of a device."""
+
+  id: int
+  process_index: int
+  slice_index: int | None
+  platform: str = "gpu"
+  device_kind: str = "made up"
+  client: None = None
+
+
+@pytest.mark.parametrize("slices", [(0, 0, 1, 1), (1, 1, 0, 0), (None,) * 4])
+def test_devices_of_several_slices_give_each_process_a_block(slices):
+  # As they come: each process's first device, then each one's second.
+  devices = [Device(8 * n + p, p, slices[p]) for n in (0, 1) for p in range(4)]
+  mesh = sharding.make_mesh(devices)
+  assert mesh.axis_names == ("data",) and set(mesh.devices) == set(devices)
+  rows = sharding.by_row(mesh).devices_indices_map((16, 3))
+  per_process = {p: [] for p in range(4)}
+  for device, (part, _) in rows.items():
+    per_process[device.process_index] += range(part.start, part.stop)
+  for process, own in per_process.items():
+    assert sorted(own) == list(range(min(own), min(own) + 4)), process
+  # Slices lie behind each other; in them, processes, as `batches` has it.
+  order = sorted(range(4), key=lambda p: (slices[p] or 0, p))
+  assert sorted(per_process, key=lambda p: min(per_process[p])) == order
 
 
 @pytest.mark.parametrize(

@@ -49,3 +49,22 @@ def config(data_path: str, **changes):
   """The config of the autoencoder alone, as for a run without stages."""
   out = stages.config_of(staged(data_path), "autoencoder")
   return tiny.change(out, **changes)
+
+
+def small(out, data_path: str):
+  """Makes a preset small; what it is about, and its second batch, stay."""
+  out.data.path = data_path
+  out.autoencoder.batch_size = min(6, out.autoencoder.batch_size)
+  if out.preset == "demo":
+    out.autoencoder.batch_size = 8
+  for one in (out.autoencoder, out.diffusion):
+    one.steps = 2
+    one.every.update(log=1, eval=2, pictures=0)
+    one.eval_samples = 2
+  out.autoencoder.model.update(
+    width=16, code_dim=8, vector_width=4, hidden_dim=8, perceptual="pyramid"
+  )
+  out.autoencoder.model.update(confidence_width=16, confidence_code_dim=8)
+  out.diffusion.model.update(width=16, num_groups=8, num_frames=3)
+  out.diffusion.data.min_frames = 3
+  return out

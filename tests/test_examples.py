@@ -1,0 +1,66 @@
+import json
+import types
+
+import pytest
+
+from facerep_jax import examples
+
+
+@pytest.fixture
+def calls(monkeypatch, tmp_path):
+  """The commands that are called; `embed` writes its file."""
+  made = []
+  faces = types.SimpleNamespace(formation=types.SimpleNamespace(kind="mesh"))
+  model = types.SimpleNamespace(
+    step=7, system=types.SimpleNamespace(faces=faces)
+  )
+
+  def embed(arguments):
+    made.append("embed")
+    (tmp_path / "examples.npz").write_bytes(b"features")
+
+  monkeypatch.setattr(examples.api, "load", lambda workdir: model)
+  monkeypatch.setattr(examples.embed, "main", embed)
+  monkeypatch.setattr(
+    examples.render, "main", lambda arguments: made.append("render")
+  )
+  (tmp_path / "examples").mkdir()
+  return made
+
+
+def test_written_once_for_some_weights(calls, tmp_path):
+  for _ in range(2):
+    examples.write(tmp_path)
+    assert calls == ["embed", "render"]
+  note = json.loads((tmp_path / "examples.json").read_text())
+  assert note == {"step": 7}
+  examples.forget(tmp_path)
+  examples.forget(tmp_path)
+  examples.write(tmp_path)
+  assert calls == 2 * ["embed", "render"]
+
+
+def test_features_that_were_deleted_are_written_anew(calls, tmp_path):
+  examples.write(tmp_path)
+  (tmp_path / "examples.npz").unlink()
+  examples.write(tmp_path)
+  assert calls == 2 * ["embed", "render"]
+
+
+def test_what_was_interrupted_is_done_again(calls, tmp_path, monkeypatch):
+  def stop(arguments):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(examples.render, "main", stop)
+    with pytest.raises(KeyboardInterrupt):
+      examples.write(tmp_path)
+  assert (tmp_path / "examples.npz").exists()
+  examples.write(tmp_path)
+  assert calls == ["embed", "embed", "render"]
+
+
+def test_nothing_is_done_without_frames(calls, tmp_path):
+  (tmp_path / "examples").rmdir()
+  examples.write(tmp_path)
+  assert calls == [] and not list(tmp_path.iterdir())
