@@ -71,10 +71,8 @@ class Checkpoints:
       best_fn=lambda metrics: metrics["loss"],
       best_mode="min",
       # Who only reads leaves alone what others may be writing.
-      read_only=is_alone,
       create=not is_alone,
       cleanup_tmp_directories=not is_alone,
-      save_interval_steps=0 if is_alone else 1,
       multiprocessing_options=self._processes,
     )
     self._manager = ocp.CheckpointManager(self._root, options=options)

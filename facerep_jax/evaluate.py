@@ -363,9 +363,11 @@ def _write(place, options, networks, found):
     "leakage": found.leakage[0] if found.leakage else None,
   }
   report.write(options.output, measured, found.pictures)
+  path = pathlib.Path(options.output) / readouts.FILE
   if found.fitted:
-    path = pathlib.Path(options.output) / readouts.FILE
     readouts.save(path, found.fitted, found.classes)
+  elif pathlib.Path(options.readouts or "").resolve() != path.resolve():
+    path.unlink(missing_ok=True)  # Of an earlier call.
 
 
 if __name__ == "__main__":

@@ -121,6 +121,7 @@ def test_saved_readouts_give_the_same_on_the_same_images(
   run, evaluated, tmp_path
 ):
   workdir, data = run
+  (tmp_path / "readouts.npz").write_bytes(b"of an earlier call")
   code = command(
     workdir=workdir,
     output=tmp_path,

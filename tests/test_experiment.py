@@ -1,6 +1,4 @@
 import json
-import os
-import re
 import shutil
 import signal
 
@@ -9,20 +7,11 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import (
-  configuration,
-  errors,
-  experiment,
-  metrics,
-  run_lock,
-  stages,
-  train,
-)
+from facerep_jax import configuration, errors, experiment, metrics, train
 from facerep_jax import run as setup
 from tests import tiny, tiny_face
 
 ONE = jax.devices()[:1]  # Eight would only compile longer.
-LOOK = experiment._look
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +204,24 @@ def test_codes_from_the_cache_train_as_frames_do(whole, config, tmp_path):
   assert not (tmp_path / "frames" / "diffusion" / "codes.npy").exists()
 
 
+def test_a_stage_takes_the_devices_that_divide_its_batch(
+  whole, config, tmp_path, caplog
+):
+  assert jax.device_count() == 8
+  take_over(whole, tmp_path)
+  config.diffusion.batch_size = 6
+  config.diffusion.steps = 2
+  config.diffusion.every.update(log=1, eval=2, pictures=0)
+  with caplog.at_level("INFO", "facerep_jax"):
+    assert experiment.run(config, tmp_path) == 0
+  text = "a batch of 6 does not divide among 8 devices: 6 of them are used."
+  assert caplog.text.count(text) == 1
+  (meta,) = (tmp_path / "diffusion/checkpoints").glob("2/meta/metadata")
+  assert json.loads(meta.read_text())["num_devices"] == 6
+  losses = [line["loss"] for line in readings(tmp_path / "diffusion")]
+  assert len(losses) == 3 and np.isfinite(losses).all()
+
+
 def test_stages_out_of_order_are_refused(whole, config, tmp_path):
   config.stage = "diffusion"
   with pytest.raises(errors.InputError, match="autoencoder: is not trained to"):
@@ -260,124 +267,3 @@ def test_statistics_are_those_of_training_frames(whole, data):
     np.testing.assert_allclose(
       found["deviation"], np.maximum(deviation, least), rtol=1e-3
     )
-
-
-def without_test_split(data, folder):
-  """Copies tracks but for their test split."""
-  return shutil.copytree(
-    data, folder, ignore=lambda place, names: [x for x in names if "test" in x]
-  )
-
-
-def test_without_a_test_split_the_second_stage_is_reached(
-  whole, data, config, tmp_path, monkeypatch, caplog
-):
-  take_over(whole, tmp_path / "run")
-  place = tmp_path / "run" / "autoencoder"
-  (place / "done.json").unlink()
-  config.stage = "autoencoder"
-  config.data.path = str(without_test_split(data, tmp_path / "tracks"))
-  monkeypatch.setattr(experiment, "_look", LOOK)
-  with caplog.at_level("INFO", "facerep_jax"):
-    assert experiment.run(config, tmp_path / "run", ONE) == 0
-  assert "not measured, what it has learned:" in caplog.text
-  assert "holds no split 'test'" in caplog.text
-  assert json.loads((place / "done.json").read_text()) == {"step": 6}
-  # That of before is of other tracks.
-  assert not (place / "summary.json").exists()
-
-
-def test_damaged_test_records_are_for_the_user_to_decide(
-  config, tmp_path, monkeypatch
-):
-  def fail(*args):
-    raise experiment.tfrecord.BadRecordError("record 3: its checksum is wrong")
-
-  monkeypatch.setattr(experiment.first_look, "measure", fail)
-  one = stages.config_of(config, "autoencoder")
-  with pytest.raises(errors.InputError, match="record 3"):
-    LOOK(one, tmp_path, "tracks", tmp_path)
-
-
-@pytest.mark.parametrize("kind", ["stages", "whole"])
-def test_two_runs_do_not_share_a_folder(config, data, tmp_path, kind):
-  if kind == "whole":
-    config = tiny.config(data)
-  with run_lock.held(tmp_path):
-    before = sorted(tmp_path.iterdir())
-    with pytest.raises(errors.InputError, match=f"process {os.getpid()} on .*"):
-      experiment.run(config, tmp_path, ONE)
-    assert sorted(tmp_path.iterdir()) == before
-
-
-def test_all_batches_are_checked_before_anything_trains(
-  config, tmp_path, monkeypatch
-):
-  monkeypatch.setattr(jax, "process_count", lambda: 2)
-  config.autoencoder.batch_size = 8
-  with pytest.raises(errors.InputError) as caught:
-    experiment.run(config, tmp_path / "run")
-  text = "config.diffusion.batch_size=1 does not divide among 8 devices"
-  assert text in str(caught.value)
-  assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("is_first", [True, False])
-def test_processes_wait_while_examples_are_written(
-  whole, config, tmp_path, monkeypatch, is_first
-):
-  """JAX lets them wait for five minutes at its own end."""
-  events = []
-  shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
-  monkeypatch.setattr(experiment.distributed, "is_first", lambda: is_first)
-  monkeypatch.setattr(experiment.distributed, "wait", events.append)
-  monkeypatch.setattr(
-    experiment.examples, "write", lambda workdir: events.append("written")
-  )
-  assert experiment.run(config, tmp_path, ONE) == 0
-  assert events == ["tracks", *(["written"] if is_first else []), "end"]
-
-
-WRONG = {
-  "autoencoder.batch_size": 0,
-  "autoencoder.data.min_frames": -1,
-  "autoencoder.every.log": 0,
-  "autoencoder.model.decoder": "none",
-  "autoencoder.model.num_groups": 5,
-  "autoencoder.optimizer.learning_rate": -1.0,
-  "diffusion.curriculum.lr_counting": "never",
-  "diffusion.data.turn_ramp.first_deg": -1.0,
-  "diffusion.ema_decay": 1.0,
-  "diffusion.eval_samples": -1,
-  "diffusion.model.width": 3,
-  "diffusion.steps": 0,
-  "keep": 0,
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_messages_name_settings_that_there_are(config, tmp_path, name):
-  tiny.change(config, **{name.replace(".", "__"): WRONG[name]})
-  with pytest.raises(errors.InputError) as caught:
-    experiment.run(config, tmp_path / "run", ONE)
-  known = configuration.flatten(config.to_dict())
-  named = re.findall(r"\bconfig\.(\w+(?:\.\w+)*)", str(caught.value))
-  assert named, caught.value
-  for one in named:
-    assert any(k == one or k.startswith(f"{one}.") for k in known), one
-  # `num_groups` is told by the widths that it does not divide.
-  assert named[0].split(".")[:-1] == name.split(".")[:-1]
-  assert not (tmp_path / "run").exists()
-
-
-def test_examples_are_of_the_weights_that_are_there(
-  data, tmp_path, monkeypatch
-):
-  """Those of a run that is trained for longer are written anew."""
-  forgotten = []
-  monkeypatch.setattr(experiment.examples, "forget", forgotten.append)
-  config = tiny.config(data, steps=1, every__pictures=0)
-  for steps, count in ((1, 1), (1, 1), (2, 2)):
-    config.steps = steps
-    experiment.run(config, tmp_path, ONE)
-    assert len(forgotten) == count
