@@ -1,6 +1,7 @@
 import argparse
 import dataclasses
 import shutil
+import types
 
 import jax
 import numpy as np
@@ -121,7 +122,6 @@ def test_saved_readouts_give_the_same_on_the_same_images(
   run, evaluated, tmp_path
 ):
   workdir, data = run
-  (tmp_path / "readouts.npz").write_bytes(b"of an earlier call")
   code = command(
     workdir=workdir,
     output=tmp_path,
@@ -143,6 +143,22 @@ def test_saved_readouts_give_the_same_on_the_same_images(
         # Pixels: float32 components, then one matrix instead of two.
         want = before[kind]["scores"][name]["value"]
         np.testing.assert_allclose(score["value"], want, rtol=1e-3)
+
+
+def test_readouts_of_an_earlier_call_do_not_stay(tmp_path, monkeypatch):
+  monkeypatch.setattr(evaluate.report, "write", lambda *args: None)
+  config = types.SimpleNamespace(system="fabnet", preset="demo")
+  networks = types.SimpleNamespace(
+    run=types.SimpleNamespace(config=config, step=1), compared={}
+  )
+  path = tmp_path / "readouts.npz"
+  found = evaluate.Found([], {}, [], {}, {}, [])
+  for given in (None, str(tmp_path / "other.npz"), str(path)):
+    path.write_bytes(b"of an earlier call")
+    options = types.SimpleNamespace(output=str(tmp_path), readouts=given)
+    evaluate._write("run", options, networks, found)
+    # What was given to be applied is the user's to keep.
+    assert path.exists() == (given == str(path))
 
 
 def test_a_model_of_a_file_is_evaluated_as_its_run_is(run, tmp_path):
