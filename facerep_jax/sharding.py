@@ -31,7 +31,7 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     The mesh.
   """
   devices = sorted(jax.devices() if devices is None else devices, key=_place)
-  return Mesh(np.array(devices), ("data",), (AxisType.Auto,))
+  return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def _place(device):
