@@ -238,7 +238,8 @@ def _impossible(tasks, data, options, networks):
       "of --data, or leave it out of --tasks."
     )
   if len(problems) == len(tasks):
-    raise errors.InputError(" ".join(problems.values()))
+    texts = list(problems.values())
+    raise errors.InputError(" ".join(texts if options.tasks else texts[:1]))
   return problems
 
 
