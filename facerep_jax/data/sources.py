@@ -239,7 +239,7 @@ def _read_source(source, on_passed_over):
     )
   if others:
     on_passed_over(path, others)
-  found = _marks(path, names)
+  found = _file_marks(path, names)
   if layout == "frames":
     return layout, _frame_folders(source, found)
   if layout == PHOTOS and not source.person:
@@ -295,7 +295,7 @@ def _guess(path, held):
   )
 
 
-def _marks(root, names) -> dict[str, str]:
+def _file_marks(root, names) -> dict[str, str]:
   """Returns marks of files by name, natural order."""
   names = sorted(names, key=natural_key)
   return {name: file_marks.mark(os.path.join(root, name)) for name in names}
