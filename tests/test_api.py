@@ -3,13 +3,14 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import api, errors, run, train
+from facerep_jax import api, errors, metrics, run, train
 from facerep_jax.data import transforms
 from tests import tiny
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
+def trained(tmp_path_factory):
+  """A run of two steps, and a third checkpoint that is worse than both."""
   folder = tmp_path_factory.mktemp("run")
   config = tiny.config(
     tiny.write_tracks(folder / "tracks"), steps=2, every__eval=1, ema_decay=0.5
@@ -18,8 +19,15 @@ def workdir(tmp_path_factory):
     prepared, state = run.prepare(
       config, folder / "run", config.data.path, jax.devices()[:1]
     )
-    train.train(prepared, state)
-  return folder / "run"
+    state = train.train(prepared, state)
+  prepared.checkpoints.save(3, state, {}, loss=1e3)
+  prepared.checkpoints.wait()
+  return folder / "run", jax.device_get(state)
+
+
+@pytest.fixture(scope="module")
+def workdir(trained):
+  return trained[0]
 
 
 @pytest.fixture(scope="module")
@@ -115,16 +123,28 @@ def test_refuses_what_is_no_image(model, image, text):
     model.embed([image])
 
 
-def test_uses_the_best_checkpoint_and_its_moving_average(workdir, model):
-  other = facerep_jax.load(workdir, step=1)
-  assert other.step == 1 and model.step in (1, 2)
-  last = facerep_jax.load(workdir, step=2)
-  differs = jax.tree.map(
-    lambda a, b: bool((a != b).any()),
-    other.variables.params,
-    last.variables.params,
+def test_uses_the_best_checkpoint_and_its_moving_average(trained, model):
+  workdir, state = trained
+  losses = {
+    line["step"]: line["loss"]
+    for line in metrics.read(workdir)
+    if line["split"] == "validation"
+  }
+  assert model.step == min(losses, key=losses.get)
+  kernel = lambda params: params["encoder"]["conv0"]["kernel"]
+  first, second, third = (
+    facerep_jax.load(workdir, step=step) for step in (1, 2, 3)
   )
-  assert differs["encoder"]["conv0"]["kernel"]
+  assert (first.step, second.step, third.step) == (1, 2, 3)
+  best = {1: first, 2: second}[model.step]
+  jax.tree.map(np.testing.assert_array_equal, model.variables, best.variables)
+  jax.tree.map(
+    np.testing.assert_array_equal, second.variables.params, state.ema
+  )
+  assert (kernel(state.ema) != kernel(state.params)).any()
+  assert (
+    kernel(first.variables.params) != kernel(second.variables.params)
+  ).any()
 
 
 def test_random_weights_have_the_same_shape_and_other_values(model):

@@ -1,5 +1,6 @@
 import json
 import struct
+import types
 import zlib
 
 import jax
@@ -78,6 +79,28 @@ def test_writes_sorted_paths_codes_and_crops(workdir, photos, monkeypatch):
     "codes.npz",
     "photos",
   ]
+
+
+def test_paths_crops_and_features_are_of_the_same_image(tmp_path):
+  # Image i has the colour i. Even ones show a face, number 3 is passed over.
+  paths = [f"{i}.png" for i in range(7)]
+  for i, path in enumerate(paths):
+    Image.new("RGB", (20, 20), (i, 0, 0)).save(tmp_path / path)
+
+  def cut(image):
+    number = image[0, 0, 0]
+    return (None if number == 3 else image), ("face", "whole")[number % 2]
+
+  colour = lambda images, batch_size: {
+    "code": np.array([image[0, 0, :1] for image in images], np.float32)
+  }
+  model = types.SimpleNamespace(embed=colour)
+  found, skipped = embed.embed_files(model, str(tmp_path), paths, cut, 2)
+  kept = [0, 1, 2, 4, 5, 6]
+  assert found["paths"].tolist() == [f"{i}.png" for i in kept]
+  assert found["crop"].tolist() == [("face", "whole")[i % 2] for i in kept]
+  assert found["code"].ravel().tolist() == kept
+  assert skipped == ["3.png: no face found."]
 
 
 def test_a_model_does_what_its_run_does(workdir, photos, monkeypatch):

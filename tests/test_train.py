@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import signal
+import types
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from facerep_jax import (
   errors,
   metrics,
   run,
+  sharding,
   train,
 )
 from tests import tiny
@@ -154,6 +156,37 @@ def test_step_is_compiled_once_however_the_curriculum_moves(data, tmp_path):
   assert len(bands) > 2
   assert prepared.train_step._cache_size() == 1
   assert prepared.eval_step._cache_size() == 1
+
+
+def test_validation_is_the_mean_over_samples_not_over_batches(monkeypatch):
+  # A whole batch, and one of a single sample, filled up with what weighs 0.
+  rows = [([1.0, 2.0, 3.0], [1.0, 1.0, 1.0]), ([10.0, 50.0, 50.0], [1.0, 0, 0])]
+  passed = [
+    {"record": np.arange(3), "x": np.array(x), "weight": np.array(weight)}
+    for x, weight in rows
+  ]
+  monkeypatch.setattr(
+    train.batches, "eval_batches", lambda *args, **options: iter(passed)
+  )
+  config = tiny.config("", batch_size=3, every__pictures=0)
+  written = []
+  prepared = types.SimpleNamespace(
+    config=config,
+    frozen={},
+    mesh=sharding.make_mesh(jax.devices()[:1]),
+    eval_samples=None,
+    num_eval_samples=4,
+    eval_step=lambda variables, batch: {
+      "loss": ((batch["x"] * batch["weight"]).sum(), batch["weight"].sum()),
+      "unseen": (batch["x"][0], 0 * batch["x"][0]),
+    },
+    system=types.SimpleNamespace(failures=lambda values: []),
+    writer=types.SimpleNamespace(write=lambda *line: written.append(line)),
+  )
+  state = types.SimpleNamespace(params={}, model_state={}, ema={})
+  # 16 / 4; the mean of the batches' means would be 6.
+  assert train._evaluate(prepared, state, 7, 1) == 4
+  assert written == [(7, "validation", {"loss": 4.0})]
 
 
 def test_checkpoints_kept_are_the_last_and_the_best(data, tmp_path):

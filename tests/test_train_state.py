@@ -88,6 +88,21 @@ def test_every_step_has_its_own_key():
   assert noises == [float(w["means"]["noise"]) for w in again]
 
 
+def test_training_and_initial_weights_have_keys_of_their_own():
+  root = jax.random.key(0)
+  states, windows = run([0.0, 0.0], log_every=1)
+  np.testing.assert_array_equal(
+    states[0].params["w"], jax.random.normal(train_state.init_key(root))
+  )
+  own = jax.random.wrap_key_data(states[0].key_data)
+  for i, window in enumerate(windows):
+    # What is drawn at a step is a function of the key and the step alone.
+    noise = jax.random.uniform(jax.random.fold_in(own, i))
+    np.testing.assert_array_equal(window["means"]["noise"], noise)
+  for other in (root, train_state.init_key(root)):
+    assert (jax.random.key_data(other) != states[0].key_data).any()
+
+
 def test_evaluation_uses_the_moving_average_when_there_is_one():
   states, _ = run([0.0], log_every=1)
   state = states[1]

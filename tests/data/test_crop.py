@@ -74,14 +74,18 @@ def test_whole_image_is_the_central_square():
 
 
 def test_main_face_weighs_area_and_place():
-  corner = [0, 0, 22, 22, 9.0]
+  corner = [0, 0, 30, 30, 9.0]
   centre = [40, 40, 60, 60, 1.0]
   large = [60, 60, 98, 98, 1.0]
   pick = lambda *faces: crop.main_face(np.array(faces), 100, 100).tolist()
-  # 22^2 exp(-2 * 0.78^2) < 20^2, although the corner's score is higher.
+  # 30^2 exp(-2 * 0.7^2) = 338 < 20^2, although the corner's score is higher.
+  # Over the whole diagonal it would be 30^2 exp(-2 * 0.35^2) = 704.
   assert pick(corner, centre) == centre
   assert pick(centre, large) == large  # 38^2 exp(-2 * 0.58^2) > 20^2.
   assert crop.main_face(np.zeros((0, 5)), 100, 100) is None
+  # 200 px wide: the second face would be in the middle of 200 px of height.
+  faces = np.array([[90, 40, 110, 60, 1.0], [38, 88, 62, 112, 1.0]])
+  assert crop.main_face(faces, 200, 100).tolist() == faces[0].tolist()
 
 
 def test_find_and_crop_says_which():

@@ -6,8 +6,11 @@ from facerep_jax.data import splits
 
 
 def tracks(num_people, per_person=3):
+  """Tracks of people; all but every second one begin another video."""
   return [
-    (f"p{i}", "v", str(j)) for i in range(num_people) for j in range(per_person)
+    (f"p{i}", f"v{j // 2}", str(j))
+    for i in range(num_people)
+    for j in range(per_person)
   ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from facerep_jax.data import images, index, schema, tfrecord
 from facerep_jax.data.labelled import base
 from facerep_jax.data.synthetic import actions
+from facerep_jax.evaluators import base as evaluators
 from facerep_jax.evaluators import bootstrap, readout
 
 SIZE_PX = 40
@@ -27,6 +28,13 @@ def hurry(patch: pytest.MonkeyPatch, *strengths: float) -> None:
     num, *others = function.__defaults__
     assert num == 1000
     patch.setattr(function, "__defaults__", (30, *others))
+
+
+def assert_no_interval(found: evaluators.Measured) -> None:
+  """Checks scores of one person's images: many images make no interval."""
+  for name, score in found.scores.items():
+    assert not np.isnan(score.value), name
+    assert np.isnan(score.low) and np.isnan(score.high), name
 
 
 def frames(

@@ -4,6 +4,7 @@ from scipy import stats
 
 from facerep_jax import errors
 from facerep_jax.evaluators import action_units, base
+from tests.evaluators import made_up
 
 RNG = np.random.default_rng(0)
 GROUP = np.arange(80) // 2
@@ -44,6 +45,12 @@ def test_units_are_read_out_of_what_holds_them():
   outputs = action_units.fit(part).outputs(x[60:])
   found = action_units.measure(outputs, {"action_units": TRUE[60:]}, GROUP[60:])
   assert found.scores["mean_r"].value > 0.9999
+
+
+def test_intervals_are_over_people():
+  found = action_units.measure(TRUE**2, LABELS, np.zeros(80))
+  assert list(found.scores) == ["mean_r", "mae", "mean_auc"]
+  made_up.assert_no_interval(found)
 
 
 def test_there_is_no_area_without_active_units():

@@ -3,6 +3,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.evaluators import albedo_leak
+from tests.evaluators import made_up
 from tests.oracles import depth_error
 
 RNG = np.random.default_rng(0)
@@ -41,6 +42,14 @@ def test_a_texture_that_moves_with_the_face_leaks_its_pose():
   assert still.scores["yaw_r2"].value < 0.15
   assert len(moving.quality) == 60
   assert moving.quality.mean() < still.quality.mean()
+
+
+def test_intervals_are_over_people():
+  images = pictures(1.0)
+  found = albedo_leak.fit(images[:60], YAW[:60], GROUP[:60])
+  made_up.assert_no_interval(
+    albedo_leak.measure(images[60:], YAW[60:], found, np.zeros(60))
+  )
 
 
 def test_refuses_other_shapes():

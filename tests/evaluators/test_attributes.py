@@ -4,6 +4,7 @@ from sklearn import metrics
 
 from facerep_jax import errors
 from facerep_jax.evaluators import attributes, base
+from tests.evaluators import made_up
 
 RNG = np.random.default_rng(0)
 GROUP = np.arange(100) // 2
@@ -47,6 +48,13 @@ def test_attributes_are_read_out_of_what_holds_them():
   outputs = attributes.fit(part).outputs(x[60:])
   found = attributes.measure(outputs, {"attributes": TRUE[60:]}, GROUP[60:])
   assert found.scores["mean_auc"].value == 100
+
+
+def test_intervals_are_over_people():
+  outputs = RNG.normal(size=(100, 4))
+  made_up.assert_no_interval(
+    attributes.measure(outputs, {"attributes": TRUE}, np.zeros(100))
+  )
 
 
 def test_expressions_become_columns():

@@ -79,6 +79,16 @@ def test_draws_of_a_single_person_have_no_value():
   assert np.isnan(bootstrap.ends(found)).all()
 
 
+def test_scores_draw_people_not_their_images():
+  values, group = np.repeat([0.0, 1.0], 50), np.repeat(["a", "b"], 50)
+  mean = lambda w: np.sum(w * values) / np.sum(w)
+  for statistic in (values, mean):
+    found = bootstrap.score(statistic, group, "", True)
+    # A quarter of the draws are of one person alone; of 100 images drawn one
+    # by one, 95 % have means of 0.4 to 0.6.
+    assert found[:3] == (0.5, 0, 1)
+
+
 def test_scores_carry_their_unit_and_refuse_nothing_to_measure():
   found = bootstrap.score(np.ones(5), np.arange(5), "%", True)
   assert found == (1, 1, 1, "%", True)

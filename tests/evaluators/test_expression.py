@@ -4,6 +4,7 @@ from sklearn import metrics
 
 from facerep_jax import errors
 from facerep_jax.evaluators import base, expression
+from tests.evaluators import made_up
 
 RNG = np.random.default_rng(0)
 GROUP = np.arange(120) // 4
@@ -81,6 +82,11 @@ def test_a_representation_of_the_class_is_read_out():
   )
   assert _values(found)["accuracy"] == 100
   assert len(found.details["classes"]) == 7
+
+
+def test_intervals_are_over_people():
+  logits = RNG.normal(size=(120, 4))
+  made_up.assert_no_interval(expression.measure(logits, LABELS, np.zeros(120)))
 
 
 def test_refuses_what_is_no_class():

@@ -5,6 +5,7 @@ from facerep_jax import errors
 from facerep_jax.evaluators import geometry
 from facerep_jax.ops import camera as camera_ops
 from facerep_jax.ops import normals
+from tests.evaluators import made_up
 from tests.oracles import depth_error
 
 CAMERA = camera_ops.Camera(16)
@@ -153,6 +154,11 @@ def test_average_face_counts_each_pixel_where_it_is_seen():
     away = [np.hypot(i - a, j - b) for a, b in np.argwhere(seen)]
     near = np.argwhere(seen)[np.isclose(away, min(away))]
     assert any(got[i, j] == got[a, b] for a, b in near)
+
+
+def test_intervals_are_over_people():
+  found = measure(bumps(seed=1), bumps(seed=2), np.zeros(4))
+  made_up.assert_no_interval(found)
 
 
 def test_images_that_show_nothing_count_as_not_covered():

@@ -3,6 +3,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.evaluators import base, landmarks
+from tests.evaluators import made_up
 
 RNG = np.random.default_rng(0)
 GROUP = np.arange(60) // 3
@@ -61,6 +62,14 @@ def test_points_are_read_out_in_their_order():
   )
   # What the least strength leaves of a well-conditioned mixture.
   assert found.scores["error_interocular"].value < 0.5
+
+
+def test_intervals_are_over_people():
+  true = _faces(5)
+  found = landmarks.measure(
+    1.1 * true.reshape(60, -1), {"landmarks_ndc": true}, np.zeros(60)
+  )
+  made_up.assert_no_interval(found)
 
 
 def test_refuses_unusable_points():

@@ -124,6 +124,38 @@ def test_identity_is_asked_for_on_other_tracks():
   assert values["person"]["identity"]["value"] == 1
 
 
+def _parts_of(features, group, **labels):
+  """The same part to train and to test on."""
+  return {"f": (base.Part(np.float64(features), labels, np.array(group)),) * 2}
+
+
+def test_identity_is_0_for_guessing_and_its_interval_is_over_people():
+  # In the later track both people look like the first one: it is always
+  # found, the other never. Of two people that is what guessing gives.
+  looks = [[1]] * 8 + [[-1]] * 4 + [[1]] * 4
+  parts = _parts_of(
+    looks, ["a"] * 8 + ["b"] * 8, track=np.tile(np.repeat(["x", "y"], 4), 2)
+  )
+  [row] = leakage.measure(parts, "f", "f")["values"].values()
+  found = row["identity"]
+  # Draws of the one alone have 1 of 1 right, those of the other 0.
+  assert (found["value"], found["low"], found["high"]) == (0, -1, 1)
+
+
+def test_intervals_are_over_people_for_every_factor():
+  rng = np.random.default_rng(6)
+  labels = {"yaw_rad": rng.normal(size=40), "light": rng.normal(size=(40, 4))}
+  labels["expression"] = np.arange(40) % 2
+  train = base.Part(rng.normal(size=(40, 3)), labels, np.arange(40) // 8)
+  test = train._replace(group=np.zeros(40))
+  found = leakage.measure({"f": (train, test)}, "f", "f")["values"]["f"]
+  assert list(found) == ["expression", "yaw", "light"]
+  for factor, cell in found.items():
+    # One person alone gives no interval, whatever the number of images.
+    assert cell["value"] is not None, factor
+    assert cell["low"] is None and cell["high"] is None, factor
+
+
 def test_identity_needs_two_tracks_and_other_factors_a_label():
   parts = {}
   for name in ("yaw", "noise"):

@@ -3,6 +3,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.evaluators import base, pose
+from tests.evaluators import made_up
 
 RNG = np.random.default_rng(0)
 GROUP = np.arange(90) // 3
@@ -50,6 +51,11 @@ def test_a_representation_of_pose_is_perfect_and_noise_says_the_mean():
       noisy[f"mae_{angle}"].value, constant[angle], rtol=0.25
     )
   assert -0.4 < noisy["r2_yaw"].value < 0.2
+
+
+def test_intervals_are_over_people():
+  found = pose.measure(ANGLES + 0.1, LABELS, np.zeros(90))
+  made_up.assert_no_interval(found)
 
 
 def test_refuses_missing_angles():

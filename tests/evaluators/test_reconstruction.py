@@ -3,6 +3,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.evaluators import reconstruction
+from tests.evaluators import made_up
 
 RNG = np.random.default_rng(0)
 TARGET = RNG.uniform(0.2, 0.8, (6, 24, 20, 3)).astype(np.float32)
@@ -74,6 +75,11 @@ def test_ssim_is_that_of_the_paper():
     ]
   )
   np.testing.assert_allclose(_values(found)["ssim"], want, atol=1e-9)
+
+
+def test_intervals_are_over_people():
+  found = reconstruction.measure(0.9 * TARGET, TARGET, np.zeros(6))
+  made_up.assert_no_interval(found)
 
 
 def test_refuses_other_ranges_and_sizes():

@@ -6,6 +6,7 @@ from sklearn import metrics
 
 from facerep_jax import errors
 from facerep_jax.evaluators import verification
+from tests.evaluators import made_up
 
 RNG = np.random.default_rng(0)
 FOLD = np.arange(300) // 30
@@ -62,6 +63,19 @@ def test_the_rule_of_lfw():
   np.testing.assert_allclose(tar3, 100 * np.mean(score[SAME] > false[-1]))
   assert 60 < accuracy < 95
   assert np.mean(found.quality >= 0) == pytest.approx(accuracy / 100)
+
+
+@pytest.mark.parametrize("rule", ["cosine", "pairs_linear"])
+def test_intervals_draw_what_belongs_together(rule, monkeypatch):
+  made_up.hurry(monkeypatch, 1e-2)
+  left, right = _pairs(2.0)
+  rows = FOLD < 3
+  measure = lambda group: getattr(verification, rule)(
+    left[rows], right[rows], SAME[rows], FOLD[rows], group=group
+  )
+  made_up.assert_no_interval(measure(np.zeros(90)))
+  alone = measure(None).scores["accuracy"]
+  assert alone.low < alone.value < alone.high
 
 
 # The linear rule is fitted many times; half of the folds will do.

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,14 @@ def test_features_that_tell_people_apart_verify_them(pairs, monkeypatch):
   threshold = found[0]["entries"][0]["details"]["threshold_by_fold"]
   # Image and mirror, added: one entry of two is the same in all images.
   np.testing.assert_allclose(threshold, 0.75)
+
+
+def test_intervals_are_over_the_groups_of_pairs(pairs, monkeypatch):
+  made_up.hurry(monkeypatch, 1e-3)
+  together = dataclasses.replace(pairs, group=np.zeros(len(pairs)))
+  for task in verify.run(together, Networks(), None, ["verification"]):
+    for entry in task["entries"]:
+      assert np.isnan(entry["scores"]["accuracy"].low), entry["feature"]
 
 
 def test_features_that_hold_the_mirror_image_are_not_added(pairs, monkeypatch):

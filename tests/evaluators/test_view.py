@@ -3,6 +3,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.evaluators import view, weighted
+from tests.evaluators import made_up
 
 RNG = np.random.default_rng(0)
 TRUE = RNG.uniform(-0.6, 0.6, (90, 3))
@@ -72,6 +73,11 @@ def test_slope_counts_rows_as_often_as_they_are_drawn():
     np.testing.assert_allclose(found[k], want)
   still = weighted.slope(noisy, np.full_like(TRUE, 0.1))(weights)
   assert np.isnan(still).all()
+
+
+def test_intervals_are_over_people():
+  found = view.measure(OWN, TRUE, view.fit(OWN, TRUE), np.zeros(90))
+  made_up.assert_no_interval(found)
 
 
 def test_refuses_other_shapes():

@@ -51,6 +51,16 @@ def test_some_frames_of_each_chunk(folder, frames, chosen):
   np.testing.assert_allclose(yaw, np.array(chosen) / 3, rtol=1e-6)
 
 
+def test_a_person_is_the_same_in_every_video(tmp_path):
+  names = [("a", "x"), ("a", "y"), ("b", "x")]
+  records = [helpers.track(i, 2, *name) for i, name in enumerate(names)]
+  helpers.write_dataset(tmp_path, records)
+  train = tracks.load(str(tmp_path))["train"]
+  assert train.group.tolist() == ["a"] * 4 + ["b"] * 2
+  track = train.labels["track"]
+  assert track.tolist() == np.repeat(["a/x/t", "a/y/t", "b/x/t"], 2).tolist()
+
+
 def test_labels_that_not_all_records_have_are_left_out(tmp_path, caplog):
   without = {"yaw_rad": np.zeros(4)}
   records = [

@@ -265,6 +265,21 @@ def test_size_leaves_the_labels_alone():
       np.testing.assert_array_equal(first[name], second[name])
 
 
+def test_action_units_are_the_means_of_both_halves(monkeypatch):
+  made = recording.set_up(SETTINGS, 4, 0)
+  left, right = np.zeros((2, SETTINGS.num_frames, 20))
+  smile, brow = actions.INDEX[12], actions.INDEX[1]
+  # A smile of the left half alone; brows of both, the right one higher.
+  left[:, smile], left[:, brow], right[:, brow] = 0.8, 0.2, 0.6
+  motion = dataclasses.replace(made.motion, left=left, right=right)
+  made = dataclasses.replace(made, motion=motion)
+  monkeypatch.setattr(recording, "set_up", lambda *args: made)
+  units = generator.draw_labels(SETTINGS, 4, 0)["action_units"]
+  want = np.zeros((SETTINGS.num_frames, 20))
+  want[:, smile], want[:, brow] = 0.4, 0.4
+  np.testing.assert_allclose(units, want)
+
+
 def test_labels_without_pictures_are_those_of_the_pictures():
   for supersample in (1, 2):
     settings = dataclasses.replace(SETTINGS, supersample=supersample)

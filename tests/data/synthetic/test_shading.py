@@ -43,6 +43,18 @@ def test_light_from_a_side_lights_that_side():
   assert lit[left, 0].mean() > 1.5 * lit[right, 0].mean()
 
 
+def test_the_label_points_to_the_light():
+  label = _light([3, 0, -4], ambient=0.3).label()
+  np.testing.assert_allclose(label, [[0.6, 0, -0.8, 0.3]])
+  # Of all ways to face, the label's is the brightest.
+  normal = np.array([[0.6, 0, -0.8], [0, 0, -1], [-0.6, 0, -0.8]], np.float32)
+  lit = shading.irradiance(
+    normal, np.ones(3, np.float32), _light(label[0, :3]), 0
+  )
+  # Cosines of 1, 0.8 and 0.28, of which a tenth reaches round.
+  np.testing.assert_allclose(lit[:, 0], [1, 0.82, 0.352], atol=1e-6)
+
+
 def test_drawn_light_comes_from_the_front_and_drifts_little():
   for seed in range(50):
     light = shading.draw(np.random.default_rng(seed), 16)
@@ -52,5 +64,5 @@ def test_drawn_light_comes_from_the_front_and_drifts_little():
     assert (light.direction[:, 2] < 0.3).all()  # Towards the camera, or side.
     turn = (light.direction[1:] * light.direction[:-1]).sum(1)
     assert np.rad2deg(np.arccos(np.minimum(turn, 1))).max() < 8
-    assert light.label().shape == (16, 4)
+    np.testing.assert_array_equal(light.label()[:, :3], light.direction)
     np.testing.assert_array_equal(light.label()[:, 3], light.ambient)
