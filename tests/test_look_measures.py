@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import look_frames, look_measures
+from facerep_jax.evaluators import bootstrap
 from facerep_jax.systems import base
 from tests import made_up_faces
 
@@ -90,6 +91,13 @@ def test_numbers_of_one_person_have_no_interval():
   found = look_measures.viewpoint(np.arange(4.0), np.arange(4.0), np.zeros(4))
   assert found["r"] == pytest.approx(1)
   assert found["r_low"] is found["slope_high"] is None
+  yaws = np.random.default_rng(5).uniform(-1, 1, (2, 20))
+  read = dict(zip(("train", "test"), map(frames, yaws, ("abc", "x"))))
+  features = {
+    split: {"one": part.yaw_rad[:, None]} for split, part in read.items()
+  }
+  found = look_measures.yaw_readout(features, read)
+  assert found["r2"] > 0.99 and found["r2_low"] is found["r2_high"] is None
 
 
 def test_people_are_recognised_by_what_light_does_not_change():
@@ -128,7 +136,7 @@ def test_rank_is_that_of_a_loop():
   model = Model(code)
   train = code(RNG.uniform(0, 255, (50, 3)))
   mean = train["code"].mean(axis=0)
-  right = []
+  right, group = [], []
   for one in (0, 1):
     others = [
       (model.embed(sides[1 - one].images)["code"] - mean).mean(axis=0)
@@ -140,9 +148,14 @@ def test_rank_is_that_of_a_loop():
           x @ y / np.linalg.norm(x) / np.linalg.norm(y) for y in others
         ]
         right.append(np.argmax(cosines) == person)
+        group.append(person)
   found = look_measures.identity_readout(model, train, read)
   assert found["rank1_percent"] == pytest.approx(100 * np.mean(right))
-  assert found["rank1_percent_low"] < found["rank1_percent_high"]
+  ends = found["rank1_percent_low"], found["rank1_percent_high"]
+  # Frames of one person are drawn together.
+  want = bootstrap.interval(100.0 * np.array(right), np.array(group))
+  np.testing.assert_allclose(ends, want[1:])
+  assert want.low < want.value < want.high
 
 
 def test_the_feature_of_identity():

@@ -29,14 +29,14 @@ def make_system():
   )
 
 
-def run(values, log_every, lr_scale=1.0):
+def run(values, log_every, lr_scale=1.0, ema_decay=0.0):
   system, optimizer = make_system(), optax.sgd(0.25)
   state, frozen = train_state.create(
-    system, optimizer, ("loss", "noise"), 0.0, jax.random.key(0)
+    system, optimizer, ("loss", "noise"), ema_decay, jax.random.key(0)
   )
   step = jax.jit(
     train_state.make_train_step(
-      system, optimizer, log_every=log_every, ema_decay=0.0
+      system, optimizer, log_every=log_every, ema_decay=ema_decay
     )
   )
   states, windows = [state], []
@@ -101,6 +101,14 @@ def test_training_and_initial_weights_have_keys_of_their_own():
     np.testing.assert_array_equal(window["means"]["noise"], noise)
   for other in (root, train_state.init_key(root)):
     assert (jax.random.key_data(other) != states[0].key_data).any()
+
+
+def test_moving_average_by_hand():
+  states, _ = run([1.0, 2.0, 3.0], log_every=10, ema_decay=0.75)
+  want = float(states[0].params["w"])
+  for state in states[1:]:
+    want = 0.75 * want + 0.25 * float(state.params["w"])
+    np.testing.assert_allclose(state.ema["w"], want, rtol=1e-6)
 
 
 def test_evaluation_uses_the_moving_average_when_there_is_one():

@@ -150,7 +150,12 @@ def test_tfds_reads_the_labels(tmp_path):
 
 def test_features_describe_every_label():
   features = dataset_info.features(64, schema.LABELS)
-  assert set(schema.LABELS) < set(features)
+  others = {"person", "video", "track", "chunk", "frames", "frame_index"}
+  assert set(features) == others | set(schema.LABELS)
+  for name, (dtype, shape) in schema.LABELS.items():
+    # The first axis is that of the frames.
+    assert features[name].shape == (None, *shape), name
+    assert features[name].np_dtype == dtype, name
 
 
 def test_only_common_labels_are_described(frames, tmp_path):

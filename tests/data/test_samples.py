@@ -127,6 +127,17 @@ def test_chunks_of_one_frame_are_left_out(tmp_path):
   assert helpers.samples_of(source, 1).epoch_size == 6
 
 
+def test_chunks_of_fewer_frames_than_asked_for_are_left_out(tmp_path):
+  records = [helpers.track(i, frames) for i, frames in enumerate((3, 4, 5))]
+  helpers.write_dataset(tmp_path, records)
+  source = helpers.source_of(tmp_path)
+  samples = helpers.samples_of(source, min_frames=4, sample_by="chunk")
+  assert sorted(int(samples[i]["record"]) for i in range(2)) == [1, 2]
+  assert samples.epoch_size == 2
+  with pytest.raises(errors.InputError, match="no track has 6 frames"):
+    helpers.samples_of(source, min_frames=6)
+
+
 def test_only_chunks_of_one_frame_are_refused(tmp_path):
   helpers.write_dataset(tmp_path, [helpers.track(0, 1), helpers.track(1, 1)])
   with pytest.raises(errors.InputError, match="every track has a single frame"):

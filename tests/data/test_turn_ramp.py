@@ -80,7 +80,7 @@ def sampling(**changes):
 
 def test_samples_follow_the_steps(source, monkeypatch):
   """Only frames that the ramp allows are read, and all of them in the end."""
-  with_yaw(source, monkeypatch, [0.0, 5.0, 80.0])
+  with_yaw(source, monkeypatch, [0.0, 5.0, 25.0])
   picked = []
   cut = samples.Samples._cut
 
@@ -89,12 +89,12 @@ def test_samples_follow_the_steps(source, monkeypatch):
     return cut(self, track, record, picks, squares)
 
   monkeypatch.setattr(samples.Samples, "_cut", spy)
-  drawn = samples.Samples(source, sampling(ramp=RAMP, batch_size=2))
-  for sample in range(20):  # Steps 0 to 9.
+  drawn = samples.Samples(source, sampling(ramp=RAMP, batch_size=4))
+  for sample in range(40):  # Steps 0 to 9.
     drawn[sample]
   assert set().union(*picked) == {0, 1}
   picked.clear()
-  for sample in range(60, 80):
+  for sample in range(120, 140):
     drawn[sample]
   assert 2 in set().union(*picked)
 

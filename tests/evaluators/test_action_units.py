@@ -39,6 +39,14 @@ def test_r_is_that_of_scipy_whatever_the_scale():
   )
 
 
+def test_a_unit_is_active_from_three_tenths():
+  true = np.array([0.1, 0.2, 0.4, 0.6])[:, None]
+  outputs = np.array([0.0, 2.0, 1.0, 3.0])[:, None]
+  found = action_units.measure(outputs, {"action_units": true}, np.arange(4))
+  # Of the pairs of an active image and another, 1 and 2 are the wrong way.
+  assert found.scores["mean_auc"].value == 75
+
+
 def test_units_are_read_out_of_what_holds_them():
   x = TRUE @ RNG.normal(size=(5, 6))
   part = base.Part(x[:60], {"action_units": TRUE[:60]}, GROUP[:60])

@@ -40,8 +40,18 @@ def test_a_texture_that_moves_with_the_face_leaks_its_pose():
   assert score.low <= score.value <= score.high
   # 60 training images of noise alone: the penalty holds the fit down.
   assert still.scores["yaw_r2"].value < 0.15
-  assert len(moving.quality) == 60
+  # The more of the yaw is read, the worse.
   assert moving.quality.mean() < still.quality.mean()
+
+
+def test_quality_is_the_error_in_degrees():
+  images = pictures(1.0)
+  found = albedo_leak.fit(images[:60], YAW[:60], GROUP[:60])
+  measured = albedo_leak.measure(images[60:], YAW[60:], found, GROUP[60:])
+  cells = [depth_error.block_means(image, 8) for image in images[60:]]
+  read = (cells - found.mean) / found.scale @ found.weights + found.offset
+  want = np.abs(read[:, 0] - YAW[60:]) * 180 / np.pi
+  np.testing.assert_allclose(measured.quality, want)
 
 
 def test_intervals_are_over_people():

@@ -133,19 +133,24 @@ def test_a_readout_of_components_is_one_of_pixels():
   # Components of the training images: centred, uncorrelated.
   gram = values[:40].T @ values[:40]
   np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-3)
-  found = readout.ridge(
-    values[:40], RNG.normal(size=(40, 2)), np.arange(40) // 4
-  )
+  # Fitted to other means and deviations than 0 and 1.
+  target = values[20:] @ RNG.normal(size=(6, 2))
+  found = readout.ridge(3 * values[20:] + 1, target, np.arange(40) // 4)
   joined = fitted.before(found)
   # Float32 sums of 192 products.
   np.testing.assert_allclose(
-    joined.outputs(features.flat(pixels)), found.outputs(values), atol=1e-4
+    joined.outputs(features.flat(pixels)), found.outputs(values), atol=1e-3
   )
 
 
 def test_pixels_have_no_more_components_than_images_span():
   pixels = RNG.integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
-  assert features.Pixels.fit(pixels, 256)(pixels).shape == (5, 4)
+  fitted = features.Pixels.fit(pixels, 256)
+  values = fitted(pixels)
+  assert values.shape == (5, 4)
+  # Four directions and their mean hold all of five images.
+  rebuilt = values @ fitted.components + fitted.mean
+  np.testing.assert_allclose(rebuilt, features.flat(pixels), atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [32, 64])

@@ -21,5 +21,7 @@ def test_points_are_drawn_where_they_lie():
 
 @pytest.mark.parametrize(("side", "want"), [(64, 192), (256, 512), (600, 600)])
 def test_large_pictures_are_enlarged_less(side, want):
-  image = np.zeros((side, side, 3), np.uint8)
-  assert gallery.enlarge(gallery.Picture(image, "")).size == (want, want)
+  image = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+  got = np.asarray(gallery.enlarge(gallery.Picture(image, "")))
+  times = want // side
+  np.testing.assert_array_equal(got, image.repeat(times, 0).repeat(times, 1))

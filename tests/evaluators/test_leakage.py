@@ -142,6 +142,46 @@ def test_identity_is_0_for_guessing_and_its_interval_is_over_people():
   assert (found["value"], found["low"], found["high"]) == (0, -1, 1)
 
 
+def test_the_smaller_half_of_tracks_comes_later():
+  track = np.array(["a", "b", "c", "x", "d", "e", "b"])
+  group = np.array([0, 0, 0, 1, 2, 2, 0])
+  part = base.Part(np.zeros((7, 1)), {"track": track}, group)
+  rows, person, is_later = leakage._by_track(part)
+  # Of three tracks one; of one track none, so that its person takes no part.
+  assert rows.tolist() == [0, 1, 2, 4, 5, 6]
+  assert person.tolist() == [0, 0, 0, 1, 1, 0]
+  np.testing.assert_array_equal(is_later, np.isin(track[rows], ["c", "e"]))
+
+
+def test_the_strength_for_identity_is_chosen_on_later_training_tracks(
+  monkeypatch,
+):
+  chosen, choose = [], readout.ridge_strength
+  monkeypatch.setattr(
+    readout,
+    "ridge_strength",
+    lambda *args: chosen.append(args) or choose(*args),
+  )
+  train, test = (
+    part._replace(labels={"track": part.labels["track"]})
+    for part in PARTS["person"]
+  )
+  leakage.measure({"f": (train, test)}, "f", "f")
+  [(x, _, held_out)] = chosen
+  np.testing.assert_array_equal(x, train.features)
+  np.testing.assert_array_equal(held_out, train.labels["track"] == "b")
+
+
+def test_scaled_values_by_hand():
+  assert leakage._scaled(0.4, 0.2, 0.6) == pytest.approx(0.5)
+  # Less than nothing is nothing, for the feature as for both bounds.
+  assert leakage._scaled(0.3, -0.2, 0.6) == pytest.approx(0.5)
+  assert leakage._scaled(-0.3, 0.2, 0.6) == pytest.approx(-0.5)
+  assert leakage._scaled(0.06, 0.0, 0.06) == pytest.approx(1)
+  for unknown in ((0.3, 0.3, 0.34), (None, 0.2, 0.6), (0.3, 0.2, None)):
+    assert leakage._scaled(*unknown) is None
+
+
 def test_intervals_are_over_people_for_every_factor():
   rng = np.random.default_rng(6)
   labels = {"yaw_rad": rng.normal(size=40), "light": rng.normal(size=(40, 4))}

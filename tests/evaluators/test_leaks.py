@@ -48,7 +48,16 @@ def test_a_matrix_needs_all_labels_a_split_and_both_bounds(study):
 
 def test_the_matrix_is_between_random_weights_and_labels(study, monkeypatch):
   made_up.hurry(monkeypatch, 0.1)
+  seen, fit = [], features.Pixels.fit
+  monkeypatch.setattr(
+    features.Pixels,
+    "fit",
+    lambda pixels, width: seen.append(pixels) or fit(pixels, width),
+  )
   found = leaks.run(study)
+  # Components are those of the training images.
+  [fitted] = seen
+  np.testing.assert_array_equal(fitted, study.crops.pixels[:48])
   assert found["floor"] == "random weights: code"
   assert found["ceiling"] == "supervised: code"
   assert found["features"] == [feature.name for feature in study.table]

@@ -50,6 +50,11 @@ def test_errors_are_those_of_the_training_line():
   np.testing.assert_allclose(
     list(found.details["mae_of_mean"].values()), spread
   )
+  want = np.degrees(np.abs(lines.slope * x + lines.offset - y))
+  np.testing.assert_allclose(found.quality, -want[:, 0])
+  offset = list(found.details["offset_deg"].values())
+  np.testing.assert_allclose(offset, np.degrees(lines.offset))
+  assert list(found.details["slope"].values()) == lines.slope.tolist()
 
 
 def test_a_view_that_never_turns_knows_nothing():

@@ -27,6 +27,14 @@ def test_weights_are_copies_of_rows():
   np.testing.assert_allclose(weighted.auc(SCORE, IS_ON)(WEIGHTS), want)
 
 
+def test_of_two_middle_values_the_lower_one_is_the_median():
+  values = np.array([3.0, 1.0, 4.0, 2.0])
+  assert weighted.median(values)(np.ones(4)) == 2
+  # 1, 1, 3, 4: the second and the third are in the middle.
+  assert weighted.median(values)(np.array([1.0, 2, 1, 0])) == 1
+  assert weighted.median(values)(np.array([1.0, 1, 1, 0])) == 3
+
+
 def test_r2_of_known_predictions():
   true = np.array([[1.0], [2.0], [3.0]])
   ones = np.ones(3)

@@ -111,9 +111,14 @@ def test_initial_values_are_torchs(module):
 
 
 def test_convolutions_compute_in_their_dtype():
-  x = jnp.zeros((1, 4, 4, 3))
+  x = jax.random.normal(jax.random.key(1), (1, 4, 4, 3))
   for module in (layers.DownsampleConv, layers.UpsampleConv):
     model = module(2, dtype=jnp.bfloat16)
     out, variables = model.init_with_output(jax.random.key(0), x)
     assert out.dtype == jnp.bfloat16
     assert variables["params"]["kernel"].dtype == jnp.float32
+    want = module(2).apply(variables, x)
+    assert want.dtype == jnp.float32 and np.ptp(want) > 0.5
+    # Inputs, weights and sums of about 1 are rounded to 8 bits.
+    np.testing.assert_allclose(np.float32(out), want, atol=0.03)
+    assert (np.float32(out) != want).any()

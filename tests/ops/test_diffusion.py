@@ -125,8 +125,24 @@ def test_min_snr_takes_its_limit():
   )
 
 
+def _total(clean, noise, alpha_bar, kind):
+  """What `total` below adds up, by hand in float64."""
+  c, n = np.float64(clean), np.float64(noise)
+  a = np.float64(alpha_bar)
+  s, r = np.sqrt(a)[:, None], np.sqrt(1 - a)[:, None]
+  back = {
+    "clean": 1.1 * c,
+    "epsilon": c - 0.1 * r / s * n,
+    "v": (s**2 + 1.1 * r**2) * c - 0.1 * s * r * n,
+  }[kind]
+  snr = a / (1 - a)
+  weights = snr + np.maximum(snr, 1) + np.minimum(snr, 5) + 1
+  weights = weights / {"clean": 1, "epsilon": snr, "v": snr + 1}[kind]
+  return np.sum(weights[:, None] * (back + (s * c + r * n - s * back) / r))
+
+
 @pytest.mark.parametrize("kind", diffusion.PREDICTIONS)
-def test_finite_at_both_ends_of_the_schedule(kind):
+def test_right_at_both_ends_of_the_schedule(kind):
   ends = ALPHA_BARS[[0, -1]]
   clean, noise = (x[:2] for x in _samples())
 
@@ -141,10 +157,24 @@ def test_finite_at_both_ends_of_the_schedule(kind):
     noise = diffusion.to_noise(back, noisy, alpha_bar)
     return (weights[:, None] * (back + noise)).sum()
 
-  value, grads = jax.value_and_grad(total, (0, 1, 2))(clean, noise, ends)
-  assert np.isfinite(value)
-  for grad in grads:
-    assert np.isfinite(grad).all()
+  arguments = clean, noise, ends
+  value, grads = jax.value_and_grad(total, (0, 1, 2))(*arguments)
+  want = _total(*arguments, kind)
+  # Noise and its spread of 0.01 lose three of seven digits.
+  np.testing.assert_allclose(value, want, rtol=2e-3)
+  for k, grad in enumerate(grads):
+    slopes = np.zeros(grad.shape)
+    for place in np.ndindex(grad.shape):
+      moved = [np.float64(x) for x in arguments]
+      # Of alpha-bar, both it and what it lacks to 1 may be small.
+      far = moved[k][place] * (1 - moved[k][place]) if k == 2 else 1
+      step = 1e-5 * far
+      moved[k][place] += step
+      above = _total(*moved, kind)
+      moved[k][place] -= 2 * step
+      slopes[place] = (above - _total(*moved, kind)) / (2 * step)
+    scale = np.abs(slopes).max(axis=-1, keepdims=True)
+    np.testing.assert_allclose(grad / scale, slopes / scale, atol=5e-3)
 
 
 @pytest.mark.parametrize("kind", diffusion.PREDICTIONS)

@@ -78,4 +78,8 @@ def test_transposed_conv_is_the_transpose_of_a_convolution():
 )
 def test_forms_keep_bfloat16(function, kernel_px):
   x, kernel = (jnp.asarray(a, jnp.bfloat16) for a in _case((4, 4), kernel_px))
-  assert function(x, kernel).dtype == jnp.bfloat16
+  got = function(x, kernel)
+  assert got.dtype == jnp.bfloat16
+  exact = function(x.astype(np.float32), kernel.astype(np.float32))
+  # A few roundings to 8 bits of sums of up to about 20.
+  np.testing.assert_allclose(np.float32(got), exact, rtol=2**-6, atol=0.2)

@@ -187,6 +187,13 @@ def test_one_network_may_see_light_and_view():
   assert set(known.params) == {"depth", "albedo", autoencoder_settings.JOINT}
   found = jax.jit(system.represent)(known, IMAGES11 / 2 + 0.5, KEY)
   assert found["light"].shape == (4, 4) and found["view"].shape == (4, 6)
+  net = make(light_and_view="joint").nets[autoencoder_settings.JOINT]
+  both = jax.jit(net.apply)(
+    {"params": known.params[autoencoder_settings.JOINT]}, IMAGES11
+  )
+  parts = np.concatenate([found["light"], found["view"]], axis=1)
+  # Compiled apart; images go from [-1, 1] to [0, 1] and back.
+  np.testing.assert_allclose(parts, both, atol=1e-5)
   loss, grads = jax.jit(
     jax.value_and_grad(
       lambda p: system.loss_fn(

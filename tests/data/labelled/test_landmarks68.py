@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from facerep_jax import errors
 from facerep_jax.data.labelled import base, find, landmarks68
@@ -52,9 +53,19 @@ def test_training_and_testing_are_train_and_test(tmp_path):
   "crop, cut, side", [("box", "face", 72), ("square", "track", 110)]
 )
 def test_a_table_can_be_cut(tmp_path, crop, cut, side):
-  path = _table(tmp_path, _row("a.png", tiny.face_points()))
+  points = tiny.face_points().round()
+  path = _table(tmp_path, _row("a.png", points))
+  # Red tells x, green y.
+  y, x = np.mgrid[:120, :100]
+  pixels = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
+  Image.fromarray(pixels).save(tmp_path / "a.png")
   got = find.open_data(f"landmarks:{path}:crop={crop}")["all"]
-  assert got.cut == cut and got.read(0).shape == (side, side, 3)
+  image = got.read(0)
+  assert got.cut == cut and image.shape == (side, side, 3)
+  moved = got.labels["landmarks_px"][0]
+  column, row = np.rint(moved).astype(int).T
+  # Each point still lies on the pixel that it lay on.
+  np.testing.assert_allclose(image[row, column, :2], points, atol=1)
 
 
 @pytest.mark.parametrize(
