@@ -206,9 +206,10 @@ def test_evaluation_compares_with_the_mean_code_and_masks_padding(tiny):
   sums = evaluate(variables, {"frames": pictures, "weight": weight})
   pictures[2] = 0  # What only fills the batch has no influence.
   other = evaluate(variables, {"frames": pictures, "weight": weight})
-  for name in ("error", "error_raw", "within_identity"):
+  for name in ("error", "error_raw", "within_identity", "diffusion_loss"):
     assert sums[name][1] == 2
-    np.testing.assert_array_equal(sums[name][0], other[name][0])
+  for name, found in sums.items():
+    np.testing.assert_array_equal(found, other[name], err_msg=name)
   rows = pictures[:2].reshape(6, 64, 64, 3)
   codes = np.asarray(system.encode(variables.frozen, rows))
   codes = np.float64(codes.reshape(2, 3, 2, 8))
