@@ -10,6 +10,7 @@ from PIL import Image
 
 import facerep_jax
 from facerep_jax import cli, embed, train
+from facerep_jax import photos as photo_files
 from facerep_jax import run as setup
 from facerep_jax.data import colour
 from tests import tiny
@@ -85,7 +86,10 @@ def test_paths_crops_and_features_are_of_the_same_image(tmp_path):
   # Image i has the colour i. Even ones show a face, number 3 is passed over.
   paths = [f"{i}.png" for i in range(7)]
   for i, path in enumerate(paths):
-    Image.new("RGB", (20, 20), (i, 0, 0)).save(tmp_path / path)
+    image = Image.new("RGBA", (20, 20), (i, 0, 0, 255))
+    if i == 5:  # A hole in a corner is worth a note.
+      image.putpixel((19, 19), (0, 0, 0, 0))
+    image.save(tmp_path / path)
 
   def cut(image):
     number = image[0, 0, 0]
@@ -95,11 +99,14 @@ def test_paths_crops_and_features_are_of_the_same_image(tmp_path):
     "code": np.array([image[0, 0, :1] for image in images], np.float32)
   }
   model = types.SimpleNamespace(embed=colour)
-  found, skipped = embed.embed_files(model, str(tmp_path), paths, cut, 2)
+  batches = photo_files.read(str(tmp_path), paths, cut, 2)
+  found, skipped = embed.embed_faces(model, batches, len(paths), 2)
   kept = [0, 1, 2, 4, 5, 6]
   assert found["paths"].tolist() == [f"{i}.png" for i in kept]
   assert found["crop"].tolist() == [("face", "whole")[i % 2] for i in kept]
   assert found["code"].ravel().tolist() == kept
+  has_note = found[photo_files.NOTES] != ""
+  assert has_note.tolist() == [i == 5 for i in kept]
   assert skipped == ["3.png: no face found."]
 
 
