@@ -204,8 +204,11 @@ def test_evaluation_compares_with_the_mean_code_and_masks_padding(tiny):
   evaluate = jax.jit(system.eval_fn)
   weight = np.array([1, 1, 0], np.float32)
   sums = evaluate(variables, {"frames": pictures, "weight": weight})
-  pictures[2] = 0  # What only fills the batch has no influence.
-  other = evaluate(variables, {"frames": pictures, "weight": weight})
+  # What only fills the batch has no influence. A copy: the device may still
+  # read the first array.
+  changed = pictures.copy()
+  changed[2] = 0
+  other = evaluate(variables, {"frames": changed, "weight": weight})
   for name in ("error", "error_raw", "within_identity", "diffusion_loss"):
     assert sums[name][1] == 2
   for name, found in sums.items():
