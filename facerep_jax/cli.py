@@ -16,6 +16,9 @@ from facerep_jax import environment, errors
 
 _log = logging.getLogger(__name__)
 _LINE_EVERY_S = 15  # Between lines of progress where there is no terminal.
+# From a thread to the main one. Not SIGINT: it is ignored by what scripts start
+# in the background.
+_BROKEN = signal.SIGUSR2
 
 
 class Parser(argparse.ArgumentParser):
@@ -89,7 +92,11 @@ def _ended_by_threads(lines):
       before(failed)
       return
     lines.append(line)
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.pthread_kill(threading.main_thread().ident, _BROKEN)
+
+  def interrupt(number, frame):
+    del number, frame
+    raise KeyboardInterrupt
 
   def foreign(failed):
     # TensorStore's threads say this of each write that fails.
@@ -98,9 +105,11 @@ def _ended_by_threads(lines):
 
   before, threading.excepthook = threading.excepthook, hook
   shown, sys.unraisablehook = sys.unraisablehook, foreign
+  handler = signal.signal(_BROKEN, interrupt) or signal.SIG_DFL
   try:
     yield
   finally:
+    signal.signal(_BROKEN, handler)
     threading.excepthook, sys.unraisablehook = before, shown
 
 

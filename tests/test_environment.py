@@ -2,6 +2,7 @@ import errno
 import os
 import pathlib
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -132,6 +133,15 @@ def test_the_real_jax_without_the_device_is_one_line():
     assert last.startswith(f"error: JAX_PLATFORMS={platform}: JAX finds no")
 
 
+@pytest.fixture
+def _sigint_ignored():
+  """As for what a script starts in the background."""
+  before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_sigint_ignored")
 def test_trouble_in_a_thread_ends_the_command(monkeypatch, capsys):
   def write():
     raise OSError(errno.ENOSPC, "x", "/events")
