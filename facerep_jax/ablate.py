@@ -10,7 +10,6 @@ the library, is measured alone.
 
 import json
 import logging
-import os
 import pathlib
 import shutil
 import sys
@@ -22,6 +21,7 @@ from facerep_jax import (
   configuration,
   errors,
   experiment,
+  files,
   model_choice,
   outputs,
   packaged,
@@ -138,9 +138,12 @@ class _Study:
       "data": options.data,
       "every": options.every,
     }
-    stored = json.loads(path.read_text()) if path.is_file() else {}
+    hint = "Delete it to measure again."
+    stored = files.read_json(path, hint) if path.is_file() else {}
     is_same = stored.get("of") == self._key
-    self.found: dict[str, dict[str, Any]] = stored["rows"] if is_same else {}
+    self.found: dict[str, dict[str, Any]] = (
+      stored.get("rows", {}) if is_same else {}
+    )
 
   def add(self, workdir, name, is_taken_apart):
     """Measures a run, unless that was done."""
@@ -168,10 +171,7 @@ class _Study:
     return self._images[key]
 
   def _write(self):
-    temporary = self._path.with_suffix(".tmp")
-    text = json.dumps({"of": self._key, "rows": self.found}, indent=2)
-    temporary.write_text(text + "\n")
-    os.replace(temporary, self._path)
+    files.write_json(self._path, {"of": self._key, "rows": self.found})
 
 
 def _train(config, workdir, place, variant):
@@ -180,10 +180,8 @@ def _train(config, workdir, place, variant):
   changed = variants.changed(config, variant)
   for name in variant.keeps:
     if not (place / name).exists():
-      part = place / f"{name}.tmp"
-      shutil.rmtree(part, ignore_errors=True)
-      shutil.copytree(workdir / name, part)
-      part.rename(place / name)
+      with files.whole_folder(place / name) as part:
+        shutil.copytree(workdir / name, part, dirs_exist_ok=True)
     _link_codes(workdir, place, config, name)
   if variant.keeps:
     left = [name for name in stages.of(config) if name not in variant.keeps]
@@ -197,8 +195,8 @@ def _link_codes(workdir, place, config, name):
     for file in ("codes.npy", "codes.json"):
       known, own = workdir / stage / file, place / stage / file
       if stage != name and known.is_file() and not own.exists():
-        own.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(known, own)
+        with files.whole(own) as temporary:
+          shutil.copyfile(known, temporary)
 
 
 if __name__ == "__main__":

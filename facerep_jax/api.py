@@ -270,7 +270,14 @@ def _load_run(workdir, step, devices):
   """Loads a checkpoint of a run."""
   workdir = stages.folder(workdir)
   config = configuration.load(workdir)
-  system = base.build(config)
+  try:
+    system = base.build(config)
+    transforms.Crop(**config.data.crop)
+  except TypeError as error:  # The settings become keyword arguments.
+    raise errors.InputError(
+      f"{workdir / 'config.json'}: its settings do not fit this version of the "
+      f"library ({error})."
+    ) from error
   checkpoints = checkpoint.Checkpoints(workdir, config.keep, is_alone=True)
   step = checkpoints.best() if step is None else step
   if step is None:

@@ -1,6 +1,7 @@
 """Checkpoints of a run, by Orbax, saved in the background."""
 
-import json
+import logging
+import math
 import os
 import pathlib
 from typing import Any
@@ -9,11 +10,14 @@ import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 
-from facerep_jax import errors, sharding, train_state
+from facerep_jax import curriculum, errors, files, sharding, train_state
 from facerep_jax.systems import base
 
 PyTree = Any
 FORMAT = 1
+_log = logging.getLogger(__name__)
+# What Orbax raises where files are damaged; it does not say so by one type.
+_DAMAGED = (ValueError, LookupError, OSError, TypeError, AttributeError)
 
 
 def _split(state: train_state.TrainState) -> tuple[PyTree, PyTree]:
@@ -36,6 +40,48 @@ def _abstract(tree: PyTree, mesh: Mesh) -> PyTree:
   )
 
 
+def _reason(error: BaseException) -> str:
+  """Returns the first line of what an error says."""
+  lines = str(error).strip().splitlines()
+  return lines[0][:200] if lines else type(error).__name__
+
+
+def curriculum_of(meta: dict[str, Any], step: int) -> curriculum.State:
+  """Returns where the curriculum of a checkpoint stood.
+
+  Args:
+    meta: What was saved with it.
+    step: Of the checkpoint, for the message.
+
+  Raises:
+    InputError: It does not say.
+  """
+  try:
+    return curriculum.State(**meta["curriculum"])
+  except (KeyError, TypeError) as error:
+    raise errors.InputError(
+      f"checkpoint of step {step}: its meta data is damaged (curriculum). "
+      "Delete its folder to go on from the checkpoint before."
+    ) from error
+
+
+def _which_to_keep(keep: int) -> dict[str, Any]:
+  """Returns Orbax's options for the last checkpoints, and the best."""
+  policies = ocp.checkpoint_managers
+  best = policies.BestN(
+    get_metric_fn=lambda metrics: -metrics["loss"],
+    n=1,
+    keep_checkpoints_without_metrics=False,
+  )
+  return {
+    "preservation_policy": policies.AnyPreservationPolicy(
+      [policies.LatestN(keep), best]
+    ),
+    "best_fn": lambda metrics: metrics["loss"],
+    "best_mode": "min",
+  }
+
+
 class Checkpoints:
   """The checkpoints of one run: the last ones, and the best.
 
@@ -55,36 +101,63 @@ class Checkpoints:
     if is_alone:
       this = jax.process_index()
       self._processes = ocp.options.MultiprocessingOptions(this, {this})
-    policies = ocp.checkpoint_managers
-    policy = policies.AnyPreservationPolicy(
-      [
-        policies.LatestN(keep),
-        policies.BestN(
-          get_metric_fn=lambda metrics: -metrics["loss"],
-          n=1,
-          keep_checkpoints_without_metrics=False,
-        ),
-      ]
-    )
+    # Who only reads leaves alone what others may be writing, and does without
+    # what may be damaged in checkpoints that it does not need.
+    self._manager = None if is_alone else self._open(keep)
+
+  def _open(self, keep):
+    """Opens Orbax's manager, which reads the loss of every checkpoint."""
     options = ocp.CheckpointManagerOptions(
-      preservation_policy=policy,
-      best_fn=lambda metrics: metrics["loss"],
-      best_mode="min",
-      # Who only reads leaves alone what others may be writing.
-      create=not is_alone,
-      cleanup_tmp_directories=not is_alone,
+      cleanup_tmp_directories=True,
       multiprocessing_options=self._processes,
+      **_which_to_keep(keep),
     )
-    self._manager = ocp.CheckpointManager(self._root, options=options)
+    try:
+      return ocp.CheckpointManager(self._root, options=options)
+    except _DAMAGED as error:
+      raise errors.InputError(
+        f"{self._root}: the loss of a checkpoint cannot be read "
+        f"({_reason(error)}). Delete the folder of that checkpoint: "
+        f"{', '.join(map(str, self._unreadable())) or 'see its metrics'}."
+      ) from error
+
+  def _steps(self):
+    if self._manager is None:
+      return ocp.utils.checkpoint_steps(self._root)
+    return self._manager.all_steps()
+
+  def _loss(self, step):
+    """Reads the loss of a checkpoint; None without, or where it is damaged."""
+    path = self._root / str(step) / "metrics" / "metrics"
+    try:
+      loss = files.read_json(path).get("loss")
+    except FileNotFoundError:
+      return None
+    except errors.InputError as error:
+      _log.warning("%s It counts as a checkpoint without a loss.", error)
+      return None
+    if type(loss) is float and math.isfinite(loss):
+      return loss
+    _log.warning("%s: loss %r: counts as one without a loss.", path, loss)
+    return None
+
+  def _unreadable(self):
+    """Lists the checkpoints whose loss cannot be read."""
+    steps = sorted(self._root.glob("*/metrics/metrics"))
+    names = [path.parents[1].name for path in steps]
+    return [name for name in names if self._loss(name) is None]
 
   def latest(self) -> int | None:
     """Returns the step of the last checkpoint, None without any."""
-    return self._manager.latest_step()
+    return max(self._steps(), default=None)
 
   def best(self) -> int | None:
     """Returns the step of least validation loss, or the last one."""
-    best = self._manager.best_step()
-    return self.latest() if best is None else best
+    losses = {step: self._loss(step) for step in self._steps()}
+    known = {step: loss for step, loss in losses.items() if loss is not None}
+    if not known:
+      return self.latest()
+    return min(known, key=lambda step: (known[step], -step))
 
   def save(
     self,
@@ -123,15 +196,24 @@ class Checkpoints:
       checkpointer.close()
 
   def restore_frozen(self, abstract: PyTree, mesh: Mesh) -> PyTree:
-    """Restores what `save_frozen` wrote; {} if nothing is frozen."""
+    """Restores what `save_frozen` wrote; {} if nothing is frozen.
+
+    Raises:
+      InputError: It is not there, or damaged.
+    """
     if not abstract:
       return {}
     checkpointer = ocp.StandardCheckpointer(
       multiprocessing_options=self._processes
     )
-    return checkpointer.restore(
-      self._root.parent / "frozen", _abstract(abstract, mesh)
-    )
+    path = self._root.parent / "frozen"
+    try:
+      return checkpointer.restore(path, _abstract(abstract, mesh))
+    except _DAMAGED as error:
+      raise errors.InputError(
+        f"{path}: the frozen parameters of this run cannot be restored "
+        f"({_reason(error)}). Restore the folder from a copy."
+      ) from error
 
   def restore(
     self, step: int, abstract: train_state.TrainState, mesh: Mesh
@@ -193,14 +275,18 @@ class Checkpoints:
 
   def _restore(self, step, **items):
     try:
-      restored = self._manager.restore(step, args=ocp.args.Composite(**items))
-    except (ValueError, KeyError, OSError, json.JSONDecodeError) as error:
-      reason = str(error).strip().splitlines()
+      restored = self._read(step, ocp.args.Composite(**items))
+    except _DAMAGED as error:
       raise errors.InputError(
         f"{self._root / str(step)}: this checkpoint cannot be restored "
-        f"({reason[0] if reason else type(error).__name__}). If the files are "
-        "damaged, delete that folder to go on from the checkpoint before."
+        f"({_reason(error)}). If the files are damaged, delete that folder to "
+        "go on from the checkpoint before."
       ) from error
+    if not isinstance(restored.meta, dict):
+      raise errors.InputError(
+        f"{self._root / str(step)}: this checkpoint cannot be restored (meta "
+        "is no JSON object). Delete that folder to go on from the one before."
+      )
     if restored.meta.get("format") != FORMAT:
       raise errors.InputError(
         f"{self._root / str(step)}: format {restored.meta.get('format')}, "
@@ -208,10 +294,20 @@ class Checkpoints:
       )
     return restored
 
+  def _read(self, step, args):
+    if self._manager is not None:
+      return self._manager.restore(step, args=args)
+    handler = ocp.CompositeCheckpointHandler()
+    with ocp.Checkpointer(
+      handler, multiprocessing_options=self._processes
+    ) as checkpointer:
+      return checkpointer.restore(self._root / str(step), args=args)
+
   def wait(self) -> None:
     """Waits until all saves are on disk; raises what went wrong in them."""
     self._manager.wait_until_finished()
 
   def close(self) -> None:
     """Waits for saves and ends the manager."""
-    self._manager.close()
+    if self._manager is not None:
+      self._manager.close()

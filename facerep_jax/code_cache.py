@@ -5,22 +5,22 @@ frames: their codes, plain and mirrored, are the same in every epoch.
 """
 
 import dataclasses
-import json
 import logging
-import os
 import pathlib
 
+import google_crc32c
 import grain
 import jax
 import numpy as np
 
-from facerep_jax import cli, errors, outputs, sharding
+from facerep_jax import cli, errors, files, outputs, sharding, stages
 from facerep_jax.data import samples, tfrecord, tracks
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
 _FORMAT = 2  # Of the file.
 _ROWS = 64  # Frames that are encoded at a time, at most.
+_BLOCK_BYTES = 2**22
 
 
 class CodeSamples(samples.Samples):
@@ -113,19 +113,53 @@ def make(
   """
   _check(sampling)
   path, note = place / "codes.npy", place / "codes.json"
+  frozen = jax.device_get(frozen)
   key = {
     "format": _FORMAT,
     "source": source.fingerprint(),
     "size_px": sampling.size_px,
     "crop": dataclasses.asdict(sampling.crop),
+    "frozen": stages.fingerprint(frozen),
   }
-  if path.is_file() and note.is_file() and json.loads(note.read_text()) == key:
+  if _is_sound(path, note, key):
     return np.load(path, mmap_mode="r")
-  temporary = place / "codes.tmp.npy"
-  _write(temporary, system, frozen, source, sampling)
-  os.replace(temporary, path)
-  note.write_text(json.dumps(key))
+  with files.whole(path) as temporary:
+    _write(temporary, system, frozen, source, sampling)
+    checksum = _checksum(temporary)
+    # Of the file before: it must not stand beside this one.
+    note.unlink(missing_ok=True)
+  files.write_json(note, key | {"crc32c": checksum})
   return np.load(path, mmap_mode="r")
+
+
+def _is_sound(path, note, key):
+  """Says whether the codes are there, for this purpose, and undamaged."""
+  if not (path.is_file() and note.is_file()):
+    return False
+  try:
+    known = files.read_json(note)
+  except errors.InputError as error:
+    _log.warning("%s Encoding again.", error)
+    return False
+  checksum = known.pop("crc32c", None)
+  if known != key:
+    return False
+  if checksum != _checksum(path):
+    _log.warning(
+      "%s: is damaged: its checksum is not that of codes.json. Encoding again.",
+      path,
+    )
+    return False
+  return True
+
+
+def _checksum(path):
+  """Reads a file from start to end; returns its CRC32C."""
+  crc = 0
+  with open(path, "rb") as file:
+    while block := file.read(_BLOCK_BYTES):
+      crc = google_crc32c.extend(crc, block)
+  return crc
 
 
 def _write(path, system, frozen, source, sampling):
@@ -133,7 +167,6 @@ def _write(path, system, frozen, source, sampling):
   counts = source.index.num_frames.tolist()
   _log.info("encoding %d frames and their mirror images, once", sum(counts))
   mesh = sharding.make_mesh(jax.local_devices())
-  frozen = jax.device_get(frozen)
   encode = sharding.jit_on_batch(system.encode, mesh)
   out, stop, bad = None, 0, []
   with cli.Progress(len(source), "chunks", "frames encoded") as progress:

@@ -9,8 +9,16 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from facerep_jax import config_files, curriculum, errors, optim
+from facerep_jax import (
+  config_files,
+  curriculum,
+  errors,
+  files,
+  optim,
+  setting_ranges,
+)
 from facerep_jax.data import samples, transforms, turn_ramp
+from facerep_jax.systems import base as base_system
 
 # What each stage has of its own, where there are stages.
 OWN = (
@@ -42,6 +50,9 @@ _FREE = (
   "data.num_threads",
   "data.on_bad_record",
 )
+# Without these a run cannot be opened; the last ones unless it has stages.
+_NEEDED = ("system", "preset", "seed", "keep", "dtype")
+_NEEDED_ALONE = ("steps", "ema_decay", "model", "data.crop")
 # `config.synthetic` of trainings whose weights are to serve real faces.
 VARIED_PEOPLE = {
   "seed": 11,
@@ -207,35 +218,44 @@ def check(config: ml_collections.ConfigDict) -> None:
   Raises:
     InputError: A value is out of range; the line names it.
   """
-  limits = (
-    ("steps", config.steps, 1),
-    ("batch_size", config.batch_size, 1),
-    ("keep", config.keep, 1),
-    ("every.log", config.every.log, 1),
-    ("every.eval", config.every.eval, 0),
-    ("every.save", config.every.save, 1),
-    ("every.pictures", config.every.pictures, 0),
-    ("eval_samples", config.eval_samples, 0),
-    ("data.num_threads", config.data.num_threads, 1),
-    ("data.min_frames", config.data.min_frames, 0),
-  )
-  for name, value, least in limits:
-    if value < least:
-      raise errors.InputError(
-        f"config.{name}: expected at least {least}, got {value}."
-      )
+  check_ranges(config)
   if config.dtype not in ("float32", "bfloat16"):
     raise errors.InputError(
       f"config.dtype: expected float32 or bfloat16, got {config.dtype!r}."
     )
-  if not 0 <= config.ema_decay < 1:
-    raise errors.InputError(
-      f"config.ema_decay: expected 0 <= decay < 1, got {config.ema_decay}."
-    )
   optim.Recipe(**config.optimizer)
   turn_ramp.TurnRamp(**config.data.turn_ramp)
+  transforms.Crop(**config.data.crop)
   rule = curriculum.Rule(**config.curriculum)
   curriculum.band(rule, curriculum.State(), config.batch_size)
+
+
+def check_ranges(config: ml_collections.ConfigDict) -> None:
+  """Checks every number of a config, see `setting_ranges`.
+
+  Args:
+    config: Of a run without stages, or of one stage.
+
+  Raises:
+    InputError: One is out of its range.
+  """
+  table = setting_ranges.table_of(config.system, config.get("stage", ""))
+  setting_ranges.check(flatten(config.to_dict()), table, "config.")
+
+
+def lacking(tree: dict, needed: Sequence[str]) -> list[str]:
+  """Lists the settings that a config needs and has not.
+
+  Args:
+    tree: The config.
+    needed: Names, joined with dots, of settings or of groups of them.
+  """
+  flat = flatten(tree)
+  return [
+    name
+    for name in needed
+    if not any(f"{key}.".startswith(f"{name}.") for key in flat)
+  ]
 
 
 def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
@@ -280,7 +300,7 @@ def check_same(
   path = pathlib.Path(workdir) / "config.json"
   new = json.loads(config.to_json())
   if path.exists():
-    old, fresh = flatten(json.loads(path.read_text())), flatten(new)
+    old, fresh = flatten(files.read_json(path)), flatten(new)
     differing = [
       f"config.{name} (there {old.get(name)!r}, here {fresh.get(name)!r})"
       for name in sorted(old.keys() | fresh.keys())
@@ -299,27 +319,40 @@ def write(
 ) -> None:
   """Writes config.json of a run."""
   path = pathlib.Path(workdir) / "config.json"
-  temporary = path.with_suffix(".tmp")
-  text = json.dumps(json.loads(config.to_json()), indent=2)
-  temporary.write_text(text + "\n")
-  os.replace(temporary, path)
+  files.write_json(path, json.loads(config.to_json()))
 
 
 def load(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
   """Reads config.json of a run.
 
+  Args:
+    workdir: Its folder, or that of one of its stages.
+
+  Returns:
+    The config.
+
   Raises:
-    InputError: The folder holds no run.
+    InputError: The folder holds no run, or the file is damaged.
   """
   path = pathlib.Path(workdir) / "config.json"
   try:
-    return ml_collections.ConfigDict(json.loads(path.read_text()))
+    tree = files.read_json(path)
   except FileNotFoundError as error:
     raise errors.InputError(
       f"{workdir}: expected the folder of a run, but it has no config.json. "
       "Give the --workdir that training wrote."
     ) from error
-  except json.JSONDecodeError as error:
+  config = ml_collections.ConfigDict(tree)
+  names = base_system.STAGES.get(str(tree.get("system")), ())
+  is_staged = bool(names) and all(isinstance(tree.get(x), dict) for x in names)
+  needed = _NEEDED if is_staged else (*_NEEDED, *_NEEDED_ALONE)
+  missing = lacking(tree, needed)
+  if missing or tree["system"] not in base_system.NAMES:
     raise errors.InputError(
-      f"{path}: is damaged ({error}). Restore it from a copy."
-    ) from error
+      f"{path}: is damaged, or of another version: expected the settings of a "
+      f"run of {' or '.join(base_system.NAMES)}; it lacks "
+      f"{', '.join(missing) or 'a known system'}. Restore it from a copy."
+    )
+  if not is_staged:
+    check_ranges(config)
+  return config

@@ -9,7 +9,7 @@ Source: arXiv 1808.06882, section 3.3, and the authors' published script.
 
 import dataclasses
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 
 # torch's ReduceLROnPlateau counts as an improvement what is smaller by more
 # than this share.
@@ -46,10 +46,11 @@ class Rule:
   lr_counting: str = "evaluations"
 
   def __post_init__(self):
-    if not 0 <= self.low < self.high <= 1 or self.step <= 0:
+    setting_ranges.check_fields(self, "curriculum.")
+    if not self.low < self.high:
       raise errors.InputError(
-        "config.curriculum: expected 0 <= low < high <= 1 and step > 0, got "
-        f"low={self.low}, high={self.high}, step={self.step}."
+        f"config.curriculum: expected low < high, got low={self.low}, "
+        f"high={self.high}."
       )
     if self.lr_counting not in ("evaluations", "published"):
       raise errors.InputError(

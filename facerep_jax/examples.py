@@ -37,5 +37,4 @@ def write(workdir: pathlib.Path) -> None:
   faces = model.system.faces
   if faces and faces.formation.kind != "flat":
     render.main([*common, f"--output={workdir / PICTURES}"])
-  with files.whole(note) as temporary:
-    temporary.write_text(f'{{"step": {model.step}}}\n')
+  files.write_json(note, {"step": model.step})

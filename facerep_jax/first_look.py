@@ -1,17 +1,17 @@
 """What a run has learned, measured at its end on tracks it never saw."""
 
-import json
 import pathlib
 
 import jax
 import numpy as np
-from PIL import Image
 
 from facerep_jax import (
   api,
   configuration,
+  files,
   look_frames,
   look_measures,
+  pictures,
   sharding,
 )
 from facerep_jax.data import batches, samples, tracks
@@ -53,8 +53,7 @@ def measure(
   summary |= _measured(model, read, pairs)
   if "yaw_readout" in summary:
     _write_examples(examples, read["test"].labelled())
-  path = workdir / _FILE
-  path.write_text(json.dumps(summary, indent=2) + "\n")
+  files.write_json(workdir / _FILE, summary)
   return summary
 
 
@@ -161,10 +160,9 @@ def held_out(model: api.Representation, data_path: str) -> dict[str, float]:
 
 def _write_examples(folder, read):
   """Writes some test frames, to try the embedding on."""
-  folder.mkdir(exist_ok=True)
   chosen = np.linspace(0, len(read.images) - 1, _NUM_EXAMPLES).astype(int)
   for i in np.unique(chosen):
-    Image.fromarray(read.images[i]).save(folder / f"{read.name[i]}.png")
+    pictures.save(folder / f"{read.name[i]}.png", read.images[i])
 
 
 def report(summary: dict[str, dict]) -> list[str]:

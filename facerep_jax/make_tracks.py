@@ -8,7 +8,7 @@ import re
 import sys
 from typing import Any
 
-from facerep_jax import cli, errors, outputs
+from facerep_jax import cli, errors, outputs, setting_ranges
 from facerep_jax.data import (
   benchmark_set,
   build,
@@ -50,8 +50,6 @@ def main(arguments: list[str]) -> None:
     )
   if options.sheet:
     outputs.check_file(options.sheet, "--sheet")
-  if options.workers < 1:
-    raise errors.InputError(f"--workers={options.workers}: expected 1 or more.")
   for line in naming(units):
     print(line)
   with cli.Progress(len(units), _UNITS, "frames") as progress:
@@ -232,20 +230,7 @@ def _parser():
 
 
 def _settings(options):
-  for name, low, high in (
-    ("size", 16, 2048),
-    ("chunk", 2, 1024),
-    ("quality", 1, 100),
-    ("num_frames", 1, 10**6),
-  ):
-    value = getattr(options, name)
-    if not low <= value <= high:
-      flag = name.replace("_", "-")
-      raise errors.InputError(
-        f"--{flag}={value}: expected a number from {low} to {high}."
-      )
-  if not 0.01 <= options.fps <= 1000:
-    raise errors.InputError(f"--fps={options.fps}: expected 0.01 to 1000.")
+  setting_ranges.check_options(options, setting_ranges.TRACKS)
   return extract.Settings(
     size_px=options.size,
     fps=options.fps,
@@ -282,12 +267,13 @@ def _check_alone(options, found):
 
 def _plan(options):
   shares = re.fullmatch(r"(\d+)/(\d+)/(\d+)", options.split)
-  if not shares or int(shares[1]) == 0:
+  numbers = tuple(int(x) for x in shares.groups()) if shares else ()
+  if sum(numbers) != 100 or not numbers[0]:
     raise errors.InputError(
-      f"--split={options.split}: expected three shares such as 70/10/20, the "
-      "first above 0."
+      f"--split={options.split}: expected three shares in percent that add up "
+      "to 100, such as 70/10/20, the first above 0."
     )
-  return build.Plan(tuple(int(x) for x in shares.groups()), options.seed)
+  return build.Plan(numbers, options.seed)
 
 
 def _sources(options):

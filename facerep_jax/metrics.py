@@ -8,6 +8,8 @@ import pathlib
 import numpy as np
 import tensorboardX
 
+from facerep_jax import files
+
 # Readings of the host: they differ between two runs of the same computation.
 HOST_READINGS = (
   "steps_per_second",
@@ -75,20 +77,16 @@ class Silent:
 
 def _cut_back(path, step):
   """Drops lines after `step`, and a last line that is not whole."""
-  if not path.exists():
-    return
-  kept = [
-    line for line in path.read_text().splitlines() if _is_up_to(line, step)
-  ]
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text("".join(line + "\n" for line in kept))
-  os.replace(temporary, path)
+  text = path.read_text(errors="replace") if path.exists() else ""
+  kept = [line for line in text.splitlines() if _is_up_to(line, step)]
+  # Also where there was none: a link without a target would be written to.
+  files.write_text(path, "".join(line + "\n" for line in kept))
 
 
 def _is_up_to(line, step):
   try:
     return json.loads(line)["step"] <= step
-  except json.JSONDecodeError:
+  except (ValueError, TypeError, LookupError, RecursionError):
     return False
 
 

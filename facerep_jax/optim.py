@@ -6,7 +6,7 @@ import math
 import jax.numpy as jnp
 import optax
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 
 SCHEDULES = ("constant", "cosine", "waves")
 
@@ -59,23 +59,11 @@ class Recipe:
           f"config.optimizer.{name}: expected one of {', '.join(allowed)}, got "
           f"{getattr(self, name)!r}."
         )
-    if not self.learning_rate > 0:
-      raise errors.InputError(
-        "config.optimizer.learning_rate: expected more than 0, got "
-        f"{self.learning_rate}."
-      )
+    setting_ranges.check_fields(self, "optimizer.")
     if not 0 <= self.last_rate <= self.learning_rate:
       raise errors.InputError(
         "config.optimizer.last_rate: expected 0 to the learning_rate "
         f"{self.learning_rate}, got {self.last_rate}."
-      )
-    if not 0 < self.beta2 < 1:
-      raise errors.InputError(
-        f"config.optimizer.beta2: expected between 0 and 1, got {self.beta2}."
-      )
-    if self.wave_steps < 1:
-      raise errors.InputError(
-        f"config.optimizer.wave_steps: expected 1+, got {self.wave_steps}."
       )
 
 

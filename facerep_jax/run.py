@@ -21,6 +21,7 @@ from facerep_jax import (
   curriculum,
   distributed,
   errors,
+  files,
   metrics,
   optim,
   sharding,
@@ -178,7 +179,7 @@ def _store(config, workdir):
   distributed.wait("config")
   path, own = workdir / "config.json", json.loads(config.to_json())
   deadline = time.monotonic() + _SHOWN_AFTER_S
-  while not path.exists() or json.loads(path.read_text()) != own:
+  while not path.exists() or files.read_json(path) != own:
     if time.monotonic() > deadline:
       raise errors.InputError(
         f"{path}: is not what process 0 of this run wrote there. Give all "
@@ -241,21 +242,22 @@ def _restore(config, system, checkpoints, state, frozen, mesh, source, given):
     return state, frozen, curriculum.State()
   state, meta = checkpoints.restore(latest, state, mesh)
   frozen = checkpoints.restore_frozen(frozen, mesh)
-  if meta["source"] != source.fingerprint():
+  progress = checkpoint.curriculum_of(meta, latest)
+  if not source.is_of(str(meta.get("source"))):
     raise errors.InputError(
       "the training tracks are not those with which this run began (other "
       "files or records). Give the same --config.data.path, or another "
       "--workdir."
     )
-  if meta["num_devices"] != mesh.devices.size:
+  if meta.get("num_devices") != mesh.devices.size:
     _log.info(
       "resumed on %d devices instead of %d: sums are taken in another order, "
       "so that numbers agree but not to the last bit.",
       mesh.devices.size,
-      meta["num_devices"],
+      meta.get("num_devices"),
     )
   _log.info("resumed from step %d.", latest)
-  return state, frozen, curriculum.State(**meta["curriculum"])
+  return state, frozen, progress
 
 
 def _init_from(config, state, frozen, mesh):

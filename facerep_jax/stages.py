@@ -7,7 +7,6 @@ have, so that a stage is an ordinary run in a folder of its own.
 
 import contextlib
 import hashlib
-import json
 import os
 import pathlib
 import re
@@ -18,7 +17,7 @@ import flax.traverse_util
 import ml_collections
 import numpy as np
 
-from facerep_jax import configuration, errors
+from facerep_jax import configuration, errors, files
 from facerep_jax.systems import base
 
 ALL = "all"
@@ -170,12 +169,19 @@ def folder(
 
 def mark_done(place: pathlib.Path, step: int) -> None:
   """Notes in a stage's folder that it was trained, and for how long."""
-  _write(place / _DONE, {"step": step})
+  files.write_json(place / _DONE, {"step": step})
 
 
 def done_step(place: pathlib.Path) -> int:
   """Returns the step at which a stage was done, 0 if it was not."""
-  return int(_read(place / _DONE).get("step", 0))
+  path = place / _DONE
+  step = _read(path).get("step", 0)
+  if type(step) is not int or step < 0:
+    raise errors.InputError(
+      f"{path}: is damaged (step {step!r}). Delete it: the stage goes on from "
+      "its last checkpoint."
+    )
+  return step
 
 
 def fingerprint(tree: Any) -> str:
@@ -201,8 +207,7 @@ def check_used(place: pathlib.Path, earlier: dict[str, Any]) -> None:
   now = {name: fingerprint(tree) for name, tree in earlier.items()}
   before = _read(place / _USED)
   if not before:
-    place.mkdir(parents=True, exist_ok=True)
-    _write(place / _USED, now)
+    files.write_json(place / _USED, now)
     return
   for name, value in now.items():
     if before.get(name) != value:
@@ -215,16 +220,6 @@ def check_used(place: pathlib.Path, earlier: dict[str, Any]) -> None:
 
 def _read(path):
   try:
-    return json.loads(path.read_text())
+    return files.read_json(path, "Restore it from a copy, or delete it.")
   except FileNotFoundError:
     return {}
-  except json.JSONDecodeError as error:
-    raise errors.InputError(
-      f"{path}: is damaged ({error}). Restore it from a copy, or delete it."
-    ) from error
-
-
-def _write(path, value):
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(json.dumps(value, indent=2) + "\n")
-  os.replace(temporary, path)

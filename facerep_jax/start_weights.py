@@ -95,7 +95,7 @@ def _of_run(config, workdir, wanted, mesh):
     {name: found.params[name] for name in taken},
   )
   variables = sharding.put_replicated(jax.device_get(variables), mesh)
-  return variables, meta["curriculum"]["num_moves"]
+  return variables, checkpoint.curriculum_of(meta, step).num_moves
 
 
 def _of_own_file(config, path, wanted, mesh):

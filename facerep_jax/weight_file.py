@@ -248,16 +248,12 @@ def _config(path, found):
     raise errors.InputError(
       f"{path}: its metadata is damaged ({error}). Download or copy it again."
     ) from error
-  flat = configuration.flatten(tree) if isinstance(tree, dict) else {}
-  lacking = [
-    name
-    for name in _NEEDED
-    if not any(key == name or key.startswith(f"{name}.") for key in flat)
-  ]
-  if lacking or step < 0 or flat["system"] not in base.NAMES:
+  tree = tree if isinstance(tree, dict) else {}
+  lacking = configuration.lacking(tree, _NEEDED)
+  if lacking or step < 0 or tree["system"] not in base.NAMES:
     raise errors.InputError(
       f"{path}: expected the settings and the step of a model, of one of the "
-      f"systems {', '.join(base.NAMES)}; got system {flat.get('system')!r}, "
+      f"systems {', '.join(base.NAMES)}; got system {tree.get('system')!r}, "
       f"step {step}, without {', '.join(lacking) or 'gaps'}."
     )
   return lean.config_of(ml_collections.ConfigDict(tree))
@@ -266,6 +262,7 @@ def _config(path, found):
 def _abstract(path, config, found):
   """Returns the shapes of the variables that the settings ask for, by name."""
   try:
+    configuration.check_ranges(config)
     init = base.build(config).init
   # The settings become keyword arguments, of which there may be others now.
   except (errors.InputError, TypeError) as error:

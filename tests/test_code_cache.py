@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import pytest
 from facerep_jax import code_cache, errors
 from facerep_jax.data import samples, tracks
 from tests import tiny
+from tests.data import helpers
 
 
 class Means:
@@ -63,10 +65,11 @@ def test_samples_are_the_codes_of_the_frames_that_would_come(
 
 def test_codes_are_computed_once_for_the_same_frames(source, tmp_path):
   first = np.array(code_cache.make(tmp_path, Means, FROZEN, source, rule()))
-  times_two = {"factor": jnp.float32(4.0)}
-  again = code_cache.make(tmp_path, Means, times_two, source, rule())
+  before = (tmp_path / "codes.npy").stat()
+  again = code_cache.make(tmp_path, Means, FROZEN, source, rule())
   np.testing.assert_array_equal(first, again)
-  (tmp_path / "codes.npy").unlink()
+  assert (tmp_path / "codes.npy").stat() == before
+  times_two = {"factor": jnp.float32(4.0)}
   anew = code_cache.make(tmp_path, Means, times_two, source, rule())
   np.testing.assert_array_equal(2 * first, anew)
   larger = samples.Sampling(num_frames=3, size_px=24, is_jittered=False)
@@ -141,6 +144,37 @@ def test_no_codes_of_no_usable_record(source, tmp_path, monkeypatch):
   with pytest.raises(errors.InputError, match="not one of 6 records can be"):
     code_cache.make(tmp_path, Shifted, FROZEN, out, rule(on_bad_record="skip"))
   assert not list(tmp_path.iterdir())
+
+
+def _zero(folder):
+  path = folder / "codes.npy"
+  head = path.read_bytes()[:128]
+  path.write_bytes(head + bytes(path.stat().st_size - 128))
+
+
+DAMAGES = {
+  "one bit": lambda folder: helpers.flip(folder / "codes.npy", 400),
+  "header": lambda folder: helpers.flip(folder / "codes.npy", 70),
+  "zeros": _zero,
+  "cut": lambda folder: os.truncate(folder / "codes.npy", 300),
+  "empty": lambda folder: os.truncate(folder / "codes.npy", 0),
+  "note is no JSON": lambda folder: (folder / "codes.json").write_text("{"),
+  "note is a list": lambda folder: (folder / "codes.json").write_text("[]"),
+  "note is no text": lambda folder: (folder / "codes.json").write_bytes(
+    b"\xff\xfe{}"
+  ),
+  "no note": lambda folder: (folder / "codes.json").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_codes_are_computed_again(source, tmp_path, caplog, damage):
+  first = np.array(code_cache.make(tmp_path, Means, FROZEN, source, rule()))
+  DAMAGES[damage](tmp_path)
+  again = code_cache.make(tmp_path, Means, FROZEN, source, rule())
+  np.testing.assert_array_equal(first, again)
+  assert damage == "no note" or "damaged" in caplog.text
+  assert set(os.listdir(tmp_path)) == {"codes.npy", "codes.json"}
 
 
 @pytest.mark.parametrize("change", [{"is_jittered": True}, {"colour": 0.2}])

@@ -115,7 +115,7 @@ def test_killed_and_started_again_equals_not_killed(data, tmp_path):
 @pytest.mark.parametrize(
   ("changes", "texts"),
   [
-    ({"batch_size": 0}, ["config.batch_size: expected at least 1, got 0"]),
+    ({"batch_size": 0}, ["config.batch_size: expected a whole number from 1"]),
     (
       {"data.path": "nowhere", "batch_size": 8},
       ["nowhere", "does not exist", "make_tracks"],

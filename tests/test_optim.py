@@ -109,9 +109,9 @@ def test_learning_rate_over_the_run(schedule, steps, rates):
     ({"name": "lamb"}, "one of sgd, adam, got 'lamb'"),
     ({"clip_by": "layer"}, "clip_by: expected one of all, network"),
     ({"schedule": "step"}, "schedule: expected one of constant, cosine, waves"),
-    ({"learning_rate": 0.0}, "learning_rate: expected more than 0"),
+    ({"learning_rate": 0.0}, "learning_rate: expected a number, more than 0"),
     ({"last_rate": 1.0}, "last_rate: expected 0 to the learning_rate 0.001"),
-    ({"wave_steps": 0}, "wave_steps: expected 1+"),
+    ({"wave_steps": 0}, "wave_steps: expected a whole number from 1 to"),
   ],
 )
 def test_settings_out_of_range(changes, text):

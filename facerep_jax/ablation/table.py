@@ -1,11 +1,11 @@
 """The tables of an ablation, as text to read."""
 
-import os
 import pathlib
 from typing import Any
 
 import numpy as np
 
+from facerep_jax import files
 from facerep_jax.ablation import bench
 from facerep_jax.evaluators import bootstrap, results
 
@@ -38,9 +38,7 @@ def write(
   if differences:
     text += f"\nDifferences from {first}:\n\n"
     text += _table(differences, columns, "+.1f")
-  temporary = folder / f"{FILE}.tmp"
-  temporary.write_text(text)
-  os.replace(temporary, folder / FILE)
+  files.write_text(folder / FILE, text)
 
 
 def _table(scores, columns, form):

@@ -10,6 +10,8 @@ import platform
 
 import jax
 
+from facerep_jax import files
+
 FORMAT = 1  # Of the JSON; it changes when a key changes its meaning.
 _PACKAGES = (
   "jax",
@@ -143,6 +145,6 @@ def save(
   folder: pathlib.Path, where: dict[str, object], sections: list[Section]
 ) -> None:
   """Writes benchmark.md and benchmark.json into a folder."""
-  (folder / "benchmark.md").write_text(markdown(where, sections))
+  files.write_text(folder / "benchmark.md", markdown(where, sections))
   text = json.dumps(as_json(where, sections), indent=2, allow_nan=False)
-  (folder / "benchmark.json").write_text(text + "\n")
+  files.write_text(folder / "benchmark.json", text + "\n")

@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 import pickle
+import pickletools
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from facerep_jax import errors
+from facerep_jax import errors, npz_file
 
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 _STORAGES = {
@@ -103,13 +104,13 @@ def _read_any(path: pathlib.Path) -> Any:
     start = file.read(16)
   if start.startswith(b"PK"):
     with zipfile.ZipFile(path) as archive:
+      npz_file.check_inflation(path, archive)
       names = archive.namelist()
       records = [name for name in names if name.endswith("/data.pkl")]
       if len(records) == 1:
         return _read_torch(path, archive, records[0])
     if names and all(name.endswith(".npy") for name in names):
-      with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+      return npz_file.read(path)
   elif start[8:9] == b"{":
     return _read_safetensors(path)
   elif start.startswith(_LEGACY):
@@ -130,18 +131,30 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
   start = 8 + int.from_bytes(data[:8], "little")
   header = json.loads(data[8:start])
   header.pop("__metadata__", None)
-  out = {}
-  for name, entry in header.items():
+  out, end = {}, 0
+  for name, entry in sorted(header.items(), key=_place):
     if entry["dtype"] not in _SAFETENSORS:
       raise errors.InputError(
         f"{path}: {name} has the type {entry['dtype']}, expected one of "
         f"{', '.join(_SAFETENSORS)}. Save it as F32."
       )
     dtype = _SAFETENSORS[entry["dtype"]]
-    first, last = entry["data_offsets"]
+    (first, last), shape = entry["data_offsets"], entry["shape"]
+    npz_file.check_numbers(name, (first, last, *shape))
+    # The format knows neither gaps nor overlaps.
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if first != end or last - first != size or start + last > len(data):
+      raise ValueError(f"{name} does not lie where its shape says")
+    end = last
     values = np.frombuffer(data[start + first : start + last], dtype)
-    out[name] = _copy(values.reshape(entry["shape"]))
+    out[name] = _copy(values.reshape(shape))
   return out
+
+
+def _place(item):
+  """Sorts arrays by where they lie; those of no bytes before others."""
+  first, last = item[1]["data_offsets"]
+  return first, last
 
 
 class _Storage(NamedTuple):
@@ -173,6 +186,7 @@ class _Unpickler(pickle.Unpickler):
     self._path, self._archive = path, archive
     self._root = record.removesuffix("data.pkl")
     self._storages = {}
+    self._room = npz_file.limit(path)
     order = f"{self._root}byteorder"
     if order in archive.namelist() and archive.read(order) != b"little":
       raise errors.InputError(
@@ -185,7 +199,7 @@ class _Unpickler(pickle.Unpickler):
     if (module, name) == ("collections", "OrderedDict"):
       return collections.OrderedDict
     if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-      return _Rebuild(_rebuild_tensor)
+      return _Rebuild(self._tensor)
     if (module, name) == ("torch._utils", "_rebuild_parameter"):
       return _Rebuild(_rebuild_parameter)
     if module == "torch" and name in _STORAGES:
@@ -195,6 +209,14 @@ class _Unpickler(pickle.Unpickler):
       f"'{module}.{name}', which was not run. Save the state_dict() of the "
       "model alone, where you trust the file."
     )
+
+  def _tensor(self, *args):
+    """Rebuilds a tensor, as long as they all are not far beyond the file."""
+    tensor = _rebuild_tensor(*args)
+    self._room -= tensor.nbytes
+    if self._room < 0:
+      raise pickle.UnpicklingError("its tensors have far more bytes than it")
+    return tensor
 
   def persistent_load(self, pid):
     """Reads one storage, a flat array."""
@@ -214,7 +236,19 @@ class _Unpickler(pickle.Unpickler):
 
 def _read_torch(path, archive, record):
   """Reads a zip file of torch."""
+  _check_pickle(archive.read(record))
   return _Unpickler(path, archive, record).load()
+
+
+def _check_pickle(data):
+  """Refuses lengths and places that no pickle of this size needs.
+
+  Unpickling makes room for what they say before it looks for the bytes.
+  """
+  for opcode, argument, _ in pickletools.genops(data):
+    is_place = opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
+    if is_place and argument > len(data):
+      raise pickle.UnpicklingError(f"{opcode.name} {argument} makes no sense")
 
 
 def _rebuild_tensor(values, offset, size, strides, *_):

@@ -16,8 +16,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from facerep_jax import environment, errors, outputs
+from facerep_jax import environment, errors, files, outputs
 from facerep_jax.data import (
+  contents,
   dataset_info,
   extract,
   index,
@@ -29,10 +30,10 @@ from facerep_jax.data import (
 )
 
 FORMAT = 1  # Of manifest.json and of the parts.
-MANIFEST = "manifest.json"
+MANIFEST = contents.MANIFEST
 _OURS = re.compile(
-  rf"{dataset_info.NAME}-[a-z]+\.tfrecord-\d{{5}}-of-\d{{5}}(\.index)?(\.tmp)?"
-  r"|(manifest|dataset_info|features|metadata)\.json(\.tmp)?"
+  rf"({dataset_info.NAME}-[a-z]+\.tfrecord-\d{{5}}-of-\d{{5}}(\.index)?"
+  r"|(manifest|dataset_info|features|metadata)\.json)(\.[0-9a-f]{16}\.tmp)?"
 )
 _log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def build(
     manifest = _assemble(made, output, settings, plan) | {"work": work}
     manifest = _with_passed_over(manifest, passed_over)
     # Last: without it, readers refuse the folder.
-    parts.write_json(os.path.join(output, MANIFEST), manifest)
+    files.write_json(os.path.join(output, MANIFEST), manifest, indent=1)
     folder.remove()
   except OSError as error:
     if error.errno in environment.FULL:
@@ -161,20 +162,14 @@ def _finished(output, work, overwrite):
   path = os.path.join(output, MANIFEST)
   if overwrite or not os.path.exists(path):
     return None
-  try:
-    with open(path, encoding="utf-8") as file:
-      manifest = json.load(file)
-  except ValueError as error:
-    raise errors.InputError(
-      f"{path}: not a manifest of face tracks ({error}); choose another "
-      "--output, or pass --overwrite."
-    ) from error
+  manifest = files.read_json(path, "Pass --overwrite to make it again.")
   if manifest.get("work") != work:
     raise errors.InputError(
       f"{output}: holds a finished dataset of other sources or options; choose "
       "another --output, or pass --overwrite to replace it."
     )
   _log.info("%s: finished earlier from the same sources; left as is.", output)
+  parts.remove_left(output)
   return manifest
 
 
@@ -294,7 +289,11 @@ def _assemble(made, output, settings, plan):
       shards[split] = sizes
   labels = _common_labels(made, len(records))
   dataset_info.write(
-    output, settings.size_px, labels, shards, "Face tracks, in chunks."
+    output,
+    settings.size_px,
+    labels,
+    {split: [size[:2] for size in sizes] for split, sizes in shards.items()},
+    "Face tracks, in chunks.",
   )
   return {
     "format": FORMAT,
@@ -319,7 +318,7 @@ def _common_labels(made, count):
 
 
 def _write_split(made, split, split_of, output, plan, digest):
-  """Writes the shards of a split; returns records and bytes of each."""
+  """Writes the shards of a split; returns records, bytes, digest of each."""
   chosen = [
     [split_of[record[:3]] == split for record in part.records] for part in made
   ]
@@ -343,8 +342,8 @@ def _write_split(made, split, split_of, output, plan, digest):
         writer.write(record)
         digest.update(record)
         num_bytes += len(record)
-    index.write(path)
-    sizes.append((count, num_bytes))
+    made_index = index.write(path)
+    sizes.append((count, num_bytes, contents.digest(made_index)))
   return sizes
 
 
@@ -379,5 +378,6 @@ def _count_splits(records, split_of, shards):
       "shards": [
         dataset_info.shard_name(split, i, len(sizes)) for i in range(len(sizes))
       ],
+      "checksums": [checksum for _, _, checksum in sizes],
     }
   return out

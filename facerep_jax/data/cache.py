@@ -9,7 +9,7 @@ import os
 import pathlib
 import shutil
 
-from facerep_jax import cli, environment, errors
+from facerep_jax import cli, environment, errors, files
 from facerep_jax.data import (
   benchmark_set,
   build,
@@ -220,7 +220,7 @@ def _kept(name, make):
     )
   try:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115
+    lock = files.open_lock(folder.with_suffix(".lock"))
   except OSError as error:
     raise errors.InputError(
       f"{folder.parent}: cannot keep tracks there "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 from facerep_jax.data import (
   chunks,
   crop,
@@ -69,12 +69,8 @@ class Settings:
   maps: bool = False
 
   def __post_init__(self):
-    if not 0 <= self.turns <= 1:
-      raise errors.InputError(
-        "turns of synthetic heads: expected a factor from 0 to 1, got "
-        f"{self.turns}."
-      )
-    if not 0 <= self.expressions <= self.num_frames:
+    setting_ranges.check(vars(self), setting_ranges.TRACKS, "tracks: ")
+    if not self.expressions <= self.num_frames:
       raise errors.InputError(
         "expressions of synthetic tracks: expected 0 (one or two) up to the "
         f"number of frames, {self.num_frames}, got {self.expressions}."

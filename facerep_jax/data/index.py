@@ -4,13 +4,12 @@ import dataclasses
 import io
 import logging
 import os
-import secrets
 import struct
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from facerep_jax import errors
+from facerep_jax import errors, files
 from facerep_jax.data import schema, tfrecord
 
 _log = logging.getLogger(__name__)
@@ -95,6 +94,7 @@ def read_track(
   length: int,
   labels: Iterable[str] = tuple(schema.LABELS),
   maps: Iterable[str] = (),
+  checksum: int | None = None,
 ) -> schema.Track:
   """Reads and parses one record.
 
@@ -106,6 +106,7 @@ def read_track(
     length: Length of its data in bytes.
     labels: As for `schema.parse`.
     maps: Likewise.
+    checksum: As for `tfrecord.Reader.read`.
 
   Returns:
     The track, images still encoded.
@@ -113,7 +114,7 @@ def read_track(
   Raises:
     BadRecordError: The record is damaged, or holds no track.
   """
-  data = reader.read(file, number, offset, length)
+  data = reader.read(file, number, offset, length, checksum)
   return _parse(data, reader.paths[file], number, labels, maps)
 
 
@@ -126,16 +127,21 @@ def _parse(data, path, number, labels, maps=()):
     ) from error
 
 
-def write(path: str | os.PathLike) -> None:
+def write(path: str | os.PathLike) -> Index:
   """Makes the index of a complete shard and stores it beside the shard.
 
   Args:
     path: The shard; the index gets its name plus ".index".
 
+  Returns:
+    The index.
+
   Raises:
     BadRecordError: A record of the shard cannot be used.
   """
-  _store(path, build(path)[0])
+  made, _ = build(path)
+  _store(path, made)
+  return made
 
 
 def _store(path, index):
@@ -147,14 +153,8 @@ def _store(path, index):
   )
   data = arrays.getvalue()
   # Several hosts may store the same index at once.
-  temporary = f"{target}.{secrets.token_hex(4)}.tmp"
-  try:
-    with open(temporary, "wb") as file:
-      file.write(data + _CHECKSUM.pack(tfrecord.masked_crc32c(data)))
-    os.replace(temporary, target)
-  finally:
-    if os.path.exists(temporary):
-      os.unlink(temporary)
+  with files.whole(target) as temporary:
+    temporary.write_bytes(data + _CHECKSUM.pack(tfrecord.masked_crc32c(data)))
 
 
 def load(
@@ -206,28 +206,37 @@ def _load_stored(path):
 
 def load_all(
   paths: Sequence[str | os.PathLike], *, on_bad_record: str = "error"
-) -> tuple[Index, np.ndarray, int]:
-  """Loads and joins the indexes of several shards.
+) -> tuple[list[Index], int]:
+  """Loads the indexes of several shards.
 
   Args:
     paths: The shards.
     on_bad_record: As for `build`.
 
   Returns:
-    The joined index; [N] int64, position in `paths` of each record's file;
-    how many records were left out.
+    An index a shard; how many records were left out.
 
   Raises:
     BadRecordError: As `build`.
   """
   loaded = [load(path, on_bad_record=on_bad_record) for path in paths]
+  return [rows for rows, _ in loaded], sum(num_bad for _, num_bad in loaded)
+
+
+def join(shards: Sequence[Index]) -> tuple[Index, np.ndarray]:
+  """Joins the indexes of several shards.
+
+  Args:
+    shards: An index a shard.
+
+  Returns:
+    The joined index; [N] int64, position in `shards` of each record.
+  """
   joined = Index(
     *(
-      np.concatenate([getattr(index, field.name) for index, _ in loaded])
+      np.concatenate([getattr(rows, field.name) for rows in shards])
       for field in dataclasses.fields(Index)
     )
   )
-  file = np.repeat(
-    np.arange(len(loaded)), [len(index.offset) for index, _ in loaded]
-  )
-  return joined, file, sum(num_bad for _, num_bad in loaded)
+  counts = [len(rows.offset) for rows in shards]
+  return joined, np.repeat(np.arange(len(shards)), counts)

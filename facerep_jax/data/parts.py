@@ -3,15 +3,16 @@
 import collections
 import dataclasses
 import fcntl
-import json
+import logging
 import os
 import shutil
 from typing import Any
 
-from facerep_jax import environment, errors
+from facerep_jax import environment, errors, files
 from facerep_jax.data import extract, schema, sources, tfrecord, unit_report
 
 FOLDER = ".parts"
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -31,16 +32,6 @@ class Part:
   labels: dict[str, int]
   report: dict[str, Any]
   is_new: bool
-
-
-def write_json(path: str, value: Any) -> None:
-  """Writes a JSON file that appears under its name when complete."""
-  with open(path + ".tmp", "w", encoding="utf-8") as file:
-    json.dump(value, file, indent=1)
-    file.write("\n")
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(path + ".tmp", path)
 
 
 def is_done(unit: sources.Unit, folder: str) -> bool:
@@ -75,18 +66,37 @@ def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
         names = track.person, track.video, track.track
         records.append((*names, len(track.frames), len(data)))
     # Written last: it marks the part as finished.
-    write_json(
+    files.write_json(
       base + ".json",
       {
         "records": records,
         "labels": dict(labels),
         "report": dataclasses.asdict(report),
       },
+      indent=1,
     )
-  with open(base + ".json", encoding="utf-8") as file:
-    part = Part(base + ".tfrecord", **json.load(file), is_new=is_new)
+  known = files.read_json(base + ".json", "Delete it to make that part again.")
+  part = Part(base + ".tfrecord", **known, is_new=is_new)
   part.records = [tuple(record) for record in part.records]
   return part
+
+
+def remove_left(output: str) -> None:
+  """Deletes the parts of a finished dataset that was killed before it did.
+
+  Args:
+    output: Folder of the dataset; parts that another process holds, or that are
+      not to be deleted, stay.
+  """
+  path = os.path.join(output, FOLDER)
+  if os.path.islink(path) or not os.path.isdir(path):
+    return
+  try:
+    with files.open_lock(os.path.join(path, "lock")) as lock:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      shutil.rmtree(path)
+  except (OSError, errors.InputError) as error:
+    _log.info("%s: not deleted (%s).", path, error)
 
 
 class Folder:
@@ -105,8 +115,9 @@ class Folder:
         run were made with other settings.
     """
     self.path = os.path.join(output, FOLDER)
+    files.refuse_link(self.path)
     os.makedirs(self.path, exist_ok=True)
-    self._lock = open(os.path.join(output, FOLDER, "lock"), "w")  # noqa: SIM115
+    self._lock = files.open_lock(os.path.join(self.path, "lock"))
     try:
       with environment.locks_of(
         output, "Choose an --output on a local disk, and move it later."
@@ -130,10 +141,9 @@ class Folder:
   def _check(self, output, settings):
     path = os.path.join(self.path, "settings.json")
     if not os.path.exists(path):
-      write_json(path, settings)
+      files.write_json(path, settings, indent=1)
       return
-    with open(path, encoding="utf-8") as file:
-      before = json.load(file)
+    before = files.read_json(path, "Pass --overwrite to start again.")
     changed = [
       f"{name} (was {before.get(name)}, is {settings.get(name)})"
       for name in sorted(settings.keys() | before.keys())

@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 from facerep_jax.data import (
   decode,
   images,
@@ -80,10 +80,7 @@ class Sampling:
         'config.data.sample_by="recordings" knows no config.data.turn_ramp. '
         "Set its first_deg to 0."
       )
-    if not 0 <= self.colour <= 1:
-      raise errors.InputError(
-        f"config.data.colour: expected 0 to 1, got {self.colour}."
-      )
+    setting_ranges.check_fields(self, "data.")
 
 
 class Samples:

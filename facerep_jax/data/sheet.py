@@ -1,6 +1,5 @@
 """A contact sheet of a dataset: frames of its tracks, with the boxes drawn."""
 
-import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from facerep_jax import errors
+from facerep_jax import errors, files
 from facerep_jax.data import build, images, schema, tfrecord, video
 
 _DETECTED = (0, 220, 0)
@@ -42,11 +41,11 @@ def draw(
     InputError: The folder is no finished dataset, or `path` cannot be written.
   """
   manifest = _manifest(directory)
-  files = _video_files(manifest)
+  videos = _video_files(manifest)
   total = sum(split["tracks"] for split in manifest["splits"].values())
   chosen = set(_spread(total, rows).tolist())
   strips = [
-    _strip(track, files, columns, high)
+    _strip(track, videos, columns, high)
     for i, track in enumerate(_tracks(directory, manifest))
     if i in chosen
   ]
@@ -56,7 +55,8 @@ def draw(
     for strip in strips
   ]
   try:
-    Image.fromarray(np.concatenate(sheet)).save(path, "PNG")
+    with files.whole(path) as temporary:
+      Image.fromarray(np.concatenate(sheet)).save(temporary, "PNG")
   except OSError as error:
     raise errors.InputError(
       f"{path}: cannot be written ({error.strerror})."
@@ -66,10 +66,7 @@ def draw(
 
 def _manifest(directory):
   try:
-    with open(
-      os.path.join(directory, build.MANIFEST), encoding="utf-8"
-    ) as file:
-      return json.load(file)
+    return files.read_json(os.path.join(directory, build.MANIFEST))
   except FileNotFoundError as error:
     raise errors.InputError(
       f"{directory}: no finished dataset (no {build.MANIFEST})."
@@ -101,10 +98,10 @@ def _tracks(directory, manifest) -> Iterator[schema.Track]:
           yield track
 
 
-def _strip(track, files, columns, high):
+def _strip(track, videos, columns, high):
   """Returns uint8 [high, W, 3], frames of a track side by side."""
   positions = _spread(len(track.frames), columns)
-  file = files.get((track.person, track.video))
+  file = videos.get((track.person, track.video))
   if file is None or "box_px" not in track.labels:
     stored = [images.decode(track.frames[i], "").pixels for i in positions]
     return np.concatenate([_fit(pixels, high) for pixels in stored], 1)

@@ -8,7 +8,14 @@ import re
 from collections.abc import Callable, Iterable
 
 from facerep_jax import errors
-from facerep_jax.data import file_marks, images, layouts, listing, video
+from facerep_jax.data import (
+  file_marks,
+  images,
+  layouts,
+  listing,
+  name_pattern,
+  video,
+)
 from facerep_jax.data.synthetic import generator, heads
 
 SYNTHETIC = "synthetic"
@@ -303,6 +310,8 @@ def _file_marks(root, names) -> dict[str, str]:
 
 def _by_file(source, files) -> list[Entry]:
   """Returns an entry a file; by default the file's name is the person."""
+  if source.person:
+    name_pattern.check(source.person, list(files))
   stems = {name: os.path.splitext(name)[0] for name in files}
   count = collections.Counter(stems.values())
   entries = []
@@ -345,6 +354,8 @@ def _frame_folders(source, pictures) -> list[Entry]:
   for name, mark in pictures.items():
     folder, _, file = name.rpartition("/")
     hashes[folder].update(os.fsencode(f"{file} {mark}\n"))
+  if source.person:
+    name_pattern.check(source.person, list(hashes))
   base = os.path.basename(os.path.abspath(source.path))
   entries = []
   for folder in hashes:
@@ -360,12 +371,7 @@ def _frame_folders(source, pictures) -> list[Entry]:
 
 
 def _person(source, name):
-  try:
-    match = re.search(source.person, name)
-  except re.error as error:
-    raise errors.InputError(
-      f"--person={source.person}: not a regular expression ({error})."
-    ) from error
+  match = re.search(source.person, name)
   if match is None or not match.re.groups or not match.group(1):
     raise errors.InputError(
       f"--person={source.person}: group 1 must match in {name} (in "

@@ -4,6 +4,7 @@ A record is 8 bytes of length (little-endian), 4 bytes masked CRC32C of these,
 the data, and 4 bytes masked CRC32C of the data.
 """
 
+import contextlib
 import os
 import struct
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import google_crc32c
 
-from facerep_jax import errors
+from facerep_jax import errors, files
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
@@ -43,15 +44,17 @@ def masked_crc32c(data: bytes) -> int:
 class Writer:
   """Writes one TFRecord file, which appears under its name when complete.
 
-  Use as a context manager. Until then the data is in `path + ".tmp"`, which
-  is removed after an exception.
+  Use as a context manager; after an exception nothing is left.
   """
 
   def __init__(self, path: str | os.PathLike):
     self._path = os.fspath(path)
-    self._file = open(self._path + ".tmp", "wb")  # noqa: SIM115
 
   def __enter__(self):
+    with contextlib.ExitStack() as stack:
+      temporary = stack.enter_context(files.whole(self._path))
+      self._file = stack.enter_context(open(temporary, "wb"))
+      self._stack = stack.pop_all()
     return self
 
   def write(self, record: bytes) -> None:
@@ -63,18 +66,12 @@ class Writer:
     self._file.write(struct.pack("<I", masked_crc32c(record)))
 
   def __exit__(self, kind, value, traceback):
-    temporary = self._path + ".tmp"
-    try:
-      with self._file:
-        if kind is None:
-          self._file.flush()
-          os.fsync(self._file.fileno())
-      if kind is None:
-        os.replace(temporary, self._path)
-    finally:
-      # Still there after an exception, also one of a disk that is full.
-      if os.path.exists(temporary):
-        os.unlink(temporary)
+    if kind is not None:
+      self._stack.__exit__(kind, value, traceback)
+      return
+    with self._stack:  # A disk that is full shows now.
+      self._file.flush()
+      os.fsync(self._file.fileno())
 
 
 def scan(path: str | os.PathLike) -> Iterator[tuple[int, int]]:
@@ -127,7 +124,13 @@ def _truncated(path, number, size, end):
   )
 
 
-def check_record(data: bytes, length: int, path: str, number: int) -> bytes:
+def check_record(
+  data: bytes,
+  length: int,
+  path: str,
+  number: int,
+  checksum: int | None = None,
+) -> bytes:
   """Checks the data of one record against its checksum.
 
   Args:
@@ -135,6 +138,7 @@ def check_record(data: bytes, length: int, path: str, number: int) -> bytes:
     length: Expected length of the data in bytes.
     path: File, for the message.
     number: Number of the record in the file, for the message.
+    checksum: Masked CRC32C that the data must have; None for any.
 
   Returns:
     The data without the footer.
@@ -148,11 +152,18 @@ def check_record(data: bytes, length: int, path: str, number: int) -> bytes:
       f"{length + FOOTER_BYTES} bytes. Make or copy the file again."
     )
   record = data[:length]
-  if struct.unpack_from("<I", data, length)[0] != masked_crc32c(record):
+  stored = struct.unpack_from("<I", data, length)[0]
+  if stored != masked_crc32c(record):
     raise BadRecordError(
       f"{path}: record {number}: the checksum of its data does not match: the "
       "file is damaged. Make or copy it again, or set "
       'config.data.on_bad_record="skip".'
+    )
+  if checksum not in (None, stored):
+    raise BadRecordError(
+      f"{path}: record {number}: is sound, but another one than the index "
+      "knows: the file was changed after it was made. Make or copy it again, "
+      'or set config.data.on_bad_record="skip".'
     )
   return record
 
@@ -198,7 +209,14 @@ class Reader:
   def __setstate__(self, state):
     self.__init__(state["paths"])
 
-  def read(self, file: int, number: int, offset: int, length: int) -> bytes:
+  def read(
+    self,
+    file: int,
+    number: int,
+    offset: int,
+    length: int,
+    checksum: int | None = None,
+  ) -> bytes:
     """Reads one record.
 
     Args:
@@ -206,6 +224,7 @@ class Reader:
       number: Number of the record in the file, for messages.
       offset: Offset of its data in bytes.
       length: Length of its data in bytes.
+      checksum: As for `check_record`.
 
     Returns:
       The data, its checksum checked.
@@ -226,7 +245,7 @@ class Reader:
         f"{path}: record {number} cannot be read ({error.strerror}). Check the "
         "file and its disk."
       ) from error
-    return check_record(data, length, path, number)
+    return check_record(data, length, path, number, checksum)
 
   def _descriptor(self, file):
     with self._lock:

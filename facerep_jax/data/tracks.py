@@ -10,9 +10,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import index, schema, tfrecord
+from facerep_jax.data import contents, index, schema, tfrecord
 
 _log = logging.getLogger(__name__)
+_VERSION = "2-"  # Of the fingerprint.
 
 
 class TrackSource:
@@ -32,9 +33,10 @@ class TrackSource:
     on_bad_record: str = "error",
   ):
     self.paths = shard_paths(directory, split)
-    self.index, self.file, self._num_missing = index.load_all(
-      self.paths, on_bad_record=on_bad_record
-    )
+    shards, num_bad = index.load_all(self.paths, on_bad_record=on_bad_record)
+    self.index, self.file = index.join(shards)
+    num_lost = _compare(directory, split, self.paths, shards, on_bad_record)
+    self._num_missing = max(num_bad, num_lost)
     if not len(self.index.offset):
       raise errors.InputError(
         f"{directory}: split {split!r} holds no usable track. Make the tracks "
@@ -72,6 +74,7 @@ class TrackSource:
       int(self.index.length[record]),
       labels,
       maps,
+      int(self.index.checksum[record]),
     )
 
   def name(self, record: int) -> str:
@@ -93,13 +96,46 @@ class TrackSource:
     return self._num_missing + len(self._bad)
 
   def fingerprint(self) -> str:
-    """Hashes what decides the samples: the shards and their records."""
+    """Hashes what decides the samples: shards, records, and whose they are."""
+    digest = self._records_digest()
+    for column in (self.index.num_frames, self.index.number):
+      digest.update(np.ascontiguousarray(column).tobytes())
+    for name in (*self.index.person.tolist(), *self.index.video.tolist()):
+      digest.update(f"{len(name)} {name}".encode())
+    return _VERSION + digest.hexdigest()[:16]
+
+  def is_of(self, fingerprint: str) -> bool:
+    """Says whether a fingerprint that was saved is that of these tracks."""
+    if fingerprint.startswith(_VERSION):
+      return fingerprint == self.fingerprint()
+    # Runs of before names counted.
+    return fingerprint == self._records_digest().hexdigest()[:16]
+
+  def _records_digest(self):
     digest = hashlib.sha256()
     for path in self.paths:
       digest.update(os.path.basename(path).encode())
     for column in (self.index.offset, self.index.checksum):
       digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.hexdigest()[:16]
+    return digest
+
+
+def _compare(directory, split, paths, shards, on_bad_record):
+  """Compares a split with its manifest; returns how many records it lacks."""
+  known = contents.read_manifest(directory).get("splits", {}).get(split, {})
+  differing = contents.differences(known, paths, shards)
+  if not differing:
+    return 0
+  text = f"{directory}: split {split!r}: {'; '.join(differing)}"
+  if on_bad_record == "error":
+    raise errors.InputError(
+      f"{text}. Make or copy the tracks again, or set "
+      'config.data.on_bad_record="skip".'
+    )
+  _log.warning("%s: what is left is used.", text)
+  # One that is there twice stands for none that is gone.
+  there = {x for rows in shards for x in zip(rows.checksum, rows.length)}
+  return max(0, int(known.get("records", 0)) - len(there))
 
 
 def shard_paths(directory: str | os.PathLike, split: str) -> list[str]:

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Crop:
   max_side_px: int = 189
 
   def __post_init__(self):
+    setting_ranges.check_fields(self, "data.crop.")
     half = self.window_px / 2
     ends = (
       self.centre_x_px - half,
@@ -48,8 +49,9 @@ class Crop:
     sides = 0 < self.min_side_px <= self.max_side_px <= self.window_px
     if min(ends) < 0 or not sides:
       raise errors.InputError(
-        f"crop {dataclasses.asdict(self)}: expected a window inside the frame "
-        "and 0 < min_side_px <= max_side_px <= window_px."
+        "config.data.crop: expected a window inside the frame and 0 < "
+        "min_side_px <= max_side_px <= window_px, got "
+        f"{dataclasses.asdict(self)}."
       )
 
   def middle(self) -> tuple[float, float, float]:

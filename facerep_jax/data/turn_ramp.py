@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 
 # What a track may say of its frames, see `schema.LABELS`.
 LABELS = ("yaw_rad", "pitch_rad", "frontal")
@@ -38,15 +38,11 @@ class TurnRamp:
   frontal_first: bool = False
 
   def __post_init__(self):
-    if not 0 <= self.first_deg < _ALL_DEG:
-      raise errors.InputError(
-        f"config.data.turn_ramp.first_deg={self.first_deg}: expected 0 (no "
-        f"ramp) to less than {_ALL_DEG:g}."
-      )
-    if not 0 <= self.begin_step <= self.end_step:
+    setting_ranges.check_fields(self, "data.turn_ramp.")
+    if not self.begin_step <= self.end_step:
       raise errors.InputError(
         f"config.data.turn_ramp: begin_step={self.begin_step}, end_step="
-        f"{self.end_step}: expected 0 <= begin_step <= end_step."
+        f"{self.end_step}: expected begin_step <= end_step."
       )
 
   def is_on(self, step: int) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -11,6 +12,7 @@ from facerep_jax import errors
 from facerep_jax.data import (
   colour,
   deinterlace,
+  media_end,
   tone,
   video_common,
   video_opencv,
@@ -119,12 +121,31 @@ class Video:
     """
     frames = _read_av if self.reader == "av" else video_opencv.read
     times = _Times()
-    for index, (stamp, *views) in enumerate(frames(self._path, self.facts)):
+    count = 0
+    for stamp, *views in frames(self._path, self.facts):
       time_s = times.next(stamp, self.facts.rate_fps)
       self.start_s = times.start_s
       if times.num_made_up:
         self.notes[NO_TIME] = times.num_made_up
-      yield Frame(index, time_s, *views)
+      yield Frame(count, time_s, *views)
+      count += 1
+    self._note_cut(count)
+
+  def _note_cut(self, count):
+    """Counts what is missing of a file that was cut, unless that was done.
+
+    Readers do where the file announces its frames. Others announce how long
+    they last, or how many bytes they have: then it is about so many.
+    """
+    if any(reason.startswith(video_common.CUT) for reason in self.skipped):
+      return
+    missing = media_end.missing_bytes(self._path)
+    if missing:
+      seconds = media_end.announced_s(self._path)
+      lost = round(seconds * self.facts.rate_fps) - count
+      if lost < 1:
+        lost = round(count * missing / max(1, os.path.getsize(self._path)))
+      self.skipped[video_common.CUT] += max(1, lost)
 
 
 def default_reader() -> str:
@@ -256,10 +277,10 @@ def _decode_av(av, container, stream, skipped):
       packet = next(packets)
     except StopIteration:
       if num_read < stream.frames:  # As the file's header tells, 0 if not.
-        skipped["file ends early"] += stream.frames - num_read
+        skipped[video_common.CUT] += stream.frames - num_read
       return
     except av.error.FFmpegError as error:
-      skipped[f"file ends early: {_text(error)}"] += 1
+      skipped[f"{video_common.CUT}: {_text(error)}"] += 1
       return
     num_read += packet.size > 0  # The last one only empties the decoder.
     try:

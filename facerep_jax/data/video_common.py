@@ -7,6 +7,7 @@ from facerep_jax import errors
 from facerep_jax.data import images
 
 THUMBNAIL_PX = (48, 32)  # Width and height of what cuts are found on.
+CUT = "file ends early"  # Begins the reason of what is missing at the end.
 DEFAULT_RATE = 25.0  # Where the file does not tell its frame rate.
 
 

@@ -94,7 +94,7 @@ def _frames(cv2, capture, path, facts):
     size_px = pixels.shape[1], pixels.shape[0]
     yield time_s, size_px, *_views(cv2, pixels, shape)
   if count < expected:
-    facts.skipped["file ends early"] += int(expected - count)
+    facts.skipped[video_common.CUT] += int(expected - count)
   if count > 1 and num_repeated == count - 1:
     # OpenCV cannot convert interlaced frames and says nothing about it.
     raise video_common.unreadable(

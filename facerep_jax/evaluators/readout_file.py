@@ -3,10 +3,11 @@
 import json
 import os
 import zipfile
+import zlib
 
 import numpy as np
 
-from facerep_jax import errors
+from facerep_jax import errors, files, npz_file
 from facerep_jax.evaluators import readout
 
 _ARRAYS = {"mean": "D", "scale": "D", "weights": "D K", "offset": "K"}
@@ -35,10 +36,8 @@ def save(
   for i, one in enumerate(readouts.values()):
     for name in _ARRAYS:
       arrays[f"{i}.{name}"] = getattr(one, name)
-  temporary = os.fspath(path) + ".tmp"
-  with open(temporary, "wb") as file:
+  with files.whole(path) as temporary, open(temporary, "wb") as file:
     np.savez(file, **arrays)
-  os.replace(temporary, path)
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, readout.Readout], dict]:
@@ -55,19 +54,19 @@ def load(path: str | os.PathLike) -> tuple[dict[str, readout.Readout], dict]:
       each other.
   """
   try:
-    with np.load(path, allow_pickle=False) as file:
-      head = json.loads(str(file["head"]))
-      if head["format"] != _FORMAT:
-        raise errors.InputError(
-          f"{path}: expected {_FORMAT!r}, got {head['format']!r}. Fit anew."
-        )
-      found = {
-        entry["name"]: _unpack(
-          path, entry, {name: file[f"{i}.{name}"] for name in _ARRAYS}
-        )
-        for i, entry in enumerate(head["readouts"])
-      }
-      return found, head["meta"]
+    file = npz_file.read(path)
+    head = json.loads(str(file["head"]))
+    if head["format"] != _FORMAT:
+      raise errors.InputError(
+        f"{path}: expected {_FORMAT!r}, got {head['format']!r}. Fit anew."
+      )
+    found = {
+      entry["name"]: _unpack(
+        path, entry, {name: file[f"{i}.{name}"] for name in _ARRAYS}
+      )
+      for i, entry in enumerate(head["readouts"])
+    }
+    return found, head["meta"]
   except errors.InputError:
     raise
   except FileNotFoundError as error:
@@ -78,7 +77,9 @@ def load(path: str | os.PathLike) -> tuple[dict[str, readout.Readout], dict]:
     ValueError,
     KeyError,
     TypeError,
+    RuntimeError,
     zipfile.BadZipFile,
+    zlib.error,
   ) as error:
     raise errors.InputError(
       f"{path}: not a file of read-outs ({error}). Write it with "

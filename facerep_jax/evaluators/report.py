@@ -5,6 +5,7 @@ network; it is drawn from what results.json holds, and from pictures.
 """
 
 import base64
+import contextlib
 import html
 import io
 import json
@@ -13,7 +14,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facerep_jax import errors
+from facerep_jax import errors, files
 from facerep_jax.evaluators import gallery, plots, results, templates
 
 _BASELINES = ("pixels", "hog", "random", "supervised")
@@ -44,17 +45,11 @@ def write(
   """
   text = results.dumps(results.complete(measured))
   page_text = page(json.loads(text), pictures)
-  folder = pathlib.Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
-  ready = {}
-  for name, content in (("results.json", text), ("report.html", page_text)):
-    ready[folder / name] = folder / f".{name}.tmp"
-    # A file's name in a caption may be no Unicode.
-    ready[folder / name].write_text(
-      content, encoding="utf-8", errors="backslashreplace"
-    )
-  for path, temporary in ready.items():
-    os.replace(temporary, path)
+  with contextlib.ExitStack() as both:
+    for name, content in (("results.json", text), ("report.html", page_text)):
+      temporary = both.enter_context(files.whole(pathlib.Path(folder) / name))
+      # A file's name in a caption may be no Unicode.
+      temporary.write_text(content, encoding="utf-8", errors="backslashreplace")
 
 
 def page(

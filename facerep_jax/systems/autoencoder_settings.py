@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from facerep_jax import errors, face_model, perceptual
+from facerep_jax import errors, face_model, perceptual, setting_ranges
 from facerep_jax.models import unsup3d
 from facerep_jax.ops import camera, render
 
@@ -182,34 +182,15 @@ def _check_choices(settings):
 
 def _check_ranges(settings):
   weights = settings.weights
-  lowest = [(f"weights.{k}", v, 0) for k, v in vars(weights).items()]
-  lowest += [
-    (name, getattr(settings, name), 1)
-    for name in (
-      *("num_groups", "code_dim", "vector_width", "hidden_dim"),
-      *("num_frames", "view_tries"),
-    )
-  ]
-  lowest += [
-    (name, getattr(settings, name), 0)
-    for name in (
-      "softness_edge_px",
-      "softness_depth",
-      "render_room",
-      "depth_gain",
-      "depth_dome",
-      "dome_upright",
-      "max_shift",
-    )
-  ]
-  for name, value, least in lowest:
-    if not value >= least:
-      raise errors.InputError(
-        f"config.model.{name}: expected at least {least}, got {value}."
-      )
+  numbers = vars(settings) | {
+    f"weights.{k}": v for k, v in vars(weights).items()
+  }
+  setting_ranges.check(
+    numbers, setting_ranges.MODELS["autoencoder"], "config.model."
+  )
   for name in ("width", "confidence_width"):
     value = getattr(settings, name)
-    if value < 1 or value % settings.num_groups:
+    if value % settings.num_groups:
       raise errors.InputError(
         f"config.model.{name}: expected a multiple of {settings.num_groups}, "
         f"got {value}."
@@ -219,11 +200,6 @@ def _check_ranges(settings):
       f"config.model.softness_edge_px={settings.softness_edge_px}, "
       f"softness_depth={settings.softness_depth}: expected both 0 (hard) or "
       "both more."
-    )
-  if not 0 < settings.max_angle_deg < 90:
-    raise errors.InputError(
-      "config.model.max_angle_deg: expected more than 0 and less than 90, got "
-      f"{settings.max_angle_deg}."
     )
   if settings.image_formation == "flat" and (
     weights.mirror or settings.face_from != "own"
@@ -237,10 +213,6 @@ def _check_ranges(settings):
       f"config.model.face_from={settings.face_from!r} takes the face of other "
       "frames, but config.model.num_frames is 1. Set it to 2 or more."
     )
-  for name in ("first_share", "others_share"):
-    value = getattr(settings, name)
-    if not 0 <= value <= 1:
-      raise errors.InputError(f"config.model.{name}={value}: expected 0 to 1.")
   if settings.num_frames == 1 and (weights.same_albedo or weights.same_shape):
     raise errors.InputError(
       f"config.model.weights: same_albedo={weights.same_albedo}, same_shape="

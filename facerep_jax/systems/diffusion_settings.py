@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 from facerep_jax.ops import diffusion
 
 NETWORKS = ("albedo", "depth")
@@ -74,31 +74,21 @@ class Settings:
           f"config.diffusion.model.{name}: expected one of "
           f"{', '.join(allowed)}, got {value!r}."
         )
-    for name, least, most in (
-      ("num_frames", 1, None),
-      ("num_train_steps", 1, None),
-      ("sampler_steps", 1, self.num_train_steps),
-      ("sampler_clip", 0, None),
-      ("num_groups", 1, None),
-    ):
-      value = getattr(self, name)
-      if value < least or (most and value > most):
-        upper = f" to {most}" if most else " or more"
-        raise errors.InputError(
-          f"config.diffusion.model.{name}: expected {least}{upper}, got "
-          f"{value}."
-        )
-    if self.width < 1 or self.width % self.num_groups:
+    setting_ranges.check(
+      vars(self), setting_ranges.MODELS["diffusion"], "config.diffusion.model."
+    )
+    if self.sampler_steps > self.num_train_steps:
+      raise errors.InputError(
+        "config.diffusion.model.sampler_steps: expected 1 to "
+        f"{self.num_train_steps}, got {self.sampler_steps}."
+      )
+    if self.width % self.num_groups:
       raise errors.InputError(
         "config.diffusion.model.width: expected a multiple of "
         f"{self.num_groups}, got {self.width}."
       )
-    if not 0 < self.beta_first <= self.beta_last < 1:
+    if not self.beta_first <= self.beta_last:
       raise errors.InputError(
-        "config.diffusion.model: expected 0 < beta_first <= beta_last < 1, got "
+        "config.diffusion.model: expected beta_first <= beta_last, got "
         f"{self.beta_first} and {self.beta_last}."
-      )
-    if not self.gamma > 0:
-      raise errors.InputError(
-        f"config.diffusion.model.gamma: expected more than 0, got {self.gamma}."
       )

@@ -9,7 +9,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import errors, losses
+from facerep_jax import errors, losses, setting_ranges
 from facerep_jax.models import fabnet
 from facerep_jax.ops import colour
 from facerep_jax.systems import base
@@ -47,10 +47,19 @@ def make(
   Raises:
     InputError: A setting is out of range.
   """
-  if num_sources < 1 or (num_sources > 1 and not use_mask):
+  numbers = {
+    "size_px": size_px,
+    "width": width,
+    "embed_dim": embed_dim,
+    "num_sources": num_sources,
+  }
+  setting_ranges.check(
+    numbers, setting_ranges.MODELS["fabnet"], "config.model."
+  )
+  if num_sources > 1 and not use_mask:
     raise errors.InputError(
       f"config.model.num_sources={num_sources}, use_mask={use_mask}: expected "
-      "at least one source, and the mask when there are several."
+      "the mask when there are several sources."
     )
   net = fabnet.FabNet(
     size=size_px,

@@ -1,7 +1,9 @@
+import io
 import json
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -239,3 +241,107 @@ def test_reads_what_torch_writes(tmp_path):
     )
     with pytest.raises(errors.InputError, match="not run" if whole else "1.6"):
       torch_file.read(path)
+
+
+def _peak_of(path):
+  """Reads a file that must be refused; returns the most memory in use."""
+  tracemalloc.start()
+  try:
+    with pytest.raises(errors.InputError) as caught:
+      torch_file.read(path)
+    return str(caught.value), tracemalloc.get_traced_memory()[1]
+  finally:
+    tracemalloc.stop()
+
+
+def _archive(path, members, kind=zipfile.ZIP_STORED):
+  with zipfile.ZipFile(path, "w", kind) as archive:
+    for name, data in members.items():
+      archive.writestr(name, data)
+  return path
+
+
+@pytest.mark.parametrize(
+  "opcodes",
+  [
+    b"}r\xff\xff\xff\x1f.",  # A place in the memo.
+    b"}p536870911\n.",
+    b"\x8e" + struct.pack("<Q", 2**33) + b".",  # Bytes that are not there.
+    b"\x96" + struct.pack("<Q", 2**33) + b".",
+    b"\x8d" + struct.pack("<Q", 2**33) + b".",
+    b"\x8b" + struct.pack("<I", 2**31 - 1) + b".",
+  ],
+)
+def test_pickles_get_no_room_beyond_their_size(tmp_path, opcodes):
+  data = b"\x80\x02" + opcodes
+  assert len(data) < 20
+  path = _archive(tmp_path / "w.pth", {"archive/data.pkl": data})
+  text, peak = _peak_of(path)
+  assert "broken" in text and peak < 2**20
+
+
+@pytest.mark.parametrize("name", ["archive/data/0", "a.npy"])
+def test_archives_do_not_inflate(tmp_path, name):
+  members = {name: bytes(2**24)}
+  if not name.endswith(".npy"):
+    members["archive/data.pkl"] = b"\x80\x02}."
+  kind = zipfile.ZIP_DEFLATED
+  text, peak = _peak_of(_archive(tmp_path / "w.pth", members, kind))
+  assert "would unpack to 1677" in text and peak < 2**20
+
+
+def test_one_storage_is_not_copied_without_end(tmp_path):
+  content = {f"{i}": _tensor((24,), (1,)) for i in range(3)}
+  assert len(torch_file.read(_write(tmp_path / "w.pth", content))) == 3
+  many = {f"{i}": _tensor((4096,), (1,), num=4096) for i in range(2000)}
+  path = _write(tmp_path / "w.pth", many)
+  with zipfile.ZipFile(path) as archive:
+    pickled = archive.read("archive/data.pkl")
+  members = {"archive/data.pkl": pickled, "archive/data/0": bytes(4 * 4096)}
+  text, peak = _peak_of(_archive(path, members))
+  assert "far more bytes" in text and peak < 2**23
+
+
+def test_npy_gets_no_room_beyond_its_bytes(tmp_path):
+  buffer = io.BytesIO()
+  header = {"descr": "<f4", "fortran_order": False, "shape": (2**31,)}
+  np.lib.format.write_array_header_1_0(buffer, header)
+  path = _archive(tmp_path / "w.npz", {"a.npy": buffer.getvalue() + b"1234"})
+  text, peak = _peak_of(path)
+  assert "does not have the bytes" in text and peak < 2**20
+
+
+@pytest.mark.parametrize(
+  "entry",
+  [
+    {"shape": [24], "data_offsets": [-96, 0]},
+    {"shape": [-24], "data_offsets": [0, 96]},
+    {"shape": [-4, -6], "data_offsets": [0, 96]},
+    {"shape": [-1], "data_offsets": [0, 96]},
+    {"shape": [25], "data_offsets": [0, 96]},
+    {"shape": [12], "data_offsets": [0, 96]},
+    {"shape": [24], "data_offsets": [0, 100]},
+    {"shape": [22], "data_offsets": [8, 96]},
+    {"shape": [24.0], "data_offsets": [0, 96]},
+    {"shape": [True, 24], "data_offsets": [0, 96]},
+    {"shape": [2**62, 2**62], "data_offsets": [0, 0]},
+    {"shape": "24", "data_offsets": [0, 96]},
+    {"shape": [24], "data_offsets": [0]},
+    {"shape": [24]},
+    "a",
+  ],
+)
+def test_safetensors_arrays_lie_where_their_shape_says(tmp_path, entry):
+  if isinstance(entry, dict):
+    entry = {"dtype": "F32", **entry}
+  path = _safetensors(tmp_path / "w", {"a": entry}, VALUES.tobytes())
+  with pytest.raises(errors.InputError, match="broken"):
+    torch_file.read(path)
+
+
+def test_safetensors_arrays_do_not_share_bytes(tmp_path):
+  entry = {"dtype": "F32", "shape": [24], "data_offsets": [0, 96]}
+  header = {f"{i}": entry for i in range(2)}
+  path = _safetensors(tmp_path / "w", header, VALUES.tobytes())
+  with pytest.raises(errors.InputError, match="does not lie where"):
+    torch_file.read(path)

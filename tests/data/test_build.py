@@ -408,3 +408,71 @@ def test_people_of_one_clip_are_in_one_split(tmp_path, monkeypatch):
   assert len(places) == 4 and all(len(x) == 1 for x in places.values())
   total = manifest["sources"][str(tmp_path / "in")]
   assert (total["people"], total["num_divided"]) == (4 + 5, 5)
+
+
+def test_parts_that_are_a_link_are_left_alone(frames, tmp_path):
+  outside, output = tmp_path / "outside", tmp_path / "out"
+  outside.mkdir()
+  output.mkdir()
+  (outside / "precious.txt").write_text("precious")
+  (output / parts.FOLDER).symlink_to(outside)
+  for overwrite in (False, True):
+    with pytest.raises(errors.InputError, match="is a symbolic link") as caught:
+      make(frames, output, overwrite=overwrite)
+    assert str(output / parts.FOLDER) in str(caught.value)
+  assert contents(outside) == {"precious.txt": b"precious"}
+
+
+def test_planted_links_are_not_written_through(frames, tmp_path):
+  victim, output = tmp_path / "victim", tmp_path / "out"
+  (output / parts.FOLDER).mkdir(parents=True)
+  victim.write_text("precious")
+  shard = "tracks-train.tfrecord-00000-of-00001"
+  names = ("manifest.json", "dataset_info.json", "features.json", shard)
+  for name in (
+    *names,
+    f"{shard}.index",
+    f"{shard}.tmp",
+    ".parts/settings.json",
+  ):
+    (output / name).symlink_to(tmp_path / "nowhere")
+    if name in names:
+      (output / name).unlink()
+      (output / name).symlink_to(victim)
+  (output / ".parts" / "settings.json").unlink()
+  make(frames, output, overwrite=True)
+  assert victim.read_text() == "precious"
+  assert not (tmp_path / "nowhere").exists()
+  assert not any((output / x).is_symlink() for x in (*names, f"{shard}.index"))
+
+
+def test_a_lock_that_is_a_link_is_refused(frames, tmp_path):
+  victim = tmp_path / "victim"
+  victim.write_text("precious")
+  (tmp_path / "out" / parts.FOLDER).mkdir(parents=True)
+  (tmp_path / "out" / parts.FOLDER / "lock").symlink_to(victim)
+  with pytest.raises(errors.InputError, match="lock: is a symbolic link"):
+    make(frames, tmp_path / "out")
+  assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\xff"])
+def test_damaged_notes_of_an_unfinished_run(frames, tmp_path, text):
+  (tmp_path / parts.FOLDER).mkdir()
+  note = tmp_path / parts.FOLDER / "settings.json"
+  note.write_text(text, encoding="latin-1")
+  with pytest.raises(errors.InputError, match="settings.json: is damaged"):
+    make(frames, tmp_path)
+  make(frames, tmp_path, overwrite=True)
+  (tmp_path / "manifest.json").write_text(text, encoding="latin-1")
+  with pytest.raises(errors.InputError, match="manifest.json: is damaged"):
+    make(frames, tmp_path)
+
+
+def test_parts_of_who_was_killed_at_the_very_end_are_deleted(frames, tmp_path):
+  make(frames, tmp_path)
+  want = contents(tmp_path)
+  (tmp_path / parts.FOLDER).mkdir()
+  (tmp_path / parts.FOLDER / "a.tfrecord").write_bytes(b"x")
+  make(frames, tmp_path)
+  assert contents(tmp_path) == want

@@ -183,8 +183,9 @@ def test_joined_indexes(path, tmp_path):
   other = helpers.write_shard(tmp_path / "y", [TRACKS[2], b"?", TRACKS[1]])
   empty = helpers.write_shard(tmp_path / "z", [])
   paths = [path, empty, other]
-  got, file, num_bad = index.load_all(paths, on_bad_record="skip")
+  shards, num_bad = index.load_all(paths, on_bad_record="skip")
   assert num_bad == 1
+  got, file = index.join(shards)
   assert file.tolist() == [0, 0, 0, 2, 2]
   assert got.number.tolist() == [0, 1, 2, 0, 2]
   assert got.person.tolist() == ["p0", "Zoë", "p2", "p2", "Zoë"]

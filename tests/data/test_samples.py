@@ -152,8 +152,8 @@ def test_only_chunks_of_one_frame_are_refused(tmp_path):
       r"sample_by: expected one of \('person', 'recordings', 'chunk'",
     ),
     ({"on_bad_record": "no"}, "on_bad_record: expected one of"),
-    ({"colour": 1.5}, "colour: expected 0 to 1, got 1.5"),
-    ({"colour": -0.1}, "colour: expected 0 to 1"),
+    ({"colour": 1.5}, "colour: expected a number from 0 to 1, got 1.5"),
+    ({"colour": -0.1}, "colour: expected a number from 0 to 1"),
   ],
 )
 def test_sampling_refuses(change, text):

@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -47,3 +49,24 @@ def test_refuses_files_of_another_kind(tmp_path):
   readout_file.save(path, {"a": bad}, {})
   with pytest.raises(errors.InputError, match=r"a: weights: expected \[3, 2\]"):
     readout_file.load(path)
+
+
+@pytest.mark.parametrize("change", ["empty", "half", "flipped", "inflates"])
+def test_damaged_files_are_one_line(tmp_path, change):
+  path = tmp_path / "readouts.npz"
+  one = readout.Readout(
+    np.zeros(3), np.ones(3), np.ones((3, 2)), np.zeros(2), 1.0
+  )
+  readout_file.save(path, {"a": one}, {})
+  data = bytearray(path.read_bytes())
+  if change == "flipped":
+    data[len(data) // 3] ^= 255
+  if change == "inflates":
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+      archive.writestr("head.npy", bytes(2**24))
+  else:
+    cut = {"empty": 0, "half": len(data) // 2}.get(change, len(data))
+    path.write_bytes(data[:cut])
+  with pytest.raises(errors.InputError) as caught:
+    readout_file.load(path)
+  assert "\n" not in str(caught.value)

@@ -390,11 +390,11 @@ def test_room_that_does_not_suffice_is_a_failure():
     ({"pixel_grid": "own"}, "config.model.pixel_grid: expected one of"),
     ({"perceptual": "vgg"}, "config.model.perceptual: expected one of vgg16"),
     ({"frozen": ("decoder",)}, "config.model.frozen=.*some, not all"),
-    ({"num_frames": 0}, "config.model.num_frames: expected at least 1"),
+    ({"num_frames": 0}, "config.model.num_frames: expected a whole"),
     ({"softness_edge_px": 1.0}, "softness_depth=0.0: expected both 0"),
-    ({"max_angle_deg": 90.0}, "max_angle_deg: expected more than 0"),
+    ({"max_angle_deg": 90.0}, "max_angle_deg: expected a number, more than 0"),
     ({"weights": {"same_shape": 1.0}}, "num_frames is 1. Set it to 2"),
-    ({"weights": {"mirror": -1.0}}, "weights.mirror: expected at least 0"),
+    ({"weights": {"mirror": -1.0}}, "weights.mirror: expected a number from"),
   ],
 )
 def test_settings_that_cannot_work_are_refused(changes, text):

@@ -227,10 +227,10 @@ def test_what_has_no_weight_is_not_computed(variables):
     ({"decoder": "nearest"}, "decoder: expected one of transposed, resize"),
     ({"light_and_view": "one"}, "light_and_view: expected one of separate"),
     ({"face_from": "one"}, "face_from='one' takes the face of other"),
-    ({"first_share": 1.5}, "first_share=1.5: expected 0 to 1"),
-    ({"others_share": -0.1}, "others_share=-0.1: expected 0 to 1"),
-    ({"view_tries": 0}, "view_tries: expected at least 1"),
-    ({"weights": {"laplacian": -1.0}}, "weights.laplacian: expected at least"),
+    ({"first_share": 1.5}, "first_share: expected a number from 0 to 1"),
+    ({"others_share": -0.1}, "others_share: expected a number from 0 to 1"),
+    ({"view_tries": 0}, "view_tries: expected a whole number from 1"),
+    ({"weights": {"laplacian": -1.0}}, "weights.laplacian: expected a n"),
   ],
 )
 def test_settings_that_cannot_work_are_refused(changes, text):

@@ -317,11 +317,11 @@ def test_every_preset_builds_its_system(preset):
     ({"prediction": "x"}, "prediction: expected one of clean, epsilon, v"),
     ({"weighting": "x"}, "weighting: expected one of published, truncated"),
     ({"direction": "x"}, "direction: expected one of published, textbook"),
-    ({"sampler_steps": 0}, "sampler_steps: expected 1 to 1000, got 0"),
+    ({"sampler_steps": 0}, "sampler_steps: expected a whole number from 1"),
     ({"sampler_steps": 2000}, "expected 1 to 1000, got 2000"),
-    ({"sampler_clip": -1.0}, "sampler_clip: expected 0 or more"),
-    ({"beta_last": 1.5}, "0 < beta_first <= beta_last < 1, got 0.0001 and 1.5"),
-    ({"gamma": 0.0}, "gamma: expected more than 0"),
+    ({"sampler_clip": -1.0}, "sampler_clip: expected a number from 0"),
+    ({"beta_last": 1.5}, "beta_last: expected a number, more than 0 and"),
+    ({"gamma": 0.0}, "gamma: expected a number, more than 0"),
   ],
 )
 def test_settings_that_cannot_work_are_refused(changes, text):

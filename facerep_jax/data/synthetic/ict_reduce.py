@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from facerep_jax import cli, errors
+from facerep_jax import cli, errors, files
 from facerep_jax.data.synthetic import actions, head, ict, ict_packed, motion
 
 NUM_MODES, BITS = 100, 8  # Of the packaged file.
@@ -96,8 +96,8 @@ def _encode(arrays):
 
 def _write(path, arrays):
   try:
-    with open(path, "wb") as file:
-      file.write(_encode(arrays))
+    with files.whole(path) as temporary:
+      temporary.write_bytes(_encode(arrays))
   except OSError as error:
     raise errors.InputError(
       f"{path}: cannot be written ({error.strerror}). Choose another --output."
