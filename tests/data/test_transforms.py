@@ -58,8 +58,6 @@ def test_jittered_crops_fill_the_window(side):
 @pytest.mark.parametrize(
   "change",
   [
-    {"window_px": 0},
-    {"min_side_px": 0},
     {"min_side_px": 190},
     {"max_side_px": 191},
     {"centre_x_px": 94},
@@ -70,6 +68,12 @@ def test_jittered_crops_fill_the_window(side):
 def test_crop_refuses(change):
   with pytest.raises(errors.InputError, match="inside the frame"):
     dataclasses.replace(CROP, **change)
+
+
+@pytest.mark.parametrize("name", ["window_px", "min_side_px"])
+def test_crop_refuses_sides_of_0(name):
+  with pytest.raises(errors.InputError, match=f"crop.{name}: expected .* 1 "):
+    dataclasses.replace(CROP, **{name: 0})
 
 
 @pytest.mark.parametrize("size", [64, 128, 256])
