@@ -199,9 +199,9 @@ def _make_light_autoencoder(config):
 
 def _make_demo_autoencoder(config):
   _make_light_autoencoder(config)
-  config.steps = 2800
+  config.steps = 3000
   config.data.turn_ramp.update(begin_step=500, end_step=1500)
-  config.every.update(log=50, eval=700, save=1, pictures=2)
+  config.every.update(log=50, eval=1000, save=1, pictures=2)
 
 
 def _make_demo_diffusion(config):
