@@ -16,8 +16,35 @@ from facerep_jax.systems import base
 PyTree = Any
 FORMAT = 1
 _log = logging.getLogger(__name__)
-# What Orbax raises where files are damaged; it does not say so by one type.
+# What Orbax raises where files are damaged; it does not say so by one type, and
+# by the bare `Exception` of damaged arrays, whose cause says more.
 _DAMAGED = (ValueError, LookupError, OSError, TypeError, AttributeError)
+
+
+class _Damage:
+  """Makes an `InputError` of what Orbax raises where files are damaged.
+
+  Use as a context manager.
+
+  Args:
+    start: Of the line, before the reason in brackets.
+    end: What to do.
+  """
+
+  def __init__(self, start: str, end: str):
+    self._start, self._end = start, end
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, traceback):
+    if kind is Exception or isinstance(error, _DAMAGED):
+      if isinstance(error, errors.InputError):
+        return
+      cause = error.__cause__ if kind is Exception else None
+      raise errors.InputError(
+        f"{self._start} ({_reason(cause or error)}). {self._end}"
+      ) from error
 
 
 def _split(state: train_state.TrainState) -> tuple[PyTree, PyTree]:
@@ -112,14 +139,11 @@ class Checkpoints:
       multiprocessing_options=self._processes,
       **_which_to_keep(keep),
     )
-    try:
+    with _Damage(
+      f"{self._root}: the loss of a checkpoint cannot be read",
+      f"Delete the folder of that checkpoint: {self._without_loss()}.",
+    ):
       return ocp.CheckpointManager(self._root, options=options)
-    except _DAMAGED as error:
-      raise errors.InputError(
-        f"{self._root}: the loss of a checkpoint cannot be read "
-        f"({_reason(error)}). Delete the folder of that checkpoint: "
-        f"{', '.join(map(str, self._unreadable())) or 'see its metrics'}."
-      ) from error
 
   def _steps(self):
     if self._manager is None:
@@ -136,16 +160,16 @@ class Checkpoints:
     except errors.InputError as error:
       _log.warning("%s It counts as a checkpoint without a loss.", error)
       return None
-    if type(loss) is float and math.isfinite(loss):
+    if type(loss) in (int, float) and math.isfinite(loss):
       return loss
     _log.warning("%s: loss %r: counts as one without a loss.", path, loss)
     return None
 
-  def _unreadable(self):
-    """Lists the checkpoints whose loss cannot be read."""
-    steps = sorted(self._root.glob("*/metrics/metrics"))
-    names = [path.parents[1].name for path in steps]
-    return [name for name in names if self._loss(name) is None]
+  def _without_loss(self):
+    """Names the checkpoints with a file for their loss that holds none."""
+    places = sorted(self._root.glob("*/metrics/metrics"))
+    steps = [path.parents[1].name for path in places]
+    return ", ".join(x for x in steps if self._loss(x) is None) or "unknown"
 
   def latest(self) -> int | None:
     """Returns the step of the last checkpoint, None without any."""
@@ -207,13 +231,11 @@ class Checkpoints:
       multiprocessing_options=self._processes
     )
     path = self._root.parent / "frozen"
-    try:
+    with _Damage(
+      f"{path}: the frozen parameters of this run cannot be restored",
+      "Restore the folder from a copy.",
+    ):
       return checkpointer.restore(path, _abstract(abstract, mesh))
-    except _DAMAGED as error:
-      raise errors.InputError(
-        f"{path}: the frozen parameters of this run cannot be restored "
-        f"({_reason(error)}). Restore the folder from a copy."
-      ) from error
 
   def restore(
     self, step: int, abstract: train_state.TrainState, mesh: Mesh
@@ -274,14 +296,12 @@ class Checkpoints:
     return base.Variables(params, tree["model_state"], frozen), restored.meta
 
   def _restore(self, step, **items):
-    try:
+    with _Damage(
+      f"{self._root / str(step)}: this checkpoint cannot be restored",
+      "If the files are damaged, delete that folder to go on from the "
+      "checkpoint before.",
+    ):
       restored = self._read(step, ocp.args.Composite(**items))
-    except _DAMAGED as error:
-      raise errors.InputError(
-        f"{self._root / str(step)}: this checkpoint cannot be restored "
-        f"({_reason(error)}). If the files are damaged, delete that folder to "
-        "go on from the checkpoint before."
-      ) from error
     if not isinstance(restored.meta, dict):
       raise errors.InputError(
         f"{self._root / str(step)}: this checkpoint cannot be restored (meta "

@@ -4,6 +4,7 @@ python -m facerep_jax.make_tracks --source=PATH --output=DIR
 """
 
 import os
+import pathlib
 import re
 import sys
 from typing import Any
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
     raise errors.InputError(
       "--depth: only synthetic tracks have depth; leave it out."
     )
-  if options.sheet:
+  if options.sheet and not _is_made(options.sheet, options.output):
     outputs.check_file(options.sheet, "--sheet")
   for line in naming(units):
     print(line)
@@ -71,6 +72,13 @@ def main(arguments: list[str]) -> None:
     count = sheet.draw(options.output, options.sheet)
     print(f"{options.sheet}: {count} tracks drawn")
   print(f"{options.output}: finished")
+
+
+def _is_made(path, output):
+  """Says whether the folder of a file is made together with the output."""
+  folder = pathlib.Path(os.path.abspath(path)).parent
+  made = pathlib.Path(os.path.abspath(output))
+  return not folder.exists() and made.is_relative_to(folder)
 
 
 def naming(units: list[sources.Unit]) -> list[str]:

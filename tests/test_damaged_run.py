@@ -71,6 +71,10 @@ def _check(whole, want, run, name, damage):
     return True
   finally:
     shutil.copyfile(whole / name, path)
+  if name == "checkpoints/2/metrics/metrics":
+    # Said in the log, of damage: the best of those whose loss is known.
+    assert found[0] == 1, (name, damage)
+    return False
   assert found == want, (name, damage)
   return False
 

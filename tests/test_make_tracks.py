@@ -299,6 +299,20 @@ def test_names_that_are_no_utf8_are_printed_and_kept(tmp_path, capsys):
   assert people == [f"p{i}\\xfe" for i in range(4)]
 
 
+def test_the_sheet_may_lie_beside_tracks_whose_folder_is_made(
+  frames, tmp_path, capsys
+):
+  code, _, _ = run(
+    capsys,
+    f"--source={frames}",
+    f"--output={tmp_path}/new/tracks",
+    f"--sheet={tmp_path}/new/sheet.png",
+    "--size=32",
+    "--workers=1",
+  )
+  assert code == 0 and (tmp_path / "new" / "sheet.png").exists()
+
+
 def test_the_sheet_is_checked_before_the_work(frames, tmp_path, capsys):
   code, _, err = run(
     capsys,

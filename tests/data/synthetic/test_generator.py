@@ -79,7 +79,7 @@ def test_track_survives_the_record_format():
   for name, value in track.labels.items():
     assert value.dtype == schema.LABELS[name][0]
     np.testing.assert_array_equal(again.labels[name], value)
-  others = {"detected", "box_px", "frontal", "focal_px"}
+  others = {"detected", "box_px", "frontal", "focal_px", "time_s"}
   assert set(track.labels) == set(schema.LABELS) - others
   with Image.open(io.BytesIO(track.frames[0])) as image:
     assert image.size == (64, 64) and image.format == "JPEG"

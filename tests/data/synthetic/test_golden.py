@@ -16,7 +16,7 @@ def test_this_machine_draws_what_another_drew():
   assert apart.pop("mask") == 0, told
   # The promise for labels; float32 carries 4e-6 of 32 px and of 20 units.
   # The focal length follows from what depth and landmarks pin.
-  others = {"detected", "box_px", "frontal", "focal_px"}
+  others = {"detected", "box_px", "frontal", "focal_px", "time_s"}
   assert set(apart) == {"depth", *schema.LABELS} - others
   for name, value in apart.items():
     assert value <= 1e-5, (name, told)
