@@ -4,7 +4,8 @@ What plays a file takes it up to its last byte and says nothing; the sizes of
 its parts stand in it all the same.
 
 Sources: RIFF (AVI), EBML (RFC 8794; Matroska and WebM), ISO 14496-12 (MP4 and
-MOV), the ASF specification (WMV), Adobe's FLV specification.
+MOV), the ASF specification (WMV), Adobe's FLV specification,
+ISO 13818-1 (transport streams).
 """
 
 import os
@@ -15,6 +16,9 @@ _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _INFO, _SCALE, _DURATION = b"\x15I\xa9f", b"*\xd7\xb1", b"D\x89"
+# MPEG transport streams: bytes of a packet, place of its mark. Discs and
+# cameras put a time stamp before each.
+_SYNC, _PACKETS = b"G", ((188, 0), (192, 4))
 _HEAD_BYTES = 2**16
 _MOST_S = 1e7  # Longer ones are taken for damage.
 
@@ -27,7 +31,8 @@ def missing_bytes(path: str | os.PathLike) -> int:
 
   Returns:
     0 of a file that is whole, or of a kind that does not say how long it is,
-    such as MPEG. Of some kinds the least number there can be.
+    such as MPEG. Of some kinds the least number there can be: of a transport
+    stream, what its last packet lacks.
 
   Raises:
     OSError: It cannot be read.
@@ -46,7 +51,7 @@ def missing_bytes(path: str | os.PathLike) -> int:
     elif head[:3] == b"FLV":
       end = _flv_end(head)
     else:
-      end = 0
+      end = _packets_end(head, size)
   return max(0, end - size)
 
 
@@ -150,6 +155,15 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
       break
     place += length
   return place
+
+
+def _packets_end(head: bytes, size: int) -> int:
+  """Returns where the last packet of a transport stream ends; 0 of others."""
+  for length, first in _PACKETS:
+    marks = head[first : first + 3 * length : length]
+    if marks == _SYNC * 3:
+      return -(-size // length) * length
+  return 0
 
 
 def _asf_end(head: bytes) -> int:

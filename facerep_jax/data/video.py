@@ -31,6 +31,8 @@ HDR = "HDR (PQ or HLG): tone-mapped"
 WIDE = "wide colour gamut: converted to sRGB"
 NO_ALPHA = "transparency of WebM: left out"
 NO_TIME = "frames without a usable time stamp: placed by the frame rate"
+SHORT = "frames end over a second before the length that the file announces"
+_SHORT_S = 1.0  # Sound may last a little longer than the picture.
 _EPSILON_S = 1e-4  # Time stamps are rounded to the time base of the file.
 _MIN_AV = (18, 1)  # PyAV before took colours or interlacing otherwise.
 # H.273 matrix coefficients that FFmpeg converts: RGB, BT.709, FCC, BT.601 in
@@ -121,7 +123,7 @@ class Video:
     """
     frames = _read_av if self.reader == "av" else video_opencv.read
     times = _Times()
-    count = 0
+    count, end_s = 0, 0.0
     for stamp, *views in frames(self._path, self.facts):
       time_s = times.next(stamp, self.facts.rate_fps)
       self.start_s = times.start_s
@@ -129,23 +131,28 @@ class Video:
         self.notes[NO_TIME] = times.num_made_up
       yield Frame(count, time_s, *views)
       count += 1
-    self._note_cut(count)
+      end_s = (times.start_s or 0.0) + time_s + 1 / self.facts.rate_fps
+    self._note_cut(count, end_s)
 
-  def _note_cut(self, count):
+  def _note_cut(self, count, end_s):
     """Counts what is missing of a file that was cut, unless that was done.
 
     Readers do where the file announces its frames. Others announce how long
-    they last, or how many bytes they have: then it is about so many.
+    they last, or how many bytes they have: then it is about so many. A whole
+    file whose frames end long before it does is noted: its end may be damaged,
+    or its sound be longer.
     """
     if any(reason.startswith(video_common.CUT) for reason in self.skipped):
       return
     missing = media_end.missing_bytes(self._path)
+    seconds = media_end.announced_s(self._path)
     if missing:
-      seconds = media_end.announced_s(self._path)
       lost = round(seconds * self.facts.rate_fps) - count
       if lost < 1:
         lost = round(count * missing / max(1, os.path.getsize(self._path)))
       self.skipped[video_common.CUT] += max(1, lost)
+    elif seconds > end_s + _SHORT_S:
+      self.notes[SHORT] = 1
 
 
 def default_reader() -> str:

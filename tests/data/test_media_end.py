@@ -31,9 +31,9 @@ def _frames():
   )
 
 
-def _write(path, codec, pix_fmt, options=None):
+def _write(path, codec, pix_fmt, options=None, rate=25):
   with av.open(str(path), "w", options=options or {}) as container:
-    stream = container.add_stream(codec, rate=25)
+    stream = container.add_stream(codec, rate=rate)
     stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
     for frame in _frames():
       image = av.VideoFrame.from_ndarray(frame, format="rgb24")
@@ -100,6 +100,22 @@ def test_one_byte_less_shows(clips, tmp_path, name):
   assert media_end.missing_bytes(cut) == 1
 
 
+@pytest.mark.parametrize("reader", ["av", "cv2"])
+def test_frames_that_end_long_before_the_file_are_noted(tmp_path, reader):
+  """Damage in the middle can hide all that comes behind it."""
+  path = tmp_path / "a.mkv"
+  _write(path, "mpeg4", "yuv420p", rate=5)
+  whole, opened = path.read_bytes(), video.Video(str(path), reader)
+  assert len(list(opened)) == NUM_FRAMES and video.SHORT not in opened.notes
+  half, end = len(whole) // 2, len(whole) - 400
+  path.write_bytes(whole[:half] + bytes(end - half) + whole[end:])
+  opened = video.Video(str(path), reader)
+  assert 0 < len(list(opened)) < NUM_FRAMES - 5
+  # OpenCV makes a number of frames of the length that is announced.
+  is_counted = any(x.startswith("file ends early") for x in opened.skipped)
+  assert is_counted if reader == "cv2" else opened.notes[video.SHORT] == 1
+
+
 def test_recordings_that_never_ended_are_followed(tmp_path):
   """Live WebM does not tell the sizes of its outer parts."""
   path = _write(tmp_path / "a.webm", "libvpx", "yuv420p", {"live": "1"})
@@ -134,6 +150,8 @@ _UNTOLD = b"\x01" + b"\xff" * 7
     (_element(_HEAD, b"") + _element(b"\x18S\x80g", bytes(30)), 5),
     (_element(_HEAD, b"") + b"\x18S\x80g" + _UNTOLD + _CLUSTER + _UNTOLD
      + _element(_BLOCK, bytes(30)), 5),
+    ((b"G" + bytes(187)) * 4, 100),  # Packets of transport streams,
+    ((bytes(4) + b"G" + bytes(187)) * 4, 100),  # and with times.
   ],
 )  # fmt: skip
 def test_sizes_that_files_announce(tmp_path, whole, cut):
