@@ -238,7 +238,8 @@ def _fill(field, weights):
   for one, other in ((0, -1), (-1, 0)):
     lone = covered[:, other] & ~covered[:, one]
     field[lone, one], covered[lone, one] = field[lone, other], True
-  rows = np.flatnonzero(covered.any(axis=1))
+  # At the crown's pole rounding decides whether a vertex is seen.
+  rows = np.flatnonzero(covered.mean(axis=1) > 0.5)
   out = np.empty(field.shape)
   columns = np.arange(field.shape[1])
   for row in rows:

@@ -131,7 +131,7 @@ def test_track_has_the_same_labels_and_its_own_bytes():
   again = generator.make_track(settings, 1, 0)
   assert schema.serialize(track) == schema.serialize(again)
   assert track.person == "ict00001"
-  others = {"detected", "box_px", "frontal", "focal_px"}
+  others = {"detected", "box_px", "frontal", "focal_px", "time_s"}
   assert set(track.labels) == set(schema.LABELS) - others
   plain = dataclasses.replace(settings, heads="")
   assert generator.make_track(plain, 1, 0).frames != track.frames
@@ -183,3 +183,14 @@ def test_missing_expression_is_named(monkeypatch):
 
 def test_every_action_unit_has_its_shapes():
   assert list(ict.UNITS) == list(actions.UNITS)
+
+
+def test_a_row_of_which_one_vertex_is_seen_is_filled_by_the_next():
+  """Rounding decides whether the crown's pole is seen."""
+  rng = np.random.default_rng(0)
+  field, weights = rng.normal(size=(4, 5, 3)), np.ones((4, 5, 3))
+  weights[0] = 0
+  want = ict._fill(field, weights.reshape(-1, 3))
+  np.testing.assert_allclose(want[0], np.tile(want[1].mean(axis=0), (5, 1)))
+  weights[0, 2] = 1
+  np.testing.assert_array_equal(ict._fill(field, weights.reshape(-1, 3)), want)
