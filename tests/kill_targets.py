@@ -71,7 +71,7 @@ def evaluated(workdir: str, data: str, output: str) -> None:
 def trained(data: str, output: str) -> None:
   """Trains both stages of LatentFace; stands in for what looks at them."""
   _one_device()
-  config = tiny_face.staged(data)
+  config = tiny_face.lean(data)
   for one in (config.autoencoder, config.diffusion):
     one.steps = 8
     one.every.update(log=2, eval=2, pictures=2)

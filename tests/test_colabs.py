@@ -25,12 +25,15 @@ ENVIRONMENT = {
   "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
   "JAX_DEFAULT_PRNG_IMPL": "unsafe_rbg",
 }
-# Of both stages; fewer frames to draw at the end.
+# Of both stages; fewer and smaller frames to draw at the end.
 STAGES = """
+from facerep_jax import face_sheets
 from tests import tiny_face
 
+face_sheets.FILM_PX, face_sheets.FILM_FRAMES = 32, 3
+
 def get_config():
-  config = tiny_face.staged("")
+  config = tiny_face.lean("")
   config.synthetic.update(num_frames=4, tracks_per_person=1)
   config.autoencoder.every.pictures = config.diffusion.every.pictures = 0
   return config

@@ -29,6 +29,10 @@ assert jax.device_count() == int(count)
 experiment._look = lambda *args: None
 examples.write = lambda workdir: None
 config = tiny_face.small(latentface.get_config(preset), data)
+# Adam's first steps are as long whatever the gradient is: where that is
+# nothing but rounding, devices would part.
+for one in (config.autoencoder, config.diffusion):
+  one.optimizer.name = "sgd"
 sys.exit(cli.run(lambda arguments: experiment.run(config, folder)))
 """
 # Batches of the two stages: the demo's own; of the published recipe the first
@@ -98,5 +102,7 @@ def test_presets_give_the_same_on_1_2_3_and_8_devices(preset, data, tmp_path):
     found[count] = losses(tmp_path / str(count))
   assert len(found[1]) == 6
   for count in (2, 3, 8):
-    # Sums in another order, twice, through two networks.
+    # Sums in another order, through two networks; the first step has no other
+    # difference, the rest have weights that differ by rounding.
+    np.testing.assert_allclose(found[count][0], found[1][0], rtol=1e-5)
     np.testing.assert_allclose(found[count], found[1], rtol=2e-3)

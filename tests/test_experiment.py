@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import configuration, errors, experiment, metrics, train
+from facerep_jax import (
+  configuration,
+  errors,
+  experiment,
+  face_sheets,
+  metrics,
+  train,
+)
 from facerep_jax import run as setup
 from tests import tiny, tiny_face
 
@@ -27,7 +34,7 @@ def _optax_mixes_types():
 
 @pytest.fixture
 def config(data):
-  return tiny_face.staged(data)
+  return tiny_face.lean(data)
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +55,13 @@ def readings(place):
 def whole(data, tmp_path_factory):
   """A run of both stages."""
   folder = tmp_path_factory.mktemp("whole")
-  config = tiny_face.staged(data)
-  with jax.numpy_dtype_promotion("standard"):
-    experiment.run(config, folder, ONE)
+  with (
+    jax.numpy_dtype_promotion("standard"),
+    pytest.MonkeyPatch.context() as patch,
+  ):
+    patch.setattr(face_sheets, "FILM_PX", 32)
+    patch.setattr(face_sheets, "FILM_FRAMES", 3)
+    experiment.run(tiny_face.lean(data), folder, ONE)
   return folder
 
 

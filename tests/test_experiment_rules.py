@@ -23,7 +23,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def config(data):
-  return tiny_face.staged(data)
+  return tiny_face.lean(data)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,11 @@ MODEL = {
   "num_frames": 1,
   "face_from": "own",
 }
+LEAN = {
+  "use_confidence": False,
+  "decoder": "resize",
+  "light_and_view": "joint",
+}
 DIFFUSION = {
   "width": 16,
   "num_groups": 8,
@@ -42,6 +47,16 @@ def staged(data_path: str, **changes):
   out.diffusion.model.update(DIFFUSION)
   out.diffusion.batch_size = 1  # As published.
   out.diffusion.data.min_frames = 3
+  return tiny.change(out, **changes)
+
+
+def lean(data_path: str, **changes):
+  """As `staged`, for tests of what is around a loss: one of few terms."""
+  out = staged(data_path)
+  out.autoencoder.model.update(LEAN)
+  out.autoencoder.model.weights.update(
+    perceptual=0.0, laplacian=0.0, view_search=0.0
+  )
   return tiny.change(out, **changes)
 
 

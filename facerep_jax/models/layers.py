@@ -1,5 +1,6 @@
 """Layers with the constants and the initial values of their torch kin."""
 
+import functools
 import math
 from typing import Any
 
@@ -302,11 +303,13 @@ def _kernel(module, x, shape, *, is_transposed=False):
   return nn.dtypes.promote_dtype(x, kernel, dtype=module.dtype)
 
 
+@functools.partial(jax.jit, static_argnames="shape")
 def uniform(key: jax.Array, shape: tuple[int, ...], bound: float) -> jax.Array:
   """Draws float32 initial values within the bound, in chunks of one size.
 
   XLA compiles the generator anew for each size that it draws, most of a
-  second each on a CPU; this way a whole network needs one.
+  second each on a CPU; this way a whole network needs one. flax asks for the
+  shape of each value whenever a network is traced: `jit` remembers it.
 
   Args:
     key: Typed key.
