@@ -303,7 +303,7 @@ def _kernel(module, x, shape, *, is_transposed=False):
   return nn.dtypes.promote_dtype(x, kernel, dtype=module.dtype)
 
 
-@functools.partial(jax.jit, static_argnames="shape")
+@functools.partial(jax.jit, static_argnames=("shape", "bound"))
 def uniform(key: jax.Array, shape: tuple[int, ...], bound: float) -> jax.Array:
   """Draws float32 initial values within the bound, in chunks of one size.
 
