@@ -1,7 +1,5 @@
 """Layers with the constants and the initial values of their torch kin."""
 
-import functools
-import math
 from typing import Any
 
 import flax.linen as nn
@@ -9,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import errors
+from facerep_jax.models import initial
 from facerep_jax.ops import conv as conv_ops
 from facerep_jax.ops import group_norm, transposed_conv
 
 Dtype = Any
-_CHUNK = 4096
 
 
 class DownsampleConv(nn.Module):
@@ -182,8 +180,10 @@ class Dense(nn.Module):
     """Maps [N, C] float to [N, features]."""
     channels = x.shape[-1]
     bound = (self.num_taps * channels) ** -0.5
-    kernel = self.param("kernel", uniform, (channels, self.features), bound)
-    bias = self.param("bias", uniform, (self.features,), bound)
+    kernel = self.param(
+      "kernel", initial.uniform, (channels, self.features), bound
+    )
+    bias = self.param("bias", initial.uniform, (self.features,), bound)
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
     return x @ kernel + _row(bias, x.ndim)
 
@@ -288,8 +288,8 @@ def conv_params(
   """
   bound = (size * size * channels) ** -0.5
   shape = (size, size, channels, features)
-  kernel = module.param("kernel", uniform, shape, bound)
-  return kernel, module.param("bias", uniform, (features,), bound)
+  kernel = module.param("kernel", initial.uniform, shape, bound)
+  return kernel, module.param("bias", initial.uniform, (features,), bound)
 
 
 def _kernel(module, x, shape, *, is_transposed=False):
@@ -299,34 +299,8 @@ def _kernel(module, x, shape, *, is_transposed=False):
   values; in a transposed convolution that axis is the outputs.
   """
   fan_in = shape[0] * shape[1] * shape[3 if is_transposed else 2]
-  kernel = module.param("kernel", uniform, shape, fan_in**-0.5)
+  kernel = module.param("kernel", initial.uniform, shape, fan_in**-0.5)
   return nn.dtypes.promote_dtype(x, kernel, dtype=module.dtype)
-
-
-@functools.partial(jax.jit, static_argnames=("shape", "bound"))
-def uniform(key: jax.Array, shape: tuple[int, ...], bound: float) -> jax.Array:
-  """Draws float32 initial values within the bound, in chunks of one size.
-
-  XLA compiles the generator anew for each size that it draws, most of a
-  second each on a CPU; this way a whole network needs one. flax asks for the
-  shape of each value whenever a network is traced: `jit` remembers it.
-
-  Args:
-    key: Typed key.
-    shape: Shape of the values.
-    bound: They lie between minus and plus this.
-
-  Returns:
-    float32 of that shape.
-  """
-  size = math.prod(shape)
-  indices = jnp.arange(-(-size // _CHUNK))
-
-  def draw(i):
-    chunk_key = jax.random.fold_in(key, i)
-    return jax.random.uniform(chunk_key, (_CHUNK,), jnp.float32, -bound, bound)
-
-  return jax.lax.map(draw, indices).reshape(-1)[:size].reshape(shape)
 
 
 def _row(values: jax.Array, ndim: int) -> jax.Array:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import collapse, face_model, face_pictures
+from facerep_jax.models import initial
 from facerep_jax.systems import (
   autoencoder_explain,
   autoencoder_loss,
@@ -77,6 +78,7 @@ def make(*, dtype: str, **settings) -> base.System:
   )
 
 
+@initial.drawn_together
 def _init(model, key):
   size = model.settings.size_px
   images11 = jnp.zeros((1, size, size, 3))

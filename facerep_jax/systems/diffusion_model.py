@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facerep_jax.models import unet
+from facerep_jax.models import initial, unet
 from facerep_jax.ops import diffusion
 from facerep_jax.systems import autoencoder, base, diffusion_settings
 
@@ -47,6 +47,7 @@ def make(settings: diffusion_settings.Settings) -> Model:
   )
 
 
+@initial.drawn_together
 def init(model: Model, key: jax.Array) -> base.Variables:
   """Draws random parameters, of the frozen stage too.
 

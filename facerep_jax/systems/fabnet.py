@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import errors, losses, setting_ranges
-from facerep_jax.models import fabnet
+from facerep_jax.models import fabnet, initial
 from facerep_jax.ops import colour
 from facerep_jax.systems import base
 
@@ -91,6 +91,7 @@ def _warp(net, use_mask, variables, frames, **kwargs):
   return net.apply(collections, target, sources, use_mask=use_mask, **kwargs)
 
 
+@initial.drawn_together
 def _init(net, num_sources, frozen, key):
   target = jnp.zeros((2, net.size, net.size, 3))
   sources = jnp.zeros((2, num_sources, net.size, net.size, 3))
