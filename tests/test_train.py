@@ -303,7 +303,7 @@ def test_batch_that_does_not_divide_is_refused_first(data, tmp_path):
 
 
 def test_pictures_are_written_at_evaluations(data, tmp_path):
-  fit(tiny.config(data), tmp_path)
+  fit(tiny.config(data, every__pictures=1), tmp_path)
   names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
   assert names == ["step_00000003.png", "step_00000006.png"]
 
@@ -311,7 +311,9 @@ def test_pictures_are_written_at_evaluations(data, tmp_path):
 def test_pictures_show_as_many_samples_with_small_batches(data, tmp_path):
   heights = []
   for size in (8, 2):
-    config = tiny.config(data, steps=1, batch_size=size, eval_samples=8)
+    config = tiny.config(
+      data, steps=1, batch_size=size, eval_samples=8, every__pictures=1
+    )
     fit(config, tmp_path / str(size))
     with Image.open(tmp_path / str(size) / "pictures/step_00000001.png") as x:
       heights.append(x.height)

@@ -56,7 +56,7 @@ def config(data_path: str, **changes):
   out.steps = 6
   out.batch_size = 8
   out.model.update(size_px=32, width=4, embed_dim=8)
-  out.every.update(log=2, eval=3, pictures=1)
+  out.every.update(log=2, eval=3, pictures=0)
   out.curriculum.use = True
   return change(out, **changes)
 
