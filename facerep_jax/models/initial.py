@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.core import tracers
 
 _CHUNK = 4096  # Values that are drawn at a time.
 
@@ -27,8 +28,16 @@ class _Draw:
     return -(-self.stand_in.size // _CHUNK)
 
 
-_draws: contextvars.ContextVar[list[_Draw] | None] = contextvars.ContextVar(
-  "draws", default=None
+class _Plan(list):
+  """Draws of one function, as it is traced by one transformation."""
+
+  def __init__(self):
+    super().__init__()
+    self.trace = tracers.current_trace()
+
+
+_plan: contextvars.ContextVar[_Plan | None] = contextvars.ContextVar(
+  "plan", default=None
 )
 
 
@@ -41,8 +50,8 @@ def uniform(key: jax.Array, shape: tuple[int, ...], bound: float) -> jax.Array:
   """Draws float32 initial values within the bound.
 
   Within `drawn_together` what it returns is zero, and stands in for values that
-  are drawn later. flax asks for the shape of each value whenever a network is
-  traced, so it is compiled apart, and remembered.
+  are drawn later. When flax applies a network it traces this again for each
+  parameter, just for the shape: `jit` remembers that.
 
   Args:
     key: Typed key.
@@ -52,11 +61,11 @@ def uniform(key: jax.Array, shape: tuple[int, ...], bound: float) -> jax.Array:
   Returns:
     float32 of that shape.
   """
-  draws = _draws.get()
-  if draws is None:
+  plan = _plan.get()
+  if plan is None or plan.trace != tracers.current_trace():
     return _drawn(key, shape, bound)
-  draws.append(_Draw(jnp.zeros(shape), key, bound))
-  return draws[-1].stand_in
+  plan.append(_Draw(jnp.zeros(shape), key, bound))
+  return plan[-1].stand_in
 
 
 def drawn_together(init: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,13 +84,14 @@ def drawn_together(init: Callable[..., Any]) -> Callable[..., Any]:
 
   @functools.wraps(init)
   def together(*args, **kwargs):
-    if _draws.get() is not None:  # What calls it draws for both.
-      return init(*args, **kwargs)
-    with _collected() as draws:
+    plan = _plan.get()
+    if plan is not None and plan.trace == tracers.current_trace():
+      return init(*args, **kwargs)  # What calls it draws for both.
+    with _planned() as plan:
       out = init(*args, **kwargs)
-    if not draws:
+    if not plan:
       return out
-    values = dict(zip((id(x.stand_in) for x in draws), _draw(draws)))
+    values = dict(zip((id(x.stand_in) for x in plan), _draw(plan)))
     out = jax.tree.map(lambda x: values.pop(id(x), x), out)
     if values:
       raise AssertionError(f"{len(values)} initial values were lost or changed")
@@ -91,12 +101,12 @@ def drawn_together(init: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def _collected():
-  token = _draws.set([])
+def _planned():
+  token = _plan.set(_Plan())
   try:
-    yield _draws.get()
+    yield _plan.get()
   finally:
-    _draws.reset(token)
+    _plan.reset(token)
 
 
 def _draw(draws):

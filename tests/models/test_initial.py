@@ -53,6 +53,23 @@ def test_together_equals_one_by_one(wrap):
   assert jax.eval_shape(together, key) == jax.eval_shape(_init, key)
 
 
+def test_networks_may_be_called_twice():
+  """flax asks for the shapes of what is there already."""
+
+  class Twice(nn.Module):
+    def setup(self):
+      self.net = Net()
+
+    def __call__(self, x):
+      return self.net(self.net(x))
+
+  init = initial.drawn_together(lambda key: Twice().init(key, jnp.zeros(())))
+  want = Twice().init(jax.random.key(1), jnp.zeros(()))
+  for one in (init, jax.jit(init)):
+    got = one(jax.random.key(1))
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
 def test_functions_within_each_other_draw_once():
   key = jax.random.key(2)
   outer = initial.drawn_together(
