@@ -223,6 +223,7 @@ def test_mutated_videos(tmp_path, count):
       is_short = len(times) < 10
       outcomes["short" if is_short else "full"] += 1
       is_said = opened.skipped or video.SHORT in opened.notes
+      # Of gaps the times tell, and longest_step_s in the manifest.
       has_gap = len(times) > 1 and max(np.diff(times)) > 1.5 / _RATE_FPS
       if is_short and not is_said and not has_gap:
         outcomes["short and not said"] += 1

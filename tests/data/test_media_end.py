@@ -101,6 +101,16 @@ def test_one_byte_less_shows(clips, tmp_path, name):
 
 
 @pytest.mark.parametrize("reader", ["av", "cv2"])
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv", "a.wmv", "a.flv"])
+def test_whole_clips_are_as_long_as_they_say(tmp_path, name, reader):
+  path = _write(tmp_path / name, *CLIPS[name], rate=5)
+  opened = video.Video(str(path), reader)
+  assert len(list(opened)) == NUM_FRAMES and video.SHORT not in opened.notes
+  # They do say it, so that the note could have come.
+  assert media_end.announced_s(path) > NUM_FRAMES / 5 - video._SHORT_S
+
+
+@pytest.mark.parametrize("reader", ["av", "cv2"])
 def test_frames_that_end_long_before_the_file_are_noted(tmp_path, reader):
   """Damage in the middle can hide all that comes behind it."""
   path = tmp_path / "a.mkv"

@@ -70,12 +70,20 @@ def test_networks_may_be_called_twice():
     jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
-def test_functions_within_each_other_draw_once():
-  key = jax.random.key(2)
-  outer = initial.drawn_together(
-    lambda key: [together(key), Net().init(key, 0)]
-  )
-  jax.tree.map(np.testing.assert_array_equal, outer(key)[0], _init(key))
+def test_there_is_one_loop_however_many_values_there_are():
+  def count(init):
+    return str(jax.make_jaxpr(init)(jax.random.key(0))).count("scan[")
+
+  assert count(together) == 1 < count(_init)
+
+
+def test_functions_may_call_each_other():
+  def init(key):
+    return together(key), Net().init(key, jnp.zeros(()))
+
+  want = _init(jax.random.key(2)), Net().init(jax.random.key(2), jnp.zeros(()))
+  got = initial.drawn_together(init)(jax.random.key(2))
+  jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
 def test_values_that_were_changed_are_noticed():
