@@ -21,14 +21,13 @@ from facerep_jax import (
   configuration,
   errors,
   experiment,
-  files,
   model_choice,
-  outputs,
   packaged,
   stages,
   weight_file,
 )
 from facerep_jax.ablation import bench, rows, table, variants
+from facerep_jax.files import atomic, outputs
 
 _log = logging.getLogger(__name__)
 FILE = "ablation.json"
@@ -139,7 +138,7 @@ class _Study:
       "every": options.every,
     }
     hint = "Delete it to measure again."
-    stored = files.read_json(path, hint) if path.is_file() else {}
+    stored = atomic.read_json(path, hint) if path.is_file() else {}
     is_same = stored.get("of") == self._key
     self.found: dict[str, dict[str, Any]] = (
       stored.get("rows", {}) if is_same else {}
@@ -171,7 +170,7 @@ class _Study:
     return self._images[key]
 
   def _write(self):
-    files.write_json(self._path, {"of": self._key, "rows": self.found})
+    atomic.write_json(self._path, {"of": self._key, "rows": self.found})
 
 
 def _train(config, workdir, place, variant):
@@ -180,7 +179,7 @@ def _train(config, workdir, place, variant):
   changed = variants.changed(config, variant)
   for name in variant.keeps:
     if not (place / name).exists():
-      with files.whole_folder(place / name) as part:
+      with atomic.whole_folder(place / name) as part:
         shutil.copytree(workdir / name, part, dirs_exist_ok=True)
     _link_codes(workdir, place, config, name)
   if variant.keeps:
@@ -195,7 +194,7 @@ def _link_codes(workdir, place, config, name):
     for file in ("codes.npy", "codes.json"):
       known, own = workdir / stage / file, place / stage / file
       if stage != name and known.is_file() and not own.exists():
-        with files.whole(own) as temporary:
+        with atomic.whole(own) as temporary:
           shutil.copyfile(known, temporary)
 
 

@@ -10,7 +10,7 @@ import os
 import pathlib
 import sys
 
-from facerep_jax import cli, configuration, errors, outputs, stages
+from facerep_jax import cli, configuration, errors, stages
 from facerep_jax.benchmarks import (
   autoencoder,
   autoencoder_pieces,
@@ -22,6 +22,7 @@ from facerep_jax.benchmarks import (
   report,
 )
 from facerep_jax.data import cache
+from facerep_jax.files import outputs
 from facerep_jax.models import fabnet as model
 
 

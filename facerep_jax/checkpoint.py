@@ -10,7 +10,8 @@ import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 
-from facerep_jax import curriculum, errors, files, sharding, train_state
+from facerep_jax import curriculum, errors, sharding, train_state
+from facerep_jax.files import atomic
 from facerep_jax.systems import base
 
 PyTree = Any
@@ -154,7 +155,7 @@ class Checkpoints:
     """Reads the loss of a checkpoint; None without, or where it is damaged."""
     path = self._root / str(step) / "metrics" / "metrics"
     try:
-      loss = files.read_json(path).get("loss")
+      loss = atomic.read_json(path).get("loss")
     except FileNotFoundError:
       return None
     except errors.InputError as error:

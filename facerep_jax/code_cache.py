@@ -13,8 +13,9 @@ import grain
 import jax
 import numpy as np
 
-from facerep_jax import cli, errors, files, outputs, sharding, stages
+from facerep_jax import cli, errors, sharding, stages
 from facerep_jax.data import samples, tfrecord, tracks
+from facerep_jax.files import atomic, outputs
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
@@ -123,12 +124,12 @@ def make(
   }
   if _is_sound(path, note, key):
     return np.load(path, mmap_mode="r")
-  with files.whole(path) as temporary:
+  with atomic.whole(path) as temporary:
     _write(temporary, system, frozen, source, sampling)
     checksum = _checksum(temporary)
     # Of the file before: it must not stand beside this one.
     note.unlink(missing_ok=True)
-  files.write_json(note, key | {"crc32c": checksum})
+  atomic.write_json(note, key | {"crc32c": checksum})
   return np.load(path, mmap_mode="r")
 
 
@@ -137,7 +138,7 @@ def _is_sound(path, note, key):
   if not (path.is_file() and note.is_file()):
     return False
   try:
-    known = files.read_json(note)
+    known = atomic.read_json(note)
   except errors.InputError as error:
     _log.warning("%s Encoding again.", error)
     return False

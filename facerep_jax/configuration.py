@@ -9,15 +9,9 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from facerep_jax import (
-  config_files,
-  curriculum,
-  errors,
-  files,
-  optim,
-  setting_ranges,
-)
+from facerep_jax import config_files, curriculum, errors, optim, setting_ranges
 from facerep_jax.data import samples, transforms, turn_ramp
+from facerep_jax.files import atomic
 from facerep_jax.systems import base as base_system
 
 # What each stage has of its own, where there are stages.
@@ -300,7 +294,7 @@ def check_same(
   path = pathlib.Path(workdir) / "config.json"
   new = json.loads(config.to_json())
   if path.exists():
-    old, fresh = flatten(files.read_json(path)), flatten(new)
+    old, fresh = flatten(atomic.read_json(path)), flatten(new)
     differing = [
       f"config.{name} (there {old.get(name)!r}, here {fresh.get(name)!r})"
       for name in sorted(old.keys() | fresh.keys())
@@ -319,7 +313,7 @@ def write(
 ) -> None:
   """Writes config.json of a run."""
   path = pathlib.Path(workdir) / "config.json"
-  files.write_json(path, json.loads(config.to_json()))
+  atomic.write_json(path, json.loads(config.to_json()))
 
 
 def load(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
@@ -336,7 +330,7 @@ def load(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
   """
   path = pathlib.Path(workdir) / "config.json"
   try:
-    tree = files.read_json(path)
+    tree = atomic.read_json(path)
   except FileNotFoundError as error:
     raise errors.InputError(
       f"{workdir}: expected the folder of a run, but it has no config.json. "

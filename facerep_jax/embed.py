@@ -18,12 +18,11 @@ from facerep_jax import (
   cli,
   crop_choice,
   errors,
-  files,
   model_choice,
-  outputs,
   photos,
   track_faces,
 )
+from facerep_jax.files import atomic, outputs
 
 _log = logging.getLogger("facerep_jax.embed")  # Not "__main__".
 # Of a photo's names and notes, and of the arrays' heads, roughly.
@@ -166,7 +165,7 @@ def _save_somewhere(path, features):
 
 def save(path: str, arrays: dict[str, np.ndarray]) -> None:
   """Writes arrays to one .npz file, whole or not at all."""
-  with files.whole(path) as temporary, open(temporary, "wb") as file:
+  with atomic.whole(path) as temporary, open(temporary, "wb") as file:
     np.savez(file, **arrays)
 
 

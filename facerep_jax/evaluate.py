@@ -14,15 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from facerep_jax import (
-  api,
-  cli,
-  crop_choice,
-  errors,
-  model_choice,
-  outputs,
-  packaged,
-)
+from facerep_jax import api, cli, crop_choice, errors, model_choice, packaged
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, landmark_pose
 from facerep_jax.evaluators import (
@@ -39,6 +31,7 @@ from facerep_jax.evaluators import (
   supervised,
   verify,
 )
+from facerep_jax.files import outputs
 
 _log = logging.getLogger(__name__)
 BENCHMARK = "synthetic:benchmark"

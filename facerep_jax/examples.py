@@ -2,7 +2,8 @@
 
 import pathlib
 
-from facerep_jax import api, embed, files, render
+from facerep_jax import api, embed, render
+from facerep_jax.files import atomic
 
 FRAMES, FEATURES, PICTURES = "examples", "examples.npz", "faces"
 # There as long as features and pictures are those of the weights.
@@ -37,4 +38,4 @@ def write(workdir: pathlib.Path) -> None:
   faces = model.system.faces
   if faces and faces.formation.kind != "flat":
     render.main([*common, f"--output={workdir / PICTURES}"])
-  files.write_json(note, {"step": model.step})
+  atomic.write_json(note, {"step": model.step})

@@ -8,7 +8,8 @@ import sys
 
 import numpy as np
 
-from facerep_jax import api, cli, outputs
+from facerep_jax import api, cli
+from facerep_jax.files import outputs
 
 _log = logging.getLogger("facerep_jax.export")  # Not "__main__".
 _IMAGES, _SEED = 8, 0

@@ -5,16 +5,9 @@ import pathlib
 import jax
 import numpy as np
 
-from facerep_jax import (
-  api,
-  configuration,
-  files,
-  look_frames,
-  look_measures,
-  pictures,
-  sharding,
-)
+from facerep_jax import api, configuration, look_frames, look_measures, sharding
 from facerep_jax.data import batches, samples, tracks
+from facerep_jax.files import atomic, image_grid
 
 _NUM_EXAMPLES = 16
 _FILE = "summary.json"
@@ -53,7 +46,7 @@ def measure(
   summary |= _measured(model, read, pairs)
   if "yaw_readout" in summary:
     _write_examples(examples, read["test"].labelled())
-  files.write_json(workdir / _FILE, summary)
+  atomic.write_json(workdir / _FILE, summary)
   return summary
 
 
@@ -162,7 +155,7 @@ def _write_examples(folder, read):
   """Writes some test frames, to try the embedding on."""
   chosen = np.linspace(0, len(read.images) - 1, _NUM_EXAMPLES).astype(int)
   for i in np.unique(chosen):
-    pictures.save(folder / f"{read.name[i]}.png", read.images[i])
+    image_grid.save(folder / f"{read.name[i]}.png", read.images[i])
 
 
 def report(summary: dict[str, dict]) -> list[str]:

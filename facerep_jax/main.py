@@ -20,8 +20,8 @@ from facerep_jax import (
   distributed,
   environment,
   errors,
-  outputs,
 )
+from facerep_jax.files import outputs
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",

@@ -9,7 +9,7 @@ import re
 import sys
 from typing import Any
 
-from facerep_jax import cli, errors, outputs, setting_ranges
+from facerep_jax import cli, errors, setting_ranges
 from facerep_jax.data import (
   benchmark_set,
   build,
@@ -18,6 +18,7 @@ from facerep_jax.data import (
   sheet,
   sources,
 )
+from facerep_jax.files import outputs
 
 _UNITS = "units"
 _NEEDED = ["--source=", "--output="]

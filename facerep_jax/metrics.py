@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import tensorboardX
 
-from facerep_jax import files
+from facerep_jax.files import atomic
 
 # Readings of the host: they differ between two runs of the same computation.
 HOST_READINGS = (
@@ -80,7 +80,7 @@ def _cut_back(path, step):
   text = path.read_text(errors="replace") if path.exists() else ""
   kept = [line for line in text.splitlines() if _is_up_to(line, step)]
   # Also where there was none: a link without a target would be written to.
-  files.write_text(path, "".join(line + "\n" for line in kept))
+  atomic.write_text(path, "".join(line + "\n" for line in kept))
 
 
 def _is_up_to(line, step):

@@ -15,14 +15,10 @@ from facerep_jax import (
   crop_choice,
   errors,
   face_sheets,
-  mesh_file,
   model_choice,
-  moving_pictures,
-  outputs,
   photos,
-  pictures,
-  written,
 )
+from facerep_jax.files import animation, image_grid, mesh_file, outputs, written
 
 _log = logging.getLogger("facerep_jax.render")  # Not "__main__".
 KINDS = (*face_sheets.SHEETS, "mesh")
@@ -88,7 +84,7 @@ def _parser():
   )
   add(
     "--sweep",
-    choices=(*moving_pictures.FORMATS, "none"),
+    choices=(*animation.FORMATS, "none"),
     default="gif",
     help="films of each face: turning (views), under moving light (relight)",
   )
@@ -127,7 +123,7 @@ def _check(options):
       "what is written would be found as images. Give another one."
     )
   if options.sweep == "mp4":
-    moving_pictures.library()
+    animation.library()
 
 
 def choose(what: str, model: api.Representation) -> tuple[str, ...]:
@@ -214,7 +210,7 @@ class _Writer:
   def _save(self, kind, columns, names):
     path = self._output / f"{kind}-{self._num_pages:03d}.png"
     self._written.add(path)
-    pictures.save(path, pictures.sheet(columns, names))
+    image_grid.save(path, image_grid.sheet(columns, names))
     self.num_sheets += 1
 
   def _save_films(self, kind, page):
@@ -222,7 +218,7 @@ class _Writer:
     for row, name in enumerate(page.names):
       path = folder / f"{name}.{self._options.sweep}"
       self._written.add(path)
-      moving_pictures.save(path, page.film(kind, row))
+      animation.save(path, page.film(kind, row))
       self.num_films += 1
 
   def _save_meshes(self, page):

@@ -21,7 +21,6 @@ from facerep_jax import (
   curriculum,
   distributed,
   errors,
-  files,
   metrics,
   optim,
   sharding,
@@ -29,6 +28,7 @@ from facerep_jax import (
   train_state,
 )
 from facerep_jax.data import samples, tracks
+from facerep_jax.files import atomic
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ def _store(config, workdir):
   distributed.wait("config")
   path, own = workdir / "config.json", json.loads(config.to_json())
   deadline = time.monotonic() + _SHOWN_AFTER_S
-  while not path.exists() or files.read_json(path) != own:
+  while not path.exists() or atomic.read_json(path) != own:
     if time.monotonic() > deadline:
       raise errors.InputError(
         f"{path}: is not what process 0 of this run wrote there. Give all "

@@ -17,7 +17,8 @@ import flax.traverse_util
 import ml_collections
 import numpy as np
 
-from facerep_jax import configuration, errors, files
+from facerep_jax import configuration, errors
+from facerep_jax.files import atomic
 from facerep_jax.systems import base
 
 ALL = "all"
@@ -169,7 +170,7 @@ def folder(
 
 def mark_done(place: pathlib.Path, step: int) -> None:
   """Notes in a stage's folder that it was trained, and for how long."""
-  files.write_json(place / _DONE, {"step": step})
+  atomic.write_json(place / _DONE, {"step": step})
 
 
 def done_step(place: pathlib.Path) -> int:
@@ -207,7 +208,7 @@ def check_used(place: pathlib.Path, earlier: dict[str, Any]) -> None:
   now = {name: fingerprint(tree) for name, tree in earlier.items()}
   before = _read(place / _USED)
   if not before:
-    files.write_json(place / _USED, now)
+    atomic.write_json(place / _USED, now)
     return
   for name, value in now.items():
     if before.get(name) != value:
@@ -220,6 +221,6 @@ def check_used(place: pathlib.Path, earlier: dict[str, Any]) -> None:
 
 def _read(path):
   try:
-    return files.read_json(path, "Restore it from a copy, or delete it.")
+    return atomic.read_json(path, "Restore it from a copy, or delete it.")
   except FileNotFoundError:
     return {}

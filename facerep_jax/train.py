@@ -16,13 +16,13 @@ from facerep_jax import (
   distributed,
   errors,
   metrics,
-  pictures,
   sharding,
   stopping,
   train_state,
 )
 from facerep_jax import run as setup
 from facerep_jax.data import batches
+from facerep_jax.files import image_grid
 
 _log = logging.getLogger(__name__)
 _NUM_PICTURE_ROWS = 8
@@ -273,13 +273,13 @@ def _save_pictures(run, variables, shown, step):
   columns = {k: np.concatenate([x[k] for x in parts]) for k in parts[0]}
   if not distributed.is_first():
     return
-  sheet = pictures.sheet(
+  sheet = image_grid.sheet(
     {
       caption: columns[caption][:_NUM_PICTURE_ROWS]
       for caption in run.system.captions
     }
   )
-  pictures.save(run.workdir / "pictures" / f"step_{step:08d}.png", sheet)
+  image_grid.save(run.workdir / "pictures" / f"step_{step:08d}.png", sheet)
   run.writer.picture(step, "validation", sheet)
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from facerep_jax import configuration, errors, files, lean, stages
+from facerep_jax import configuration, errors, lean, stages
+from facerep_jax.files import atomic
 from facerep_jax.systems import base
 
 SUFFIX = ".safetensors"
@@ -91,7 +92,7 @@ def write(
       f"{path}: would have {len(data) / 1e6:.1f} MB, expected at most "
       f"{MAX_BYTES / 1e6:.0f} MB. Train a model with a smaller width."
     )
-  with files.whole(path) as temporary:
+  with atomic.whole(path) as temporary:
     temporary.write_bytes(data)
   return len(data)
 

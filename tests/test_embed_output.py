@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import api, cli, embed, outputs
+from facerep_jax import api, cli, embed
+from facerep_jax.files import outputs
 
 
 class Model:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import errors, files
+from facerep_jax import errors
 from facerep_jax.data import (
   build,
   contents,
@@ -23,6 +23,7 @@ from facerep_jax.data import (
   sources,
   video,
 )
+from facerep_jax.files import atomic
 from tests import fuzz
 from tests.data import helpers
 
@@ -39,7 +40,7 @@ def _write_set(folder):
     "records": 6,
     "checksums": [contents.digest(rows) for rows in shards],
   }
-  files.write_json(folder / contents.MANIFEST, {"splits": {"train": known}})
+  atomic.write_json(folder / contents.MANIFEST, {"splits": {"train": known}})
   return paths
 
 

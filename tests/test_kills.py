@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import files
 from facerep_jax.data import tfrecord
 from facerep_jax.evaluators import readout_file
+from facerep_jax.files import atomic
 from tests import kill_targets, tiny
 from tests.evaluators import made_up
 
@@ -47,7 +47,7 @@ def _check_whole(folder):
   """Opens every file that has the name of a whole one."""
   for path in pathlib.Path(folder).rglob("*"):
     # Orbax writes to folders of such names.
-    is_unfinished = "-tmp" in str(path) or path.suffix == files.SUFFIX
+    is_unfinished = "-tmp" in str(path) or path.suffix == atomic.SUFFIX
     if is_unfinished or not path.is_file():
       continue
     if path.suffix == ".json":
@@ -123,7 +123,7 @@ def _bytes(folder):
   return {
     path.name: path.read_bytes()
     for path in folder.iterdir()
-    if path.is_file() and path.suffix != files.SUFFIX
+    if path.is_file() and path.suffix != atomic.SUFFIX
   }
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from facerep_jax import files
 from facerep_jax.ablation import bench
 from facerep_jax.evaluators import bootstrap, results
+from facerep_jax.files import atomic
 
 FILE = "ablation.md"
 
@@ -38,7 +38,7 @@ def write(
   if differences:
     text += f"\nDifferences from {first}:\n\n"
     text += _table(differences, columns, "+.1f")
-  files.write_text(folder / FILE, text)
+  atomic.write_text(folder / FILE, text)
 
 
 def _table(scores, columns, form):

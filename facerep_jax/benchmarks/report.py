@@ -10,7 +10,7 @@ import platform
 
 import jax
 
-from facerep_jax import files
+from facerep_jax.files import atomic
 
 FORMAT = 1  # Of the JSON; it changes when a key changes its meaning.
 _PACKAGES = (
@@ -145,6 +145,6 @@ def save(
   folder: pathlib.Path, where: dict[str, object], sections: list[Section]
 ) -> None:
   """Writes benchmark.md and benchmark.json into a folder."""
-  files.write_text(folder / "benchmark.md", markdown(where, sections))
+  atomic.write_text(folder / "benchmark.md", markdown(where, sections))
   text = json.dumps(as_json(where, sections), indent=2, allow_nan=False)
-  files.write_text(folder / "benchmark.json", text + "\n")
+  atomic.write_text(folder / "benchmark.json", text + "\n")

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from facerep_jax import errors, npz_file
+from facerep_jax import errors
+from facerep_jax.files import npz_file
 
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 _STORAGES = {

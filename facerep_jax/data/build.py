@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from facerep_jax import environment, errors, files, outputs
+from facerep_jax import environment, errors
 from facerep_jax.data import (
   contents,
   dataset_info,
@@ -28,6 +28,7 @@ from facerep_jax.data import (
   tfrecord,
   unit_report,
 )
+from facerep_jax.files import atomic, outputs
 
 FORMAT = 1  # Of manifest.json and of the parts.
 MANIFEST = contents.MANIFEST
@@ -108,7 +109,7 @@ def build(
     manifest = _assemble(made, output, settings, plan) | {"work": work}
     manifest = _with_passed_over(manifest, passed_over)
     # Last: without it, readers refuse the folder.
-    files.write_json(os.path.join(output, MANIFEST), manifest, indent=1)
+    atomic.write_json(os.path.join(output, MANIFEST), manifest, indent=1)
     folder.remove()
   except OSError as error:
     if error.errno in environment.FULL:
@@ -162,7 +163,7 @@ def _finished(output, work, overwrite):
   path = os.path.join(output, MANIFEST)
   if overwrite or not os.path.exists(path):
     return None
-  manifest = files.read_json(path, "Pass --overwrite to make it again.")
+  manifest = atomic.read_json(path, "Pass --overwrite to make it again.")
   if manifest.get("work") != work:
     raise errors.InputError(
       f"{output}: holds a finished dataset of other sources or options; choose "

@@ -9,7 +9,7 @@ import os
 import pathlib
 import shutil
 
-from facerep_jax import cli, environment, errors, files
+from facerep_jax import cli, environment, errors
 from facerep_jax.data import (
   benchmark_set,
   build,
@@ -22,6 +22,7 @@ from facerep_jax.data import (
 )
 from facerep_jax.data.synthetic import generator
 from facerep_jax.data.synthetic import heads as all_heads
+from facerep_jax.files import atomic
 
 _log = logging.getLogger(__name__)
 # Of a frame, and of each pixel of its side; measured from 32 to 256 px.
@@ -220,7 +221,7 @@ def _kept(name, make):
     )
   try:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = files.open_lock(folder.with_suffix(".lock"))
+    lock = atomic.open_lock(folder.with_suffix(".lock"))
   except OSError as error:
     raise errors.InputError(
       f"{folder.parent}: cannot keep tracks there "

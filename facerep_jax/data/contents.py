@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from facerep_jax import errors, files
+from facerep_jax import errors
 from facerep_jax.data import index
+from facerep_jax.files import atomic
 
 MANIFEST = "manifest.json"
 _HINT = "Make or copy the tracks again."
@@ -41,7 +42,7 @@ def read_manifest(directory: str | os.PathLike) -> dict[str, Any]:
     InputError: It is damaged.
   """
   path = os.path.join(directory, MANIFEST)
-  manifest = files.read_json(path, _HINT)
+  manifest = atomic.read_json(path, _HINT)
   known = manifest.get("splits", {})
   is_sound = isinstance(known, dict) and all(
     isinstance(one, dict) for one in known.values()

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from facerep_jax import errors, files
+from facerep_jax import errors
 from facerep_jax.data import schema, tfrecord
+from facerep_jax.files import atomic
 
 _log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def _store(path, index):
   )
   data = arrays.getvalue()
   # Several hosts may store the same index at once.
-  with files.whole(target) as temporary:
+  with atomic.whole(target) as temporary:
     temporary.write_bytes(data + _CHECKSUM.pack(tfrecord.masked_crc32c(data)))
 
 

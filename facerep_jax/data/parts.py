@@ -8,8 +8,9 @@ import os
 import shutil
 from typing import Any
 
-from facerep_jax import environment, errors, files
+from facerep_jax import environment, errors
 from facerep_jax.data import extract, schema, sources, tfrecord, unit_report
+from facerep_jax.files import atomic
 
 FOLDER = ".parts"
 _log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
         names = track.person, track.video, track.track
         records.append((*names, len(track.frames), len(data)))
     # Written last: it marks the part as finished.
-    files.write_json(
+    atomic.write_json(
       base + ".json",
       {
         "records": records,
@@ -75,7 +76,7 @@ def make(unit: sources.Unit, settings: extract.Settings, folder: str) -> Part:
       },
       indent=1,
     )
-  known = files.read_json(base + ".json", "Delete it to make that part again.")
+  known = atomic.read_json(base + ".json", "Delete it to make that part again.")
   part = Part(base + ".tfrecord", **known, is_new=is_new)
   part.records = [tuple(record) for record in part.records]
   return part
@@ -92,7 +93,7 @@ def remove_left(output: str) -> None:
   if os.path.islink(path) or not os.path.isdir(path):
     return
   try:
-    with files.open_lock(os.path.join(path, "lock")) as lock:
+    with atomic.open_lock(os.path.join(path, "lock")) as lock:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
       shutil.rmtree(path)
   except (OSError, errors.InputError) as error:
@@ -115,9 +116,9 @@ class Folder:
         run were made with other settings.
     """
     self.path = os.path.join(output, FOLDER)
-    files.refuse_link(self.path)
+    atomic.refuse_link(self.path)
     os.makedirs(self.path, exist_ok=True)
-    self._lock = files.open_lock(os.path.join(self.path, "lock"))
+    self._lock = atomic.open_lock(os.path.join(self.path, "lock"))
     try:
       with environment.locks_of(
         output, "Choose an --output on a local disk, and move it later."
@@ -141,9 +142,9 @@ class Folder:
   def _check(self, output, settings):
     path = os.path.join(self.path, "settings.json")
     if not os.path.exists(path):
-      files.write_json(path, settings, indent=1)
+      atomic.write_json(path, settings, indent=1)
       return
-    before = files.read_json(path, "Pass --overwrite to start again.")
+    before = atomic.read_json(path, "Pass --overwrite to start again.")
     changed = [
       f"{name} (was {before.get(name)}, is {settings.get(name)})"
       for name in sorted(settings.keys() | before.keys())

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from facerep_jax import errors, files
+from facerep_jax import errors
 from facerep_jax.data import build, images, schema, tfrecord, video
+from facerep_jax.files import atomic
 
 _DETECTED = (0, 220, 0)
 _INTERPOLATED = (255, 140, 0)
@@ -55,7 +56,7 @@ def draw(
     for strip in strips
   ]
   try:
-    with files.whole(path) as temporary:
+    with atomic.whole(path) as temporary:
       Image.fromarray(np.concatenate(sheet)).save(temporary, "PNG")
   except OSError as error:
     raise errors.InputError(
@@ -66,7 +67,7 @@ def draw(
 
 def _manifest(directory):
   try:
-    return files.read_json(os.path.join(directory, build.MANIFEST))
+    return atomic.read_json(os.path.join(directory, build.MANIFEST))
   except FileNotFoundError as error:
     raise errors.InputError(
       f"{directory}: no finished dataset (no {build.MANIFEST})."

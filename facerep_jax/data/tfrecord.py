@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 
 import google_crc32c
 
-from facerep_jax import errors, files
+from facerep_jax import errors
+from facerep_jax.files import atomic
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
@@ -52,7 +53,7 @@ class Writer:
 
   def __enter__(self):
     with contextlib.ExitStack() as stack:
-      temporary = stack.enter_context(files.whole(self._path))
+      temporary = stack.enter_context(atomic.whole(self._path))
       self._file = stack.enter_context(open(temporary, "wb"))
       self._stack = stack.pop_all()
     return self

@@ -7,8 +7,9 @@ import zlib
 
 import numpy as np
 
-from facerep_jax import errors, files, npz_file
+from facerep_jax import errors
 from facerep_jax.evaluators import readout
+from facerep_jax.files import atomic, npz_file
 
 _ARRAYS = {"mean": "D", "scale": "D", "weights": "D K", "offset": "K"}
 _FORMAT = "facerep_jax read-outs, version 1"
@@ -36,7 +37,7 @@ def save(
   for i, one in enumerate(readouts.values()):
     for name in _ARRAYS:
       arrays[f"{i}.{name}"] = getattr(one, name)
-  with files.whole(path) as temporary, open(temporary, "wb") as file:
+  with atomic.whole(path) as temporary, open(temporary, "wb") as file:
     np.savez(file, **arrays)
 
 

@@ -14,8 +14,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facerep_jax import errors, files
+from facerep_jax import errors
 from facerep_jax.evaluators import gallery, plots, results, templates
+from facerep_jax.files import atomic
 
 _BASELINES = ("pixels", "hog", "random", "supervised")
 _KIND_NAMES = {
@@ -47,7 +48,7 @@ def write(
   page_text = page(json.loads(text), pictures)
   with contextlib.ExitStack() as both:
     for name, content in (("results.json", text), ("report.html", page_text)):
-      temporary = both.enter_context(files.whole(pathlib.Path(folder) / name))
+      temporary = both.enter_context(atomic.whole(pathlib.Path(folder) / name))
       # A file's name in a caption may be no Unicode.
       temporary.write_text(content, encoding="utf-8", errors="backslashreplace")
 

@@ -8,8 +8,9 @@ import sys
 
 import numpy as np
 
-from facerep_jax import cli, errors, files
+from facerep_jax import cli, errors
 from facerep_jax.data.synthetic import actions, head, ict, ict_packed, motion
+from facerep_jax.files import atomic
 
 NUM_MODES, BITS = 100, 8  # Of the packaged file.
 _TABLE_MODES = (20, 40, 60, 80, 100)
@@ -96,7 +97,7 @@ def _encode(arrays):
 
 def _write(path, arrays):
   try:
-    with files.whole(path) as temporary:
+    with atomic.whole(path) as temporary:
       temporary.write_bytes(_encode(arrays))
   except OSError as error:
     raise errors.InputError(

@@ -7,7 +7,8 @@ import tempfile
 import numpy as np
 import pytest
 
-from facerep_jax import errors, outputs
+from facerep_jax import errors
+from facerep_jax.files import outputs
 
 
 def full(number):

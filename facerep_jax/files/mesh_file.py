@@ -14,7 +14,8 @@ import types
 import numpy as np
 from PIL import Image
 
-from facerep_jax import errors, files
+from facerep_jax import errors
+from facerep_jax.files import atomic
 from facerep_jax.ops import camera as cameras
 from facerep_jax.ops import grid_mesh
 
@@ -109,7 +110,7 @@ def _write_glb(path, vertices, uv, image):
     doubleSided=True,
   )
   mesh = _mesh(vertices, uv, image, material)
-  with files.whole(path) as temporary:
+  with atomic.whole(path) as temporary:
     temporary.write_bytes(mesh.export(file_type="glb", include_normals=True))
 
 
@@ -127,9 +128,9 @@ def _write_obj(path, vertices, uv, image):
     mtl_name=f"{name}.mtl",
   )
   for other, content in others.items():
-    with files.whole(path.with_name(other)) as temporary:
+    with atomic.whole(path.with_name(other)) as temporary:
       temporary.write_bytes(content)
-  with files.whole(path) as temporary:
+  with atomic.whole(path) as temporary:
     temporary.write_text(text, encoding="utf-8")
 
 

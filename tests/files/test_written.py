@@ -1,6 +1,6 @@
 import json
 
-from facerep_jax import written
+from facerep_jax.files import written
 
 
 def write(folder, *names):

@@ -8,7 +8,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from facerep_jax import errors, files
+from facerep_jax import errors
+from facerep_jax.files import atomic
 
 FORMATS = ("gif", "mp4")
 _FRAMES_PER_S = 12.5  # GIF counts in hundredths of a second.
@@ -42,7 +43,7 @@ def save(path: str | os.PathLike, frames01: np.ndarray) -> None:
       f"{path}: expected a name that ends in .{' or .'.join(FORMATS)}."
     )
   frames = np.rint(np.clip(frames01, 0.0, 1.0) * 255).astype(np.uint8)
-  with files.whole(path) as temporary:
+  with atomic.whole(path) as temporary:
     {"gif": _write_gif, "mp4": _write_mp4}[kind](temporary, frames)
 
 

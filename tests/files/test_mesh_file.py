@@ -6,7 +6,8 @@ import pygltflib
 import pytest
 from PIL import Image
 
-from facerep_jax import errors, mesh_file
+from facerep_jax import errors
+from facerep_jax.files import mesh_file
 from facerep_jax.ops import camera, grid_mesh
 
 SIZE = 16

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from facerep_jax import errors, moving_pictures
+from facerep_jax import errors
+from facerep_jax.files import animation
 
 
 def frames():
@@ -20,7 +21,7 @@ def frames():
 
 def test_gif_holds_the_frames_and_repeats(tmp_path):
   path = tmp_path / "sub" / "a.jpg.gif"
-  moving_pictures.save(path, frames())
+  animation.save(path, frames())
   with Image.open(path) as film:
     shown = [np.asarray(x.convert("RGB")) for x in ImageSequence.Iterator(film)]
     assert film.info["loop"] == 0 and film.info["duration"] == 80
@@ -31,7 +32,7 @@ def test_gif_holds_the_frames_and_repeats(tmp_path):
 
 def test_mp4_holds_the_frames(tmp_path):
   path = tmp_path / "a.mp4"
-  moving_pictures.save(path, frames())
+  animation.save(path, frames())
   with av.open(str(path)) as film:
     assert film.streams.video[0].average_rate == 12.5
     shown = [x.to_ndarray(format="rgb24") for x in film.decode(video=0)]
@@ -45,8 +46,8 @@ def test_mp4_holds_the_frames(tmp_path):
 
 def test_refuses_other_kinds(tmp_path, monkeypatch):
   with pytest.raises(errors.InputError, match="ends in .gif or .mp4"):
-    moving_pictures.save(tmp_path / "a.avi", frames())
+    animation.save(tmp_path / "a.avi", frames())
   monkeypatch.setitem(sys.modules, "av", None)
   with pytest.raises(errors.InputError, match=r"facerep_jax\[video\]"):
-    moving_pictures.save(tmp_path / "a.mp4", frames())
+    animation.save(tmp_path / "a.mp4", frames())
   assert not list(tmp_path.iterdir())

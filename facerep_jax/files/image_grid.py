@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from facerep_jax import files
+from facerep_jax.files import atomic
 
 _CAPTION_PX = 14
 _GAP_PX = 2
@@ -60,5 +60,5 @@ def _write(draw, place, text, width):
 
 def save(path: str | os.PathLike, image: np.ndarray) -> None:
   """Writes a picture [H, W, 3] uint8 as PNG, whole or not at all."""
-  with files.whole(path) as temporary:
+  with atomic.whole(path) as temporary:
     Image.fromarray(image).save(temporary, format="PNG")

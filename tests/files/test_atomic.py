@@ -5,19 +5,20 @@ import pathlib
 
 import pytest
 
-from facerep_jax import errors, files, metrics
+from facerep_jax import errors, metrics
 from facerep_jax.data import tfrecord
+from facerep_jax.files import atomic
 
-PACKAGE = pathlib.Path(files.__file__).parent
+PACKAGE = pathlib.Path(errors.__file__).parent
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path):
   path = tmp_path / "a" / "b.txt"
-  with files.whole(path) as temporary:
+  with atomic.whole(path) as temporary:
     temporary.write_text("one")
     assert not path.exists() and temporary.parent == path.parent
   assert path.read_text() == "one"
-  with pytest.raises(KeyError), files.whole(path) as temporary:
+  with pytest.raises(KeyError), atomic.whole(path) as temporary:
     temporary.write_text("tw")
     raise KeyError
   assert path.read_text() == "one"
@@ -26,9 +27,9 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
 
 def test_two_who_write_one_file_do_not_mix(tmp_path):
   path = tmp_path / "b.txt"
-  with files.whole(path) as first:
+  with atomic.whole(path) as first:
     first.write_text("fir")
-    with files.whole(path) as second:
+    with atomic.whole(path) as second:
       second.write_text("second")
     assert path.read_text() == "second"
     first.write_text("first")
@@ -39,7 +40,7 @@ def test_two_who_write_one_file_do_not_mix(tmp_path):
 def test_permissions_are_those_of_any_new_file(tmp_path):
   before = os.umask(0o027)
   try:
-    files.write_text(tmp_path / "a", "x")
+    atomic.write_text(tmp_path / "a", "x")
   finally:
     os.umask(before)
   assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
@@ -52,7 +53,7 @@ def test_what_dead_processes_left_is_removed_after_a_day(tmp_path):
     path.write_text("half")
   os.utime(old, (0, 0))
   os.utime(other, (0, 0))
-  files.write_text(tmp_path / "a.txt", "whole")
+  atomic.write_text(tmp_path / "a.txt", "whole")
   assert sorted(os.listdir(tmp_path)) == ["a.txt", new.name, other.name]
 
 
@@ -66,7 +67,7 @@ def test_links_are_replaced_and_never_written_through(tmp_path, is_dangling):
   names = ("a.json", "a.json.tmp", "b.tfrecord", "metrics.jsonl")
   for name in names:
     (folder / name).symlink_to(victim)
-  files.write_json(folder / "a.json", {"x": 1})
+  atomic.write_json(folder / "a.json", {"x": 1})
   with tfrecord.Writer(folder / "b.tfrecord") as writer:
     writer.write(b"data")
   writer = metrics.Writer(folder, 0)
@@ -84,19 +85,19 @@ def test_locks_are_no_links(tmp_path):
   (tmp_path / "victim").write_text("precious")
   (tmp_path / "lock").symlink_to(tmp_path / "victim")
   with pytest.raises(errors.InputError, match=r"lock: is a symbolic link"):
-    files.open_lock(tmp_path / "lock")
+    atomic.open_lock(tmp_path / "lock")
   (tmp_path / "lock").unlink()
   (tmp_path / "lock").write_text("held by 7")
-  with files.open_lock(tmp_path / "lock") as file:
+  with atomic.open_lock(tmp_path / "lock") as file:
     assert file.read() == "held by 7"
 
 
 def test_folders_appear_whole_or_not_at_all(tmp_path):
-  with files.whole_folder(tmp_path / "a") as part:
+  with atomic.whole_folder(tmp_path / "a") as part:
     (part / "x").write_text("x")
     assert not (tmp_path / "a").exists()
   assert os.listdir(tmp_path / "a") == ["x"]
-  with pytest.raises(KeyError), files.whole_folder(tmp_path / "b") as part:
+  with pytest.raises(KeyError), atomic.whole_folder(tmp_path / "b") as part:
     (part / "x").write_text("x")
     raise KeyError
   assert os.listdir(tmp_path) == ["a"]
@@ -108,16 +109,16 @@ def test_folders_appear_whole_or_not_at_all(tmp_path):
 def test_damaged_json_is_one_line(tmp_path, content):
   (tmp_path / "a.json").write_bytes(content)
   with pytest.raises(errors.InputError, match=r"a\.json: is damaged") as caught:
-    files.read_json(tmp_path / "a.json", "Delete it.")
+    atomic.read_json(tmp_path / "a.json", "Delete it.")
   assert "\n" not in str(caught.value)
   assert str(caught.value).endswith("Delete it.")
 
 
 def test_json_that_is_a_folder_is_one_line(tmp_path):
   with pytest.raises(errors.InputError, match="cannot be read"):
-    files.read_json(tmp_path)
+    atomic.read_json(tmp_path)
   with pytest.raises(FileNotFoundError):
-    files.read_json(tmp_path / "none")
+    atomic.read_json(tmp_path / "none")
 
 
 # Calls that write under a name: (file, called) that need not be whole.
@@ -125,7 +126,7 @@ ALLOWED = {
   ("metrics.py", "open"),  # Grows line by line, in a file that is ours.
   ("distributed.py", "open"),  # os.devnull.
   ("outputs.py", "open"),  # Makes room in a file that is there.
-  ("code_cache.py", "np.lib.format.open_memmap"),  # Of `files.whole`.
+  ("code_cache.py", "np.lib.format.open_memmap"),  # Of `atomic.whole`.
   ("embed.py", "tempfile.mkstemp"),  # Where the output is full.
   ("run_lock.py", "open"),  # A new file, or one that is no link.
   ("run_lock.py", "os.rename"),
@@ -140,11 +141,11 @@ WRITERS = {
 
 
 def _writes(tree):
-  """Yields calls that write outside of a `files.whole` block."""
+  """Yields calls that write outside of an `atomic.whole` block."""
   inside = {
     call
     for block in ast.walk(tree)
-    if isinstance(block, ast.With) and "files.whole" in ast.unparse(block)
+    if isinstance(block, ast.With) and "atomic.whole" in ast.unparse(block)
     for call in ast.walk(block)
   }
   for node in ast.walk(tree):
@@ -158,7 +159,7 @@ def _writes(tree):
     )
     last = called.rsplit(".", 1)[-1]
     is_writer = called in WRITERS or (
-      last in WRITERS and not called.startswith("files.")
+      last in WRITERS and not called.startswith("atomic.")
     )
     is_writer |= called.startswith("Image.") and last == "save"
     # Into memory.
@@ -173,7 +174,7 @@ def test_all_that_is_written_goes_through_this_module():
   found = [
     f"{path.relative_to(PACKAGE)}:{line}: {called}"
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.name != "files.py"
+    if path.name != "atomic.py"
     for called, line in _writes(ast.parse(path.read_text()))
     if (path.name, called) not in ALLOWED
   ]
@@ -181,6 +182,8 @@ def test_all_that_is_written_goes_through_this_module():
 
 
 def test_the_check_of_this_module_sees_what_is_written():
-  text = "p.write_text('x')\nopen(p, 'w')\nopen(p)\nwith files.whole(p) as t:\n"
+  text = (
+    "p.write_text('x')\nopen(p, 'w')\nopen(p)\nwith atomic.whole(p) as t:\n"
+  )
   found = list(_writes(ast.parse(text + "  t.write_text('y')\n")))
   assert found == [("p.write_text", 1), ("open", 2)]

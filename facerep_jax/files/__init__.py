@@ -1,0 +1,1 @@
+"""Files that are written whole, and the formats that the commands write."""
