@@ -18,16 +18,15 @@ from typing import Any
 from facerep_jax import (
   api,
   cli,
-  configuration,
   errors,
   experiment,
   model_choice,
   packaged,
-  stages,
   weight_file,
 )
 from facerep_jax.ablation import bench, rows, table, variants
 from facerep_jax.files import atomic, outputs
+from facerep_jax.runs import configuration, stages
 
 _log = logging.getLogger(__name__)
 FILE = "ablation.json"

@@ -8,18 +8,9 @@ import jax
 import ml_collections
 import numpy as np
 
-from facerep_jax import (
-  checkpoint,
-  configuration,
-  errors,
-  faces,
-  packaged,
-  sharding,
-  stages,
-  train_state,
-  weight_file,
-)
+from facerep_jax import errors, faces, packaged, sharding, weight_file
 from facerep_jax.data import transforms
+from facerep_jax.runs import checkpoint, configuration, stages, train_state
 from facerep_jax.systems import base
 
 BATCH_SIZE = sharding.BATCH_SIZE

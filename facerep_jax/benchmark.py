@@ -10,7 +10,7 @@ import os
 import pathlib
 import sys
 
-from facerep_jax import cli, configuration, errors, stages
+from facerep_jax import cli, errors
 from facerep_jax.benchmarks import (
   autoencoder,
   autoencoder_pieces,
@@ -24,6 +24,7 @@ from facerep_jax.benchmarks import (
 from facerep_jax.data import cache
 from facerep_jax.files import outputs
 from facerep_jax.models import fabnet as model
+from facerep_jax.runs import configuration, stages
 
 
 def main(arguments: list[str]) -> None:

@@ -13,9 +13,10 @@ import grain
 import jax
 import numpy as np
 
-from facerep_jax import cli, errors, sharding, stages
+from facerep_jax import cli, errors, sharding
 from facerep_jax.data import samples, tfrecord, tracks
 from facerep_jax.files import atomic, outputs
+from facerep_jax.runs import stages
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)

@@ -9,20 +9,18 @@ import jax
 import ml_collections
 
 from facerep_jax import (
-  configuration,
   distributed,
   errors,
   examples,
   first_look,
-  run_lock,
   sharding,
   stage_inputs,
-  stages,
   start_weights,
   train,
 )
 from facerep_jax import run as setup
 from facerep_jax.data import cache, images, tfrecord
+from facerep_jax.runs import configuration, run_lock, stages
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)

@@ -13,15 +13,9 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from facerep_jax import (
-  cli,
-  config_files,
-  configuration,
-  distributed,
-  environment,
-  errors,
-)
+from facerep_jax import cli, distributed, environment, errors
 from facerep_jax.files import outputs
+from facerep_jax.runs import config_files, configuration
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",

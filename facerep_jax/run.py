@@ -14,21 +14,17 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from facerep_jax import (
-  checkpoint,
-  code_cache,
-  configuration,
-  curriculum,
-  distributed,
-  errors,
-  metrics,
-  optim,
-  sharding,
-  start_weights,
-  train_state,
-)
+from facerep_jax import code_cache, distributed, errors, sharding, start_weights
 from facerep_jax.data import samples, tracks
 from facerep_jax.files import atomic
+from facerep_jax.runs import (
+  checkpoint,
+  configuration,
+  curriculum,
+  metrics,
+  optim,
+  train_state,
+)
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)

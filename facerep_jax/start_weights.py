@@ -10,17 +10,9 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from facerep_jax import (
-  checkpoint,
-  configuration,
-  errors,
-  lean,
-  packaged,
-  sharding,
-  stages,
-  weight_file,
-)
+from facerep_jax import errors, lean, packaged, sharding, weight_file
 from facerep_jax.convert import fabnet, torch_file, unsup3d
+from facerep_jax.runs import checkpoint, configuration, stages
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)

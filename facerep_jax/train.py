@@ -10,19 +10,11 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from facerep_jax import (
-  cli,
-  curriculum,
-  distributed,
-  errors,
-  metrics,
-  sharding,
-  stopping,
-  train_state,
-)
+from facerep_jax import cli, distributed, errors, sharding, stopping
 from facerep_jax import run as setup
 from facerep_jax.data import batches
 from facerep_jax.files import image_grid
+from facerep_jax.runs import curriculum, metrics, train_state
 
 _log = logging.getLogger(__name__)
 _NUM_PICTURE_ROWS = 8

@@ -4,9 +4,10 @@ import jax
 import pytest
 
 import facerep_jax
-from facerep_jax import ablate, configuration, errors, experiment
+from facerep_jax import ablate, errors, experiment
 from facerep_jax.ablation import bench, rows, table
 from facerep_jax.data.labelled import track_pairs
+from facerep_jax.runs import configuration
 from tests import tiny
 from tests.evaluators import made_up
 

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from facerep_jax import metrics
+from facerep_jax.runs import metrics
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

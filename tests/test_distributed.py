@@ -9,15 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import (
-  cli,
-  distributed,
-  errors,
-  metrics,
-  run,
-  sharding,
-  stopping,
-)
+from facerep_jax import cli, distributed, errors, run, sharding, stopping
+from facerep_jax.runs import metrics
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -7,15 +7,9 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import (
-  configuration,
-  errors,
-  experiment,
-  face_sheets,
-  metrics,
-  train,
-)
+from facerep_jax import errors, experiment, face_sheets, train
 from facerep_jax import run as setup
+from facerep_jax.runs import configuration, metrics
 from tests import tiny, tiny_face
 
 ONE = jax.devices()[:1]  # Eight would only compile longer.

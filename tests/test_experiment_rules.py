@@ -9,7 +9,8 @@ import types
 import jax
 import pytest
 
-from facerep_jax import configuration, errors, experiment, run_lock, stages
+from facerep_jax import errors, experiment
+from facerep_jax.runs import configuration, run_lock, stages
 from tests import tiny, tiny_face
 
 ONE = jax.devices()[:1]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import configuration, experiment, first_look
+from facerep_jax import experiment, first_look
 from facerep_jax.data import cache, images
+from facerep_jax.runs import configuration
 from tests import tiny
 
 

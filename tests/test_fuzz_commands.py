@@ -16,14 +16,13 @@ from configs import fabnet, latentface
 from facerep_jax import (
   ablate,
   cli,
-  configuration,
   embed,
   errors,
   evaluate,
   make_tracks,
   render,
-  stages,
 )
+from facerep_jax.runs import configuration, stages
 from facerep_jax.systems import base
 from tests import fuzz
 

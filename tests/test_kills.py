@@ -167,7 +167,7 @@ def test_evaluation(small_run, tmp_path):
 
 @pytest.mark.slow
 def test_training_of_both_stages(tmp_path_factory, tmp_path):
-  from facerep_jax import metrics
+  from facerep_jax.runs import metrics
 
   data = tiny.write_tracks(tmp_path_factory.mktemp("tracks"))
 

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import metrics, run, train
+from facerep_jax import run, train
+from facerep_jax.runs import metrics
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

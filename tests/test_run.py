@@ -1,7 +1,8 @@
 import jax
 import pytest
 
-from facerep_jax import curriculum, errors, run, stages
+from facerep_jax import errors, run
+from facerep_jax.runs import curriculum, stages
 from facerep_jax.systems import base
 from tests import tiny_face
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from facerep_jax import errors, stage_inputs, stages
+from facerep_jax import errors, stage_inputs
 from facerep_jax.data import samples, tfrecord
+from facerep_jax.runs import stages
 from tests import tiny_face
 
 

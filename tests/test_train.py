@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import (
-  configuration,
-  curriculum,
-  errors,
-  metrics,
-  run,
-  sharding,
-  train,
-)
+from facerep_jax import errors, run, sharding, train
+from facerep_jax.runs import configuration, curriculum, metrics
 from tests import tiny
 
 

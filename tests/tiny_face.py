@@ -1,7 +1,7 @@
 """A small LatentFace and its config, for tests."""
 
 from configs import latentface
-from facerep_jax import stages
+from facerep_jax.runs import stages
 from tests import tiny
 
 MODEL = {

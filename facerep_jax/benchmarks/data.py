@@ -14,11 +14,12 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from facerep_jax import configuration, metrics, train
 from facerep_jax import run as setup
+from facerep_jax import train
 from facerep_jax.benchmarks import report, timing
 from facerep_jax.data import batches, decode, tracks
 from facerep_jax.data import samples as sampling
+from facerep_jax.runs import configuration, metrics
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)

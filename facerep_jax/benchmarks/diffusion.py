@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from facerep_jax import optim, sharding
+from facerep_jax import sharding
 from facerep_jax.benchmarks import compiled, literal_unet, report, timing
 from facerep_jax.convert import rdm
 from facerep_jax.models import unet
 from facerep_jax.ops import diffusion
+from facerep_jax.runs import optim
 
 _log = logging.getLogger(__name__)
 PyTree = Any

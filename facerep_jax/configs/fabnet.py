@@ -14,7 +14,8 @@ Presets:
 
 import ml_collections
 
-from facerep_jax import configuration, errors
+from facerep_jax import errors
+from facerep_jax.runs import configuration
 
 PRESETS = ("paper", "sources", "small", "demo", "synthetic", "adapt")
 

@@ -15,7 +15,8 @@ import dataclasses
 
 import ml_collections
 
-from facerep_jax import configuration, errors
+from facerep_jax import errors
+from facerep_jax.runs import configuration
 from facerep_jax.systems import (
   autoencoder_settings,
   base,

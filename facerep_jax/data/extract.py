@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facerep_jax import errors, setting_ranges
+from facerep_jax import errors
 from facerep_jax.data import (
   chunks,
   crop,
@@ -22,6 +22,7 @@ from facerep_jax.data import (
   video,
 )
 from facerep_jax.data.synthetic import generator
+from facerep_jax.runs import setting_ranges
 
 # Faces are looked for at least this often, however few frames are kept: links
 # between frames need the face to have moved by less than its size.

@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from facerep_jax import errors, setting_ranges
+from facerep_jax import errors
 from facerep_jax.data import (
   decode,
   images,
@@ -18,6 +18,7 @@ from facerep_jax.data import (
   transforms,
   turn_ramp,
 )
+from facerep_jax.runs import setting_ranges
 
 # One fixed id per use of randomness; they never change.
 _ORDER, _DRAW, _SIDE = 0, 1, 2

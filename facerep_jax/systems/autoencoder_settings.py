@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from facerep_jax import errors, face_model, perceptual, setting_ranges
+from facerep_jax import errors, face_model, perceptual
 from facerep_jax.models import unsup3d
 from facerep_jax.ops import camera, render
+from facerep_jax.runs import setting_ranges
 
 NETWORKS = ("depth", "albedo", "light", "view", "confidence")
 JOINT = "light_view"  # In place of both, see `Settings.light_and_view`.

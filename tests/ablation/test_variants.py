@@ -1,8 +1,9 @@
 import pytest
 
 from configs import fabnet, latentface
-from facerep_jax import configuration, errors, stages
+from facerep_jax import errors
 from facerep_jax.ablation import variants
+from facerep_jax.runs import configuration, stages
 from facerep_jax.systems import base
 
 

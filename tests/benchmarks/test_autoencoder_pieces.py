@@ -1,13 +1,13 @@
 import pytest
 
 from configs import latentface
-from facerep_jax import stages
 from facerep_jax.benchmarks import (
   autoencoder_pieces,
   compiled,
   report,
   timing,
 )
+from facerep_jax.runs import stages
 from facerep_jax.systems import base
 
 

@@ -114,7 +114,8 @@ def test_a_sparse_file_gets_its_room(tmp_path):
 def test_a_limit_of_the_system_is_told(tmp_path):
   """The real thing, in a process of its own: files of at most 64 KiB."""
   code = (
-    "import resource, sys; from facerep_jax import cli, outputs\n"
+    "import resource, sys; from facerep_jax import cli\n"
+    "from facerep_jax.files import outputs\n"
     "resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16))\n"
     "sys.exit(cli.run(lambda a: outputs.Room(a[0]).keep(2**20)))"
   )

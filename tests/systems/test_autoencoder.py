@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from configs import latentface
-from facerep_jax import errors, face_model, sharding, stages
+from facerep_jax import errors, face_model, sharding
+from facerep_jax.runs import stages
 from facerep_jax.systems import (
   autoencoder,
   autoencoder_explain,

@@ -2,8 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import first_look, metrics, run, train
+from facerep_jax import first_look, run, train
 from facerep_jax.models import vgg
+from facerep_jax.runs import metrics
 from tests import tiny, tiny_face
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from facerep_jax import train_state
+from facerep_jax.runs import train_state
 from facerep_jax.systems import base
 
 

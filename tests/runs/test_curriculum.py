@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from facerep_jax import curriculum, errors
+from facerep_jax import errors
+from facerep_jax.runs import curriculum
 
 
 def run(rule, losses):

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax import checkpoint, errors, sharding, train_state
+from facerep_jax import errors, sharding
+from facerep_jax.runs import checkpoint, train_state
 from facerep_jax.systems import base
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from facerep_jax import config_files, configuration, errors
+from facerep_jax import errors
+from facerep_jax.runs import config_files, configuration
 
 
 @pytest.mark.parametrize(

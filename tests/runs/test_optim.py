@@ -4,7 +4,8 @@ import numpy as np
 import optax
 import pytest
 
-from facerep_jax import errors, optim
+from facerep_jax import errors
+from facerep_jax.runs import optim
 
 GRADS = np.random.default_rng(0).normal(size=(5, 4))
 

@@ -3,8 +3,9 @@ import math
 import pytest
 
 from configs import fabnet, latentface
-from facerep_jax import configuration, errors, setting_ranges, stages
+from facerep_jax import errors
 from facerep_jax.data import extract
+from facerep_jax.runs import configuration, setting_ranges, stages
 
 NAN, INF = math.nan, math.inf
 

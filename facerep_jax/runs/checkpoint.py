@@ -10,8 +10,9 @@ import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 
-from facerep_jax import curriculum, errors, sharding, train_state
+from facerep_jax import errors, sharding
 from facerep_jax.files import atomic
+from facerep_jax.runs import curriculum, train_state
 from facerep_jax.systems import base
 
 PyTree = Any

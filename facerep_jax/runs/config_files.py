@@ -5,7 +5,7 @@ import pathlib
 
 from facerep_jax import errors
 
-FOLDER = pathlib.Path(__file__).parent / "configs"
+FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 
 
 def names() -> list[str]:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from configs import fabnet, latentface
-from facerep_jax import configuration, errors, stages
+from facerep_jax import errors
+from facerep_jax.runs import configuration, stages
 from tests import tiny_face
 
 

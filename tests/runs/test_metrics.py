@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from facerep_jax import metrics
+from facerep_jax.runs import metrics
 
 
 def test_lines_after_the_step_and_halves_of_lines_are_cut(tmp_path):

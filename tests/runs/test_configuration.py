@@ -4,10 +4,11 @@ import pathlib
 import pytest
 
 from configs import fabnet
-from facerep_jax import configuration, errors
+from facerep_jax import errors
+from facerep_jax.runs import configuration
 from facerep_jax.systems import base
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def test_config_files_give_presets_whose_settings_are_fixed():

@@ -17,8 +17,9 @@ import flax.traverse_util
 import ml_collections
 import numpy as np
 
-from facerep_jax import configuration, errors
+from facerep_jax import errors
 from facerep_jax.files import atomic
+from facerep_jax.runs import configuration
 from facerep_jax.systems import base
 
 ALL = "all"

@@ -9,12 +9,13 @@ import sys
 
 import pytest
 
-from facerep_jax import errors, run_lock
+from facerep_jax import errors
+from facerep_jax.runs import run_lock
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOLD = """
 import fcntl, sys
-from facerep_jax import run_lock
+from facerep_jax.runs import run_lock
 if {is_refused}:
   def refuse(*args):
     raise OSError(37, "No locks available")
