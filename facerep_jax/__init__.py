@@ -10,7 +10,7 @@ def __getattr__(name: str) -> object:
   if name == "models":
     return importlib.import_module("facerep_jax.models")
   if name in __all__:
-    from facerep_jax import api
+    from facerep_jax.inference import api
 
     return getattr(api, name)
   raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,17 +15,10 @@ import shutil
 import sys
 from typing import Any
 
-from facerep_jax import (
-  api,
-  cli,
-  errors,
-  experiment,
-  model_choice,
-  packaged,
-  weight_file,
-)
+from facerep_jax import cli, errors, experiment
 from facerep_jax.ablation import bench, rows, table, variants
 from facerep_jax.files import atomic, outputs
+from facerep_jax.inference import api, model_choice, packaged, weight_file
 from facerep_jax.runs import configuration, stages
 
 _log = logging.getLogger(__name__)

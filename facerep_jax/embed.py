@@ -13,16 +13,10 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from facerep_jax import (
-  api,
-  cli,
-  crop_choice,
-  errors,
-  model_choice,
-  photos,
-  track_faces,
-)
+from facerep_jax import cli, errors
+from facerep_jax.data import photos
 from facerep_jax.files import atomic, outputs
+from facerep_jax.inference import api, crop_choice, model_choice, track_frames
 
 _log = logging.getLogger("facerep_jax.embed")  # Not "__main__".
 # Of a photo's names and notes, and of the arrays' heads, roughly.
@@ -79,13 +73,13 @@ def main(arguments: list[str]) -> None:
 def _batches(options):
   """Returns the number of images, and the batches of their faces."""
   folder, size = options.images, options.batch_size
-  if track_faces.are_in(folder):
+  if track_frames.are_in(folder):
     if options.crop == "face":
       raise errors.InputError(
         f"--crop=face: {folder} holds face tracks, whose faces are cut "
         "already; leave --crop out."
       )
-    return track_faces.count(folder), track_faces.read(folder, size)
+    return track_frames.count(folder), track_frames.read(folder, size)
   paths = photos.find(folder)
   cut = crop_choice.of_folder(options, paths)
   return len(paths), photos.read(folder, paths, cut, size)

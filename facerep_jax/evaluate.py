@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from facerep_jax import api, cli, crop_choice, errors, model_choice, packaged
+from facerep_jax import cli, errors
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, landmark_pose
 from facerep_jax.evaluators import (
@@ -32,6 +32,7 @@ from facerep_jax.evaluators import (
   verify,
 )
 from facerep_jax.files import outputs
+from facerep_jax.inference import api, crop_choice, model_choice, packaged
 
 _log = logging.getLogger(__name__)
 BENCHMARK = "synthetic:benchmark"

@@ -2,8 +2,9 @@
 
 import pathlib
 
-from facerep_jax import api, embed, render
+from facerep_jax import embed, render
 from facerep_jax.files import atomic
+from facerep_jax.inference import api
 
 FRAMES, FEATURES, PICTURES = "examples", "examples.npz", "faces"
 # There as long as features and pictures are those of the weights.

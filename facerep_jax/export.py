@@ -8,8 +8,9 @@ import sys
 
 import numpy as np
 
-from facerep_jax import api, cli
+from facerep_jax import cli
 from facerep_jax.files import outputs
+from facerep_jax.inference import api
 
 _log = logging.getLogger("facerep_jax.export")  # Not "__main__".
 _IMAGES, _SEED = 8, 0

@@ -5,9 +5,10 @@ import pathlib
 import jax
 import numpy as np
 
-from facerep_jax import api, look_frames, look_measures, sharding
+from facerep_jax import look_frames, look_measures, sharding
 from facerep_jax.data import batches, samples, tracks
 from facerep_jax.files import atomic, image_grid
+from facerep_jax.inference import api
 from facerep_jax.runs import configuration
 
 _NUM_EXAMPLES = 16

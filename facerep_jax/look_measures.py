@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from facerep_jax import api, face_codes, look_frames
+from facerep_jax import look_frames
 from facerep_jax.evaluators import bootstrap, nearest, readout, view, weighted
+from facerep_jax.faces import editing
+from facerep_jax.inference import api
 
 _MAX_FACES = 20
 Features = dict[str, np.ndarray]
@@ -185,7 +187,7 @@ def people(model: api.Representation, read: Recordings) -> dict[str, Any]:
   frames = [pair[side].frontal for side in (0, 1) for pair in pairs]
   codes = model.explain(frames)
   even = model.draw(
-    codes, view=model.view_vector(0), light=face_codes.light_vector()
+    codes, view=model.view_vector(0), light=editing.light_vector()
   )
   seen = np.stack([model.crop(x, i) for i, x in enumerate(frames)]) / 255
   count = len(pairs)

@@ -9,19 +9,13 @@ import logging
 import pathlib
 import sys
 
-from facerep_jax import (
-  api,
-  cli,
-  crop_choice,
-  errors,
-  face_sheets,
-  model_choice,
-  photos,
-)
+from facerep_jax import cli, errors
+from facerep_jax.data import photos
 from facerep_jax.files import animation, image_grid, mesh_file, outputs, written
+from facerep_jax.inference import api, crop_choice, model_choice, sheets
 
 _log = logging.getLogger("facerep_jax.render")  # Not "__main__".
-KINDS = (*face_sheets.SHEETS, "mesh")
+KINDS = (*sheets.SHEETS, "mesh")
 _BATCH_SIZE = 16
 _FILM_FOLDERS = {"views": "turn", "relight": "light"}
 _TEXTURES = ("albedo", "canonical")
@@ -147,7 +141,7 @@ def choose(what: str, model: api.Representation) -> tuple[str, ...]:
       raise errors.InputError(
         f"--what={what}: expected some of {', '.join(KINDS)}, got {kind!r}."
       )
-    if kind in face_sheets.WANT_NEUTRAL and not model.has_neutral:
+    if kind in sheets.WANT_NEUTRAL and not model.has_neutral:
       raise errors.InputError(
         f"--what={kind} needs faces without expression, which LatentFace's "
         "second stage finds: use a run with config.stage=diffusion."
@@ -160,7 +154,7 @@ def choose(what: str, model: api.Representation) -> tuple[str, ...]:
 
 
 def _can(kind, model):
-  if kind in face_sheets.WANT_NEUTRAL and not model.has_neutral:
+  if kind in sheets.WANT_NEUTRAL and not model.has_neutral:
     _log.info("%s: left out, as the run has no second stage", kind)
     return False
   if kind == "mesh":
@@ -185,7 +179,7 @@ class _Writer:
   def write(self, faces):
     """Writes a page."""
     batch_size = self._options.batch_size
-    page = face_sheets.Page(self._model, faces.paths, faces.images, batch_size)
+    page = sheets.Page(self._model, faces.paths, faces.images, batch_size)
     if not self._num_pages:
       # Not sooner: what is there stays where nothing can be drawn.
       self._clear()
@@ -195,9 +189,9 @@ class _Writer:
       if kind == "transfer":
         if self._num_pages == 1:
           self._save(kind, *page.transfer(self._options.transfer))
-      elif kind in face_sheets.SHEETS:
+      elif kind in sheets.SHEETS:
         self._save(kind, page.sheet(kind), page.names)
-      if kind in face_sheets.FILMS and self._options.sweep != "none":
+      if kind in sheets.FILMS and self._options.sweep != "none":
         self._save_films(kind, page)
       if kind == "mesh":
         self._save_meshes(page)

@@ -8,8 +8,9 @@ import jax
 import ml_collections
 import numpy as np
 
-from facerep_jax import api, errors, sharding
+from facerep_jax import errors, sharding
 from facerep_jax.data import samples, tfrecord, tracks
+from facerep_jax.inference import api
 from facerep_jax.runs import configuration, stages
 from facerep_jax.systems import base
 

@@ -10,8 +10,9 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from facerep_jax import errors, lean, packaged, sharding, weight_file
+from facerep_jax import errors, sharding
 from facerep_jax.convert import fabnet, torch_file, unsup3d
+from facerep_jax.inference import lean, packaged, weight_file
 from facerep_jax.runs import checkpoint, configuration, stages
 from facerep_jax.systems import base
 

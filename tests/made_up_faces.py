@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from facerep_jax import api
+from facerep_jax.inference import api
 from tests import tiny_face
 
 

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from facerep_jax import api
+from facerep_jax.inference import api
 from facerep_jax.runs import stages
 from facerep_jax.systems import base
 from tests import tiny, tiny_face

@@ -27,10 +27,10 @@ ENVIRONMENT = {
 }
 # Of both stages; fewer and smaller frames to draw at the end.
 STAGES = """
-from facerep_jax import face_sheets
+from facerep_jax.inference import sheets
 from tests import tiny_face
 
-face_sheets.FILM_PX, face_sheets.FILM_FRAMES = 32, 3
+sheets.FILM_PX, sheets.FILM_FRAMES = 32, 3
 
 def get_config():
   config = tiny_face.lean("")

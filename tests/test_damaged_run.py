@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import api, errors
+from facerep_jax import errors
 from facerep_jax import run as setup
+from facerep_jax.inference import api
 from facerep_jax.runs import configuration, stages
 from tests import tiny
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 import facerep_jax
 from facerep_jax import cli, embed, train
-from facerep_jax import photos as photo_files
 from facerep_jax import run as setup
 from facerep_jax.data import colour
+from facerep_jax.data import photos as photo_files
 from tests import tiny
 from tests.data import helpers
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import api, cli, embed
+from facerep_jax import cli, embed
 from facerep_jax.files import outputs
+from facerep_jax.inference import api
 
 
 class Model:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import cli, crop_choice, errors, evaluate
+from facerep_jax import cli, errors, evaluate
 from facerep_jax import run as setup
 from facerep_jax.evaluators import readout, readout_file, results
+from facerep_jax.inference import crop_choice
 from tests import tiny
 from tests.evaluators import made_up
 

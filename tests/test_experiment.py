@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import errors, experiment, face_sheets, train
+from facerep_jax import errors, experiment, train
 from facerep_jax import run as setup
+from facerep_jax.inference import sheets
 from facerep_jax.runs import configuration, metrics
 from tests import tiny, tiny_face
 
@@ -53,8 +54,8 @@ def whole(data, tmp_path_factory):
     jax.numpy_dtype_promotion("standard"),
     pytest.MonkeyPatch.context() as patch,
   ):
-    patch.setattr(face_sheets, "FILM_PX", 32)
-    patch.setattr(face_sheets, "FILM_FRAMES", 3)
+    patch.setattr(sheets, "FILM_PX", 32)
+    patch.setattr(sheets, "FILM_FRAMES", 3)
     experiment.run(tiny_face.lean(data), folder, ONE)
   return folder
 

@@ -5,7 +5,9 @@ import pygltflib
 import pytest
 from PIL import Image
 
-from facerep_jax import api, cli, face_sheets, photos, render
+from facerep_jax import cli, render
+from facerep_jax.data import photos
+from facerep_jax.inference import api, sheets
 from tests import made_up_faces, tiny
 
 
@@ -21,8 +23,8 @@ def second_stage(first_stage):
 
 @pytest.fixture(autouse=True)
 def short_films(monkeypatch):
-  monkeypatch.setattr(face_sheets, "FILM_PX", 32)
-  monkeypatch.setattr(face_sheets, "FILM_FRAMES", 3)
+  monkeypatch.setattr(sheets, "FILM_PX", 32)
+  monkeypatch.setattr(sheets, "FILM_FRAMES", 3)
 
 
 @pytest.fixture

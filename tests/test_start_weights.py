@@ -2,8 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import errors, packaged, run, sharding, start_weights
+from facerep_jax import errors, run, sharding, start_weights
 from facerep_jax.convert import unsup3d
+from facerep_jax.inference import packaged
 from facerep_jax.systems import base
 from tests import made_up_models, tiny, tiny_face
 

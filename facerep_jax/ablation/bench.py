@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facerep_jax import api, errors
+from facerep_jax import errors
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, track_pairs
 from facerep_jax.evaluators import (
@@ -19,6 +19,7 @@ from facerep_jax.evaluators import (
   suite,
   verification,
 )
+from facerep_jax.inference import api
 
 NUM_PAIRS = 6000
 _DIGITS = 4  # Of what is kept of draws.

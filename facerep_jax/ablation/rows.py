@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from facerep_jax import api
 from facerep_jax.ablation import bench
 from facerep_jax.evaluators import features
+from facerep_jax.inference import api
 from facerep_jax.systems import base
 
 _SAMPLER_STEPS = (1, 2, 5, 20, 100)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from facerep_jax import face_model
 from facerep_jax.benchmarks import compiled, report, timing
 from facerep_jax.benchmarks import render as render_benchmark
+from facerep_jax.faces import rendering
 from facerep_jax.systems import autoencoder_settings
 
 _log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def compile_drawing(config: ml_collections.ConfigDict) -> compiled.Program:
   formation = autoencoder_settings.Settings(**settings).formation
 
   def draw(depth, colour, view):
-    return face_model.photograph(depth, colour, view, formation)
+    return rendering.photograph(depth, colour, view, formation)
 
   num_drawn = config.batch_size * config.model.num_frames
   if settings["mirror"] == "both" and weights["mirror"]:

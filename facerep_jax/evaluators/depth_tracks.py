@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from facerep_jax import api, cli, sharding
+from facerep_jax import cli, sharding
 from facerep_jax.data import decode, splits, tracks
 from facerep_jax.data.synthetic import depth as depth_maps
 from facerep_jax.evaluators import (
@@ -19,6 +19,7 @@ from facerep_jax.evaluators import (
   suite,
   view,
 )
+from facerep_jax.inference import api
 from facerep_jax.ops import camera as camera_ops
 
 _ANGLES = tuple(f"{name}_rad" for name in pose.ANGLES)

@@ -7,9 +7,10 @@ from concurrent import futures
 
 import numpy as np
 
-from facerep_jax import api, cli, errors
+from facerep_jax import cli, errors
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.evaluators import base, readout
+from facerep_jax.inference import api
 
 PIXELS, HOG = "pixels (PCA)", "HOG"
 RANDOM, SUPERVISED = "random weights", "supervised"

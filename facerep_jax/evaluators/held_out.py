@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from facerep_jax import api, cli, sharding
+from facerep_jax import cli, sharding
 from facerep_jax.data import batches, samples, tracks
 from facerep_jax.evaluators import reconstruction, studies
+from facerep_jax.inference import api
 from facerep_jax.runs import configuration
 
 _KEY = "reconstruction"

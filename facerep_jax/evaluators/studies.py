@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from facerep_jax import api
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.evaluators import features, suite, supervised
+from facerep_jax.inference import api
 from facerep_jax.runs import stages
 
 # Only synthetic tracks have all of these.

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from facerep_jax import api, cli, sharding
+from facerep_jax import cli, sharding
+from facerep_jax.inference import api
 from facerep_jax.systems import base
 
 # Regressed, each in standard deviations of the training images; and classes.

@@ -9,7 +9,7 @@ class _Callable(types.ModuleType):
 
   def __call__(self) -> dict[str, str]:
     """Returns `facerep_jax.list_models()`."""
-    from facerep_jax import api
+    from facerep_jax.inference import api
 
     return api.list_models()
 

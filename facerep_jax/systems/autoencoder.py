@@ -10,7 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import collapse, face_model, face_pictures
+from facerep_jax.faces import collapse, panels, rendering
 from facerep_jax.models import initial
 from facerep_jax.systems import (
   autoencoder_explain,
@@ -61,7 +61,7 @@ def make(*, dtype: str, **settings) -> base.System:
     represent_train=bind(_represent_train, model),
     reconstruct=bind(_reconstruct, model),
     pictures=bind(_pictures, model),
-    captions=face_pictures.captions(settings.use_confidence),
+    captions=panels.captions(settings.use_confidence),
     num_frames=settings.num_frames,
     size_px=settings.size_px,
     factors=bind(_factors, model),
@@ -130,7 +130,7 @@ def _measurements(settings, explained):
 def _first(explained, rows):
   """Picks the rows of faces, without those of mirrors beside them."""
   is_pair = explained.is_mirrored is None
-  return face_model.unpair(rows)[0] if is_pair else rows
+  return rendering.unpair(rows)[0] if is_pair else rows
 
 
 def _failures(formation, values):
@@ -159,7 +159,7 @@ def _evaluate(model, variables, batch):
     total,
   )
   picture = _first(explained, explained.images.colour)
-  target01 = face_pictures.to01(images11)
+  target01 = panels.to01(images11)
   area = jnp.sum(mask)
   share = jnp.sum(mask, axis=(1, 2))[:, None, None, None]
   mean = jnp.sum(target01 * mask[..., None], (1, 2), keepdims=True)
@@ -167,7 +167,7 @@ def _evaluate(model, variables, batch):
   lost = explained.images.num_lost.reshape(len(weight), -1).sum(axis=1)
   num_lost = jnp.sum(jnp.where(weight > 0, lost, 0))
   return out | {
-    "l1": (_l1(face_pictures.to01(picture), target01, mask), area),
+    "l1": (_l1(panels.to01(picture), target01, mask), area),
     "l1_mean_colour": (_l1(mean, target01, mask), area),
     "mask_share": (jnp.sum(jnp.mean(mask, axis=(1, 2))), total),
     "num_lost": (num_lost.astype(jnp.float32), total),
@@ -193,14 +193,14 @@ def _reconstruct(model, variables, batch):
   images11 = _rows11({"frames": batch["frames"][:, :1]})
   found = autoencoder_model.predict(model, variables, images11)
   formation = model.settings.formation
-  shaded = face_model.shade(found.face, formation)
-  seen = face_model.photograph(
+  shaded = rendering.shade(found.face, formation)
+  seen = rendering.photograph(
     found.face.depth, shaded.image11, found.face.view, formation
   )
-  target = face_pictures.to01(images11)
+  target = panels.to01(images11)
   mean = jnp.mean(target, axis=(1, 2), keepdims=True)
   # What the face does not explain is grey, not the white that is drawn there.
-  picture = face_pictures.to01(seen.colour * seen.mask[..., None])
+  picture = panels.to01(seen.colour * seen.mask[..., None])
   return {
     "target": target,
     "reconstruction": picture,
@@ -223,17 +223,17 @@ def _factors(model, variables, images01):
   settings = model.settings
   found = autoencoder_model.predict(model, variables, 2 * images01 - 1)
   face = found.face
-  shaded = face_model.shade(face, settings.formation)
-  seen = face_model.photograph(
+  shaded = rendering.shade(face, settings.formation)
+  seen = rendering.photograph(
     face.depth, shaded.image11, face.view, settings.formation
   )
   shift = face.view[:, 3:] * jnp.array([[1.0, 1.0, 0.0]]) * settings.max_shift
   turn = face.view[:, :3] * math.radians(settings.max_angle_deg)
   sure = None if found.sigma is None else found.sigma[..., 0]
-  return face_pictures.maps(face, settings.formation) | {
+  return panels.maps(face, settings.formation) | {
     "depth": seen.depth,
     "mask": seen.mask,
-    "reconstruction": face_pictures.to01(seen.colour),
+    "reconstruction": panels.to01(seen.colour),
     "view": jnp.concatenate([turn, shift], axis=1),
     "light": face.light,
     "confidence": jnp.ones_like(seen.mask) if sure is None else sure,
@@ -242,8 +242,8 @@ def _factors(model, variables, images01):
 
 def _pictures(model, variables, batch):
   images11 = _rows11({"frames": batch["frames"][:, :1]})
-  images01 = face_pictures.to01(images11)
+  images01 = panels.to01(images11)
   factors = _factors(model, variables, images01)
-  return face_pictures.columns(
+  return panels.columns(
     images01, factors, model.settings.formation, model.settings.use_confidence
   )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import face_model
+from facerep_jax.faces import rendering
 from facerep_jax.ops import render
 from facerep_jax.systems import autoencoder_model, base
 
@@ -22,11 +22,11 @@ class Explanation(NamedTuple):
       gradient.
     is_mirrored: [N] bool, which images are explained by the mirror of their
       face; None where each image has two rows in `canonical` and `images`, its
-      face and then the mirror of it, as `face_model.pair` puts them.
+      face and then the mirror of it, as `rendering.pair` puts them.
   """
 
   prediction: autoencoder_model.Prediction
-  canonical: face_model.Canonical
+  canonical: rendering.Canonical
   images: render.Rendered
   mask: jax.Array
   is_mirrored: jax.Array | None
@@ -90,7 +90,7 @@ def for_evaluation(
 
 def _draw_both(formation, found):
   """Draws each face and its mirror."""
-  both = face_model.with_mirror(found.face)
+  both = rendering.with_mirror(found.face)
   shaded, images = _photograph(formation, both)
   mask = jax.lax.stop_gradient(images.mask[0::2] * images.mask[1::2])
   return Explanation(found, shaded, images, mask, None)
@@ -102,15 +102,15 @@ def _draw(formation, found, is_mirrored):
   if is_mirrored is None:
     is_mirrored = jnp.zeros(len(face.depth), bool)
   else:
-    face = face_model.mirrored(face, is_mirrored)
+    face = rendering.mirrored(face, is_mirrored)
   shaded, images = _photograph(formation, face)
   mask = jax.lax.stop_gradient(images.mask)
   return Explanation(found, shaded, images, mask, is_mirrored)
 
 
 def _photograph(formation, face):
-  shaded = face_model.shade(face, formation)
-  images = face_model.photograph(
+  shaded = rendering.shade(face, formation)
+  images = rendering.photograph(
     face.depth, shaded.image11, face.view, formation
   )
   return shaded, images
@@ -136,7 +136,7 @@ def _faces(model, variables, codes, num_frames, key):
   light = codes["light"]
   if settings.light_per == "track":
     light = of_first_frame(light, num_frames)
-  return face_model.Face(depth, albedo11, light, codes["view"])
+  return rendering.Face(depth, albedo11, light, codes["view"])
 
 
 def chosen_frames(

@@ -5,7 +5,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import face_model, losses
+from facerep_jax import losses
+from facerep_jax.faces import rendering
 from facerep_jax.systems import (
   autoencoder_explain,
   autoencoder_model,
@@ -71,9 +72,9 @@ def of_images(
 def _view_error(settings, explained, images11, num_frames, key):
   """Compares yaws of the last frames of samples with those found by trial."""
   last = slice(num_frames - 1, None, num_frames)
-  face = face_model.Face(*(x[last] for x in explained.prediction.face))
+  face = rendering.Face(*(x[last] for x in explained.prediction.face))
   if explained.is_mirrored is not None:
-    face = face_model.mirrored(face, explained.is_mirrored[last])
+    face = rendering.mirrored(face, explained.is_mirrored[last])
   found = view_search.best_yaw(
     face, images11[last], settings.formation, settings.view_tries, key
   )
@@ -126,7 +127,7 @@ def _sides(explained):
   found, mask = explained.prediction, explained.mask[..., None]
   sigmas = (found.sigma, found.sigma_quarter)
   if explained.is_mirrored is None:
-    pictures = face_model.unpair(explained.images.colour)
+    pictures = rendering.unpair(explained.images.colour)
     return {
       end: (
         pictures[i] * mask,
@@ -142,7 +143,7 @@ def _sides(explained):
   return {"": (explained.images.colour * mask, *chosen)}
 
 
-def consistency(face: face_model.Face, num_frames: int) -> dict[str, jax.Array]:
+def consistency(face: rendering.Face, num_frames: int) -> dict[str, jax.Array]:
   """Measures how far the frames of a track disagree about the person.
 
   Args:

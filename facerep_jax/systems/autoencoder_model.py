@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import face_model, perceptual
+from facerep_jax.faces import rendering
 from facerep_jax.models import unsup3d
 from facerep_jax.ops import depth as depth_ops
-from facerep_jax.systems import autoencoder_settings, base
+from facerep_jax.systems import autoencoder_settings, base, perceptual
 
 _NUM_LIGHT, _NUM_VIEW = 4, 6
 
@@ -28,7 +28,7 @@ class Prediction(NamedTuple):
 
   albedo_code: jax.Array
   depth_code: jax.Array
-  face: face_model.Face
+  face: rendering.Face
   sigma: jax.Array | None
   sigma_quarter: jax.Array | None
 
@@ -104,7 +104,7 @@ def predict(
   depth, albedo11 = decode(
     model, variables, codes["albedo_code"], codes["depth_code"]
   )
-  face = face_model.Face(depth, albedo11, codes["light"], codes["view"])
+  face = rendering.Face(depth, albedo11, codes["light"], codes["view"])
   return prediction(model, variables, images11, codes, face)
 
 
@@ -113,7 +113,7 @@ def prediction(
   variables: base.Variables,
   images11: jax.Array,
   codes: dict[str, jax.Array],
-  face: face_model.Face,
+  face: rendering.Face,
 ) -> Prediction:
   """Adds to codes and faces how far they are to be trusted.
 

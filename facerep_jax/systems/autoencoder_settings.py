@@ -2,10 +2,12 @@
 
 import dataclasses
 
-from facerep_jax import errors, face_model, perceptual
+from facerep_jax import errors
+from facerep_jax.faces import rendering
 from facerep_jax.models import unsup3d
 from facerep_jax.ops import camera, render
 from facerep_jax.runs import setting_ranges
+from facerep_jax.systems import perceptual
 
 NETWORKS = ("depth", "albedo", "light", "view", "confidence")
 JOINT = "light_view"  # In place of both, see `Settings.light_and_view`.
@@ -71,7 +73,7 @@ class Settings:
       as either, and codes need not tell which.
     view_tries: Turns that are tried for the last frame of each sample, see
       `view_search`; needs `weights.view_search`.
-    image_formation: "rasterise", "warp" or "flat", see `face_model`.
+    image_formation: "rasterise", "warp" or "flat", see `faces.rendering`.
     pixel_grid: "published" or "consistent", see `ops.render`.
     normal_border: "replicate" or "forward", see `ops.normals`.
     softness_edge_px: Width over which edges of the mesh are blurred; 0 (with
@@ -146,9 +148,9 @@ class Settings:
     return tuple(x for x in names if x not in ("light", "view")) + (JOINT,)
 
   @property
-  def formation(self) -> face_model.Formation:
+  def formation(self) -> rendering.Formation:
     """How pictures are made."""
-    return face_model.Formation(
+    return rendering.Formation(
       camera=camera.Camera(self.size_px),
       kind=self.image_formation,
       pixel_grid=self.pixel_grid,
@@ -168,7 +170,7 @@ def _check_choices(settings):
     ("light_and_view", ("separate", "joint")),
     ("mirror", ("both", "random")),
     ("face_from", ("own", "next", "one")),
-    ("image_formation", face_model.FORMATIONS),
+    ("image_formation", rendering.FORMATIONS),
     ("pixel_grid", render.PIXEL_GRIDS),
     ("normal_border", ("replicate", "forward")),
     ("perceptual", perceptual.KINDS),

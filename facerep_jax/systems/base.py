@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import ml_collections
 
-from facerep_jax import errors, face_model
+from facerep_jax import errors
+from facerep_jax.faces import rendering
 
 PyTree = Any
 NAMES = ("fabnet", "latentface")
@@ -36,7 +37,7 @@ class Faces(NamedTuple):
   Attributes:
     take_apart: (variables, images01 [N, S, S, 3], key) -> `albedo_code` and
       `depth_code` [N, D], `view` [N, 6] and `light` [N, 4] in (-1, 1), see
-      `face_model.Face`; of a system that knows what a face is without its
+      `rendering.Face`; of a system that knows what a face is without its
       expression also `neutral_albedo_code` and `neutral_depth_code` [N, D].
     decode: (variables, albedo_code, depth_code) -> canonical depth [N, S, S],
       scene units, and albedo11 [N, S, S, 3].
@@ -45,7 +46,7 @@ class Faces(NamedTuple):
 
   take_apart: Callable[..., dict[str, jax.Array]]
   decode: Callable[..., tuple[jax.Array, jax.Array]]
-  formation: face_model.Formation
+  formation: rendering.Formation
 
 
 @dataclasses.dataclass(frozen=True)

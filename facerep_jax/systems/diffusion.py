@@ -8,7 +8,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import face_model, losses
+from facerep_jax import losses
+from facerep_jax.faces import rendering
 from facerep_jax.ops import diffusion, ranking
 from facerep_jax.systems import (
   autoencoder,
@@ -218,9 +219,9 @@ def _represent(model, variables, images01, key):
     denoised code and code; of the image and then of its mirror image.
     `albedo_code`, `depth_code` [N, D], `view` [N, 6], `light` [N, 4].
   """
-  both = face_model.pair(images01, images01[:, :, ::-1])
+  both = rendering.pair(images01, images01[:, :, ::-1])
   found = diffusion_model.take_apart(model, variables, both, key)
-  sides = [face_model.unpair(x) for x in found.values()]
+  sides = [rendering.unpair(x) for x in found.values()]
   image, mirror = (dict(zip(found, side)) for side in zip(*sides))
   identity, expression, fer = [], [], []
   for name in model.nets:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import face_model
+from facerep_jax.faces import rendering
 from facerep_jax.systems import diffusion_model
 
 CAPTIONS = (
@@ -84,6 +84,6 @@ def _front(model, variables, albedo_code, depth_code, light):
     diffusion_model.of_first(variables), albedo_code, depth_code
   )
   view = jnp.zeros((len(light), 6))
-  face = face_model.Face(depth, albedo11, light, view)
-  shaded = face_model.shade(face, faces.formation)
+  face = rendering.Face(depth, albedo11, light, view)
+  shaded = rendering.shade(face, faces.formation)
   return jnp.clip(shaded.image11 / 2 + 0.5, 0.0, 1.0)

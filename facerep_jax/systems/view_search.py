@@ -10,7 +10,8 @@ network learns that is trained towards what was found.
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import face_model, losses
+from facerep_jax import losses
+from facerep_jax.faces import rendering
 from facerep_jax.ops import perceptual
 
 YAW = 1  # Its place in a view.
@@ -20,9 +21,9 @@ _MAX_VIEW = 0.95  # Where tanh still has a slope.
 
 
 def best_yaw(
-  face: face_model.Face,
+  face: rendering.Face,
   images11: jax.Array,
-  formation: face_model.Formation,
+  formation: rendering.Formation,
   num_tries: int,
   key: jax.Array,
 ) -> jax.Array:
@@ -40,7 +41,7 @@ def best_yaw(
     [N] float32: of the view's numbers, (-1, 1), the yaw that fits best.
   """
   face = jax.lax.stop_gradient(face)
-  shaded = face_model.shade(face, formation)
+  shaded = rendering.shade(face, formation)
   small = formation._replace(
     camera=formation.camera._replace(size_px=formation.camera.size_px // 2)
   )
@@ -57,7 +58,7 @@ def best_yaw(
 
   def misfit(yaw):
     view = face.view.at[:, YAW].set(yaw)
-    seen = face_model.photograph(depth, colour, view, small)
+    seen = rendering.photograph(depth, colour, view, small)
     return _misfit(seen, target, wanted)
 
   chosen = jnp.argmin(jax.lax.map(misfit, tries), axis=0)

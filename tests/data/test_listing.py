@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import errors, photos
-from facerep_jax.data import cache, extract, images, listing, sources
+from facerep_jax import errors
+from facerep_jax.data import cache, extract, images, listing, photos, sources
 
 
 def make(root, *names):

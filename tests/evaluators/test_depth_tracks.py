@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax import api
 from facerep_jax.data import images, index, schema, tfrecord
 from facerep_jax.data.synthetic import depth as depth_maps
 from facerep_jax.evaluators import (
@@ -17,6 +16,7 @@ from facerep_jax.evaluators import (
   geometry,
   results,
 )
+from facerep_jax.inference import api
 from facerep_jax.ops import camera as camera_ops
 from tests import tiny
 from tests.evaluators import made_up

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from skimage import feature
 
-from facerep_jax import api, errors
+from facerep_jax import errors
 from facerep_jax.evaluators import features, readout
+from facerep_jax.inference import api
 from facerep_jax.systems import base
 from tests import tiny
 from tests.evaluators import made_up

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import api, first_look
+from facerep_jax import first_look
 from facerep_jax.evaluators import held_out
+from facerep_jax.inference import api
 from tests import tiny
 
 

@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import api
 from facerep_jax.evaluators import readout, supervised, weighted
+from facerep_jax.inference import api
 from tests import tiny
 from tests.evaluators import made_up
 

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from facerep_jax import api
 from facerep_jax.data.labelled import base
 from facerep_jax.evaluators import suite, verify
+from facerep_jax.inference import api
 from tests.evaluators import made_up
 
 SIZE_PX, PEOPLE = 16, 6

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from configs import latentface
-from facerep_jax import errors, face_model, sharding
+from facerep_jax import errors, sharding
+from facerep_jax.faces import rendering
 from facerep_jax.runs import stages
 from facerep_jax.systems import (
   autoencoder,
@@ -182,13 +183,13 @@ def test_mirror_of_the_mirror_is_the_face():
   depth = rng.uniform(0.9, 1.1, (2, 8, 8)).astype(np.float32)
   albedo = rng.uniform(-1, 1, (2, 8, 8, 3)).astype(np.float32)
   light, view = np.arange(8.0).reshape(2, 4), np.arange(12.0).reshape(2, 6)
-  face = face_model.Face(depth, albedo, light, view)
-  both = face_model.with_mirror(face)
+  face = rendering.Face(depth, albedo, light, view)
+  both = rendering.with_mirror(face)
   np.testing.assert_array_equal(both.depth[0::2], depth)
   np.testing.assert_array_equal(both.depth[1::2], depth[:, :, ::-1])
   np.testing.assert_array_equal(both.albedo11[1::2], albedo[:, :, ::-1])
   for name in ("light", "view"):
-    for part in face_model.unpair(getattr(both, name)):
+    for part in rendering.unpair(getattr(both, name)):
       np.testing.assert_array_equal(part, getattr(face, name))
 
 
@@ -197,7 +198,7 @@ def test_consistency_is_zero_for_equal_frames_and_counts_differences():
   depth = rng.uniform(0.9, 1.1, (2, 16, 16)).astype(np.float32)
   albedo = rng.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
   numbers = np.zeros((4, 6), np.float32)
-  face = face_model.Face(
+  face = rendering.Face(
     np.repeat(depth, 2, 0), np.repeat(albedo, 2, 0), numbers[:, :4], numbers
   )
   same = autoencoder_loss.consistency(face, 2)

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax import errors, face_model
+from facerep_jax import errors
+from facerep_jax.faces import rendering
 from facerep_jax.systems import (
   autoencoder,
   autoencoder_explain,
@@ -217,7 +218,7 @@ def test_what_has_no_weight_is_not_computed(variables):
   found = explain(model, variables)
   sums = autoencoder_loss.terms(model, variables, IMAGES11, found)
   assert set(sums) == {"photometric"}
-  assert isinstance(found.prediction.face, face_model.Face)
+  assert isinstance(found.prediction.face, rendering.Face)
 
 
 @pytest.mark.parametrize(

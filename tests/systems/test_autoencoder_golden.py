@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax import face_model, perceptual
 from facerep_jax.convert import unsup3d, vgg16
+from facerep_jax.faces import rendering
 from facerep_jax.models import vgg
 from facerep_jax.ops import shading
 from facerep_jax.systems import (
@@ -16,6 +16,7 @@ from facerep_jax.systems import (
   autoencoder_model,
   autoencoder_settings,
   base,
+  perceptual,
 )
 from tests.oracles import waves
 
@@ -68,7 +69,7 @@ def ours_and_theirs(shared):
 
   step = jax.jit(jax.value_and_grad(loss, has_aux=True))
   (total, (terms, explained)), grads = jax.device_get(step(params))
-  both = face_model.with_mirror(explained.prediction.face)
+  both = rendering.with_mirror(explained.prediction.face)
   ours = types.SimpleNamespace(
     loss=total, terms=terms, explained=explained, grads=grads, both=both
   )
@@ -77,7 +78,7 @@ def ours_and_theirs(shared):
 
 def in_their_order(rows):
   """Images first and then mirrors."""
-  return np.concatenate(face_model.unpair(np.asarray(rows)))
+  return np.concatenate(rendering.unpair(np.asarray(rows)))
 
 
 def nchw(rows):

@@ -2,11 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facerep_jax import face_model
+from facerep_jax.faces import rendering
 from facerep_jax.ops import camera
 from facerep_jax.systems import view_search
 
-FORMATION = face_model.Formation(camera=camera.Camera(size_px=64))
+FORMATION = rendering.Formation(camera=camera.Camera(size_px=64))
 
 
 def scene(yaws):
@@ -21,7 +21,7 @@ def scene(yaws):
   view = np.zeros((count, 6))
   view[:, 1] = yaws
   light = np.zeros((count, 4))
-  face = face_model.Face(
+  face = rendering.Face(
     *(
       jnp.asarray(v, jnp.float32)
       for v in (
@@ -32,8 +32,8 @@ def scene(yaws):
       )
     )
   )
-  shaded = face_model.shade(face, FORMATION)
-  seen = face_model.photograph(face.depth, shaded.image11, face.view, FORMATION)
+  shaded = rendering.shade(face, FORMATION)
+  seen = rendering.photograph(face.depth, shaded.image11, face.view, FORMATION)
   return face, seen.colour
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import errors, photos
+from facerep_jax import errors
+from facerep_jax.data import photos
 
 
 @pytest.fixture

@@ -8,18 +8,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from facerep_jax import (
-  errors,
-  face_codes,
-  face_model,
-  face_pictures,
-  sharding,
-)
+from facerep_jax import errors, sharding
+from facerep_jax.faces import editing, panels, rendering
 from facerep_jax.ops import render
 from facerep_jax.systems import base
 
 Images = np.ndarray | Sequence[np.ndarray]
-Codes = face_codes.Codes
+Codes = editing.Codes
 BATCH_SIZE = sharding.BATCH_SIZE
 
 
@@ -46,7 +41,7 @@ class FaceMethods:
   map_images: Callable[..., dict[str, np.ndarray]]
 
   @property
-  def formation(self) -> face_model.Formation:
+  def formation(self) -> rendering.Formation:
     """How pictures of faces are made here.
 
     Raises:
@@ -77,7 +72,7 @@ class FaceMethods:
     found = jax.eval_shape(
       self.system.faces.take_apart, self.variables, images, jax.random.key(0)
     )
-    return all(f"neutral_{x}" in found for x in face_codes.NAMES)
+    return all(f"neutral_{x}" in found for x in editing.NAMES)
 
   @functools.cached_property
   def _compiled(self):
@@ -127,7 +122,7 @@ class FaceMethods:
 
   def decode(
     self, codes: Codes, *, batch_size: int = BATCH_SIZE
-  ) -> face_model.Face:
+  ) -> rendering.Face:
     """Makes shape and texture of codes.
 
     Args:
@@ -142,16 +137,16 @@ class FaceMethods:
         has another shape.
     """
     _ = self.formation  # Checks that there is one.
-    face_codes.check(codes)
-    rows = {x: np.asarray(codes[x], np.float32) for x in face_codes.NAMES}
+    editing.check(codes)
+    rows = {x: np.asarray(codes[x], np.float32) for x in editing.NAMES}
     step = self._step(_decode, self.system.faces)
     maps = self._map_rows(step, rows, batch_size)
     light, view = (np.asarray(codes[x], np.float32) for x in ("light", "view"))
-    return face_model.Face(light=light, view=view, **maps)
+    return rendering.Face(light=light, view=view, **maps)
 
   def photograph(
     self,
-    face: face_model.Face,
+    face: rendering.Face,
     *,
     size_px: int | None = None,
     batch_size: int = BATCH_SIZE,
@@ -187,7 +182,7 @@ class FaceMethods:
       codes: As `explain` returns them.
       view: [6], or [N, 6], in place of their own; see `ops.camera`.
       light: [4], or [N, 4], in place of their own; see
-        `face_codes.light_vector`.
+        `editing.light_vector`.
       size_px: See `photograph`.
       batch_size: Faces at a time; rounded up to the number of devices.
 
@@ -198,13 +193,13 @@ class FaceMethods:
       InputError: The system does not take faces apart, or an array has another
         shape or values that cannot be.
     """
-    count = face_codes.check(codes)
+    count = editing.check(codes)
     if view is not None:
       most = 90 / self.formation.max_angle_deg
-      view = face_codes.spread("view", view, count, 6, most)
+      view = editing.spread("view", view, count, 6, most)
       codes = codes | {"view": view}
     if light is not None:
-      light = face_codes.spread("light", light, count, 4, 1.0)
+      light = editing.spread("light", light, count, 4, 1.0)
       codes = codes | {"light": light}
     face = self.decode(codes, batch_size=batch_size)
     return self.photograph(face, size_px=size_px, batch_size=batch_size)
@@ -219,7 +214,7 @@ class FaceMethods:
       batch_size: Faces at a time; rounded up to the number of devices.
 
     Returns:
-      As `face_pictures.maps`.
+      As `panels.maps`.
 
     Raises:
       InputError: The system does not take faces apart, or a code is missing or
@@ -307,7 +302,7 @@ class FaceMethods:
 
     Args:
       images: As for `embed`.
-      light: [4], or [N, 4], [-1, 1]; see `face_codes.light_vector`.
+      light: [4], or [N, 4], [-1, 1]; see `editing.light_vector`.
       **settings: See `reconstruct`.
 
     Returns:
@@ -325,7 +320,7 @@ class FaceMethods:
     Returns:
       Pictures.
     """
-    return self._draw_images(images, face_codes.neutral, **settings)
+    return self._draw_images(images, editing.neutral, **settings)
 
   def transfer(
     self, identity_images: Images, expression_images: Images, **settings
@@ -338,13 +333,13 @@ class FaceMethods:
       **settings: See `reconstruct`.
 
     Returns:
-      Pictures; `face_codes.transferred` says what is done.
+      Pictures; `editing.transferred` says what is done.
     """
     only = {k: settings[k] for k in ("batch_size", "is_cut") if k in settings}
     expressions = self.explain(expression_images, **only)
     return self._draw_images(
       identity_images,
-      lambda codes: face_codes.transferred(codes, expressions),
+      lambda codes: editing.transferred(codes, expressions),
       **settings,
     )
 
@@ -391,10 +386,10 @@ def _decode(faces, variables, batch):
 
 def _photograph(formation, size_px, variables, batch):
   del variables  # Nothing of it is learned.
-  face = face_model.Face(**batch)
-  return {"picture": face_pictures.picture(face, formation, size_px)}
+  face = rendering.Face(**batch)
+  return {"picture": panels.picture(face, formation, size_px)}
 
 
 def _maps(formation, variables, batch):
   del variables  # Nothing of it is learned.
-  return face_pictures.maps(face_model.Face(**batch), formation)
+  return panels.maps(rendering.Face(**batch), formation)

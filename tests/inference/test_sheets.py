@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from facerep_jax import face_codes, face_sheets
+from facerep_jax.faces import editing
+from facerep_jax.inference import sheets
 from tests import made_up_faces
 
 NAMES = ["a.png", "b/c.jpg", "d.jpg"]
@@ -14,7 +15,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def page(model):
-  return face_sheets.Page(model, NAMES, made_up_faces.photos(3), 4)
+  return sheets.Page(model, NAMES, made_up_faces.photos(3), 4)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_columns_show_what_their_captions_say(model, page):
     (page.sheet("neutral")["neutral"], model.neutralise(images, **large)),
     (
       relit["from above"],
-      model.relight(images, face_codes.light_vector(above_deg=40), **large),
+      model.relight(images, editing.light_vector(above_deg=40), **large),
     ),
   ):
     np.testing.assert_array_equal(got, want)
@@ -79,8 +80,8 @@ def test_transfer_crosses_the_first_faces(model, page):
 
 
 def test_films_begin_at_rest_and_go_both_ways(model, page, monkeypatch):
-  monkeypatch.setattr(face_sheets, "FILM_PX", 64)
-  monkeypatch.setattr(face_sheets, "FILM_FRAMES", 8)
+  monkeypatch.setattr(sheets, "FILM_PX", 64)
+  monkeypatch.setattr(sheets, "FILM_FRAMES", 8)
   codes = {name: values[1:2] for name, values in page.codes.items()}
 
   def check(picture, **changes):
@@ -94,5 +95,5 @@ def test_films_begin_at_rest_and_go_both_ways(model, page, monkeypatch):
     check(film[frame], view=model.view_vector(yaw))
   film = page.film("relight", 1)
   for frame, (right, above) in ((0, (40, 0)), (2, (0, 40)), (4, (-40, 0))):
-    light = face_codes.light_vector(right_deg=right, above_deg=above)
+    light = editing.light_vector(right_deg=right, above_deg=above)
     check(film[frame], light=light)

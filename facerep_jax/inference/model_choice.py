@@ -3,7 +3,8 @@
 import argparse
 import pathlib
 
-from facerep_jax import errors, packaged
+from facerep_jax import errors
+from facerep_jax.inference import packaged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import collapse, errors
+from facerep_jax import errors
+from facerep_jax.faces import collapse
 
 NUM, SIZE = 6, 20
 INNER = slice(4, 16)  # 60 % of the side.

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import errors, packaged, weight_file
+from facerep_jax import errors
+from facerep_jax.inference import packaged, weight_file
 from tests import made_up_models
 
 HEADINGS = (

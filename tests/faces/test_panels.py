@@ -2,11 +2,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax import errors, face_model, face_pictures
+from facerep_jax import errors
+from facerep_jax.faces import panels, rendering
 from facerep_jax.ops import camera
 
 SIZE = 32
-FORMATION = face_model.Formation(camera.Camera(SIZE))
+FORMATION = rendering.Formation(camera.Camera(SIZE))
 
 
 def _bump():
@@ -26,7 +27,7 @@ def _middle_of_mark(image):
 
 def test_unturned_is_the_canonical_picture():
   depth, image = _bump()
-  seen = face_pictures.turned(depth, image, 0, FORMATION)
+  seen = panels.turned(depth, image, 0, FORMATION)
   np.testing.assert_allclose(seen, image, atol=1e-3)
 
 
@@ -36,29 +37,29 @@ def test_positive_yaw_turns_the_nose_to_the_left():
   # and to the middle.
   nose = 0.5 + np.zeros((SIZE, SIZE, 3), np.float32)
   nose[15:17, 15:17] = (1, 0, 0)
-  left = face_pictures.turned(depth, nose[None], 30, FORMATION)
-  right = face_pictures.turned(depth, nose[None], -30, FORMATION)
+  left = panels.turned(depth, nose[None], 30, FORMATION)
+  right = panels.turned(depth, nose[None], -30, FORMATION)
   assert _middle_of_mark(left) < 14 < 17 < _middle_of_mark(right)
   for seen in (left, right):
     # The sides come in, and show the white behind them.
     assert (seen[0, 16, 0] == 1).all() and (seen[0, 16, -1] == 1).all()
   mark = _middle_of_mark(image)
-  turned = face_pictures.turned(depth, image, 60, FORMATION)
+  turned = panels.turned(depth, image, 60, FORMATION)
   assert _middle_of_mark(turned) < mark
 
 
 def test_maps_as_pictures():
   depth = jnp.array([[[0.9, 1.0], [1.1, 1.2]]])
-  grey = face_pictures.depth_to_grey(depth)
+  grey = panels.depth_to_grey(depth)
   np.testing.assert_allclose(grey[0, :, :, 0], [[1, 0.5], [0, 0]], atol=1e-6)
   assert grey.shape == (1, 2, 2, 3)
-  colour = face_pictures.normals_to_rgb(jnp.array([0.0, 0.0, 1.0]))
+  colour = panels.normals_to_rgb(jnp.array([0.0, 0.0, 1.0]))
   np.testing.assert_allclose(colour, [0.5, 0.5, 1.0])
 
 
 def test_captions_name_each_column_once():
   for use_confidence in (True, False):
-    names = face_pictures.captions(use_confidence)
+    names = panels.captions(use_confidence)
     assert len(set(names)) == len(names)
     assert ("confidence" in names) == use_confidence
 
@@ -67,26 +68,26 @@ def test_a_picture_is_the_shaded_face_from_its_viewpoint():
   depth, image = _bump()
   light = jnp.array([[0.5, -0.5, 0.3, 0.0]])
   view = jnp.array([[0.1, -0.3, 0.0, 0.2, 0.0, 0.0]])
-  face = face_model.Face(depth, 2 * image - 1, light, view)
-  shaded = face_model.shade(face, FORMATION)
-  seen = face_model.photograph(depth, shaded.image11, view, FORMATION)
-  picture = face_pictures.picture(face, FORMATION)
+  face = rendering.Face(depth, 2 * image - 1, light, view)
+  shaded = rendering.shade(face, FORMATION)
+  seen = rendering.photograph(depth, shaded.image11, view, FORMATION)
+  picture = panels.picture(face, FORMATION)
   want = np.clip(np.asarray(seen.colour) / 2 + 0.5, 0, 1)
   np.testing.assert_allclose(picture, want, atol=1e-6)
   assert picture.max() == 1 and picture.min() < 0.5
   # Of nine pixels, the middle one is where the small picture has its own.
-  large = face_pictures.picture(face, FORMATION, 3 * SIZE)
+  large = panels.picture(face, FORMATION, 3 * SIZE)
   off = np.abs(large[:, 1::3, 1::3] - picture).max(-1) > 1e-4
   assert off.mean() < 1e-2  # At edges rounding decides.
   with pytest.raises(errors.InputError, match="Use a camera of the size"):
-    face_pictures.picture(face, FORMATION._replace(kind="warp"), 3 * SIZE)
+    panels.picture(face, FORMATION._replace(kind="warp"), 3 * SIZE)
 
 
 def test_maps_fit_together():
   depth, image = _bump()
   light = jnp.array([[0.0, -0.5, 0.3, 0.0]])
-  face = face_model.Face(depth, 2 * image - 1, light, jnp.zeros((1, 6)))
-  maps = face_pictures.maps(face, FORMATION)
+  face = rendering.Face(depth, 2 * image - 1, light, jnp.zeros((1, 6)))
+  maps = panels.maps(face, FORMATION)
   np.testing.assert_array_equal(maps["canonical_depth"], face.depth)
   np.testing.assert_allclose(maps["albedo"], image, atol=1e-6)
   # Ambient and diffuse light of 0.5 and 0.25.

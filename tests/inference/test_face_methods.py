@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax import api, errors, face_codes, face_model, face_pictures
+from facerep_jax import errors
+from facerep_jax.faces import editing, panels, rendering
+from facerep_jax.inference import api
 from facerep_jax.ops import render
 from tests import made_up_faces, tiny
 
@@ -34,7 +36,7 @@ def assert_same_picture(got, want):
 
 def test_codes_are_those_of_the_features(model, images, codes):
   features = model.embed(images)
-  neutral = {f"neutral_{name}" for name in face_codes.NAMES}
+  neutral = {f"neutral_{name}" for name in editing.NAMES}
   assert set(codes) == set(features) | neutral
   for name, values in features.items():
     np.testing.assert_allclose(codes[name], values, rtol=1e-5, atol=1e-7)
@@ -62,9 +64,9 @@ def test_unturned_is_frontal_is_the_canonical_picture(images):
   canonical = model.maps(images)["canonical"]
   np.testing.assert_allclose(frontal, canonical, atol=2e-3)
   face = model.decode(model.explain(images))
-  turned = face_pictures.turned(face.depth, canonical, 0, model.formation)
+  turned = panels.turned(face.depth, canonical, 0, model.formation)
   np.testing.assert_allclose(frontal, turned, atol=2e-3)
-  turned = face_pictures.turned(face.depth, canonical, 25, model.formation)
+  turned = panels.turned(face.depth, canonical, 25, model.formation)
   assert_same_picture(model.turn(images, 25), turned)
 
 
@@ -89,7 +91,7 @@ def test_angles_are_degrees_and_turn_as_the_camera_says(model):
   colour[28:36, 28:36] = 1.0
 
   def middle(yaw, pitch):
-    face = face_model.Face(
+    face = rendering.Face(
       depth[None].astype(np.float32),
       colour[None].astype(np.float32),
       np.array([[1.0, -1.0, 0.0, 0.0]], np.float32),
@@ -110,7 +112,7 @@ def test_relighting(model, images, codes):
   np.testing.assert_array_equal(
     model.draw(codes, view=codes["view"], light=codes["light"]), own
   )
-  dark = face_codes.light_vector(ambient=0.0, diffuse=0.0)
+  dark = editing.light_vector(ambient=0.0, diffuse=0.0)
   face = model.relight(images, dark)
   assert ((face < 1e-6) | (face == 1)).all()  # Black on white.
   assert (face < 1e-6).mean() > 0.5
@@ -121,7 +123,7 @@ def test_light_comes_from_the_side_it_says(model, codes):
 
   # Shading alone: the sides of the dome that is added to every shape.
   def shading(**angles):
-    light = face_codes.light_vector(**angles)
+    light = editing.light_vector(**angles)
     lit = codes | {"light": np.tile(light, (3, 1))}
     return model.draw_maps(lit)["shading"][..., 0].mean(0)[4:-4, 4:-4]
 
@@ -147,7 +149,7 @@ def test_transfer_draws_its_codes_in_the_view_of_the_identity(
   other = {name: values[::-1] for name, values in codes.items()}
   want = {"view": codes["view"], "light": codes["light"]}
   num_negative = 0
-  for name in face_codes.NAMES:
+  for name in editing.NAMES:
     neutral = codes[f"neutral_{name}"].astype(np.float64)
     total = neutral + other[name] - other[f"neutral_{name}"]
     num_negative += (total < 0).sum()
@@ -157,7 +159,7 @@ def test_transfer_draws_its_codes_in_the_view_of_the_identity(
 
 
 def test_neutral_faces(model, images, codes):
-  changed = {name: codes[f"neutral_{name}"] for name in face_codes.NAMES}
+  changed = {name: codes[f"neutral_{name}"] for name in editing.NAMES}
   want = model.draw(codes | changed)
   np.testing.assert_array_equal(model.neutralise(images), want)
   assert np.abs(want - model.reconstruct(images)).max() > 1e-3
@@ -192,8 +194,8 @@ def test_compiled_equals_eager(model, images, codes):
     model.variables, codes["albedo_code"][:1], codes["depth_code"][:1]
   )
   rest = (jnp.asarray(codes[name][:1]) for name in ("light", "view"))
-  face = face_model.Face(depth, albedo11, *rest)
-  picture = face_pictures.picture(face, model.formation)
+  face = rendering.Face(depth, albedo11, *rest)
+  picture = panels.picture(face, model.formation)
   assert_same_picture(model.draw(codes)[:1], np.asarray(picture))
 
 

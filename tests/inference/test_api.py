@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import api, errors, run, train
+from facerep_jax import errors, run, train
 from facerep_jax.data import transforms
+from facerep_jax.inference import api
 from facerep_jax.runs import metrics
 from tests import tiny
 

@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax import errors, perceptual
+from facerep_jax import errors
 from facerep_jax.models import vgg
 from facerep_jax.ops import perceptual as perceptual_ops
+from facerep_jax.systems import perceptual
 from tests.oracles import waves
 
 _LAYERS = (0, 2, 5, 7, 10, 12, 14)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facerep_jax import errors, photos
-from facerep_jax.data import crop, detect
+from facerep_jax import errors
+from facerep_jax.data import crop, detect, photos
 
 _log = logging.getLogger(__name__)
 _SAMPLE = 32  # Images that are looked at.

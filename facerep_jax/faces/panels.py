@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import face_model
+from facerep_jax.faces import rendering
 from facerep_jax.ops import render
 
 YAWS_DEG = (-60, -30, 0, 30, 60)
@@ -33,7 +33,7 @@ def captions(use_confidence: bool) -> tuple[str, ...]:
 def columns(
   images01: jax.Array,
   factors: dict[str, jax.Array],
-  formation: face_model.Formation,
+  formation: rendering.Formation,
   use_confidence: bool,
 ) -> dict[str, jax.Array]:
   """Draws the columns.
@@ -69,8 +69,8 @@ def columns(
 
 
 def picture(
-  face: face_model.Face,
-  formation: face_model.Formation,
+  face: rendering.Face,
+  formation: rendering.Formation,
   size_px: int | None = None,
 ) -> jax.Array:
   """Draws faces in their light and from their viewpoint.
@@ -83,15 +83,15 @@ def picture(
   Returns:
     [N, P, P, 3] float32, [0, 1].
   """
-  shaded = face_model.shade(face, formation)
-  seen = face_model.photograph(
+  shaded = rendering.shade(face, formation)
+  seen = rendering.photograph(
     face.depth, shaded.image11, face.view, formation, size_px
   )
   return to01(seen.colour)
 
 
 def maps(
-  face: face_model.Face, formation: face_model.Formation
+  face: rendering.Face, formation: rendering.Formation
 ) -> dict[str, jax.Array]:
   """Draws what the picture of a face from the front is made of.
 
@@ -104,7 +104,7 @@ def maps(
     the camera; `albedo`, `shading` (a white face) and `canonical` (both of
     them) [N, S, S, 3], [0, 1]; all float32.
   """
-  shaded = face_model.shade(face, formation)
+  shaded = rendering.shade(face, formation)
   grey = jnp.minimum(shaded.shading, 1.0)[..., None]
   return {
     "canonical_depth": face.depth,
@@ -124,7 +124,7 @@ def turned(
   depth: jax.Array,
   canonical01: jax.Array,
   yaw_deg: float,
-  formation: face_model.Formation,
+  formation: rendering.Formation,
 ) -> jax.Array:
   """Draws faces turned about the upright axis, on white.
 
@@ -144,7 +144,7 @@ def turned(
     softness=render.HARD,
   )
   view = jnp.zeros((depth.shape[0], 6)).at[:, 1].set(1.0)
-  seen = face_model.photograph(depth, 2 * canonical01 - 1, view, formation)
+  seen = rendering.photograph(depth, 2 * canonical01 - 1, view, formation)
   return to01(seen.colour)
 
 

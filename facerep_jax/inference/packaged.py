@@ -5,10 +5,11 @@ import logging
 import os
 import pathlib
 
-from facerep_jax import errors, weight_file
+from facerep_jax import errors
+from facerep_jax.inference import weight_file
 
 _log = logging.getLogger(__name__)
-FOLDER = pathlib.Path(__file__).parent / "weights"
+FOLDER = pathlib.Path(__file__).parents[1] / "weights"
 
 
 def paths() -> dict[str, pathlib.Path]:

@@ -18,8 +18,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from facerep_jax import errors, lean
+from facerep_jax import errors
 from facerep_jax.files import atomic
+from facerep_jax.inference import lean
 from facerep_jax.runs import configuration, stages
 from facerep_jax.systems import base
 

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import crop_choice, errors, photos
+from facerep_jax import errors
+from facerep_jax.data import photos
+from facerep_jax.inference import crop_choice
 
 
 def picture(height, width, box=None):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facerep_jax import api, face_codes, face_model, face_pictures
+from facerep_jax.faces import editing, panels, rendering
+from facerep_jax.inference import api
 
 # Sheets by what they show; transfer is of another form than the others.
 SHEETS = ("views", "frontal", "relight", "neutral", "transfer", "maps")
@@ -83,7 +84,7 @@ class Page:
     )
     drawn = self._draw(
       self.model.decode(
-        face_codes.transferred(identity, expression), batch_size=self.batch_size
+        editing.transferred(identity, expression), batch_size=self.batch_size
       )
     )
     drawn = drawn.reshape(count, count, *drawn.shape[1:])
@@ -107,7 +108,7 @@ class Page:
       [F, P, P, 3] float32, [0, 1].
     """
     angles = np.linspace(0, 2 * np.pi, FILM_FRAMES, endpoint=False)
-    face = face_model.Face(
+    face = rendering.Face(
       *(np.repeat(x[row : row + 1], FILM_FRAMES, axis=0) for x in self.face)
     )
     if kind == "views":
@@ -158,7 +159,7 @@ class Page:
 
   def _neutral(self):
     front = self.model.view_vector(0)
-    codes = face_codes.neutral(self.codes)
+    codes = editing.neutral(self.codes)
     neutral = self.model.decode(codes, batch_size=self.batch_size)
     return {
       "rebuilt": self._draw(self.face),
@@ -172,15 +173,15 @@ class Page:
     columns = {
       "albedo": maps["albedo"],
       "shading": maps["shading"],
-      "depth": np.asarray(face_pictures.depth_to_grey(maps["canonical_depth"])),
-      "normals": face_pictures.normals_to_rgb(maps["normal"]),
+      "depth": np.asarray(panels.depth_to_grey(maps["canonical_depth"])),
+      "normals": panels.normals_to_rgb(maps["normal"]),
       "canonical": maps["canonical"],
     }
     return {k: _enlarged(v, self._enlarge) for k, v in columns.items()}
 
 
 def _light(right_deg, above_deg):
-  return face_codes.light_vector(right_deg=right_deg, above_deg=above_deg)
+  return editing.light_vector(right_deg=right_deg, above_deg=above_deg)
 
 
 def _enlarged(pictures, times):

@@ -7,7 +7,8 @@ import pytest
 import safetensors.numpy
 
 import facerep_jax
-from facerep_jax import errors, lean, sharding, weight_file
+from facerep_jax import errors, sharding
+from facerep_jax.inference import lean, weight_file
 from facerep_jax.runs import stages
 from facerep_jax.systems import base
 from tests import made_up_faces, made_up_models

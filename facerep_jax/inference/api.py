@@ -8,15 +8,16 @@ import jax
 import ml_collections
 import numpy as np
 
-from facerep_jax import errors, faces, packaged, sharding, weight_file
+from facerep_jax import errors, sharding
 from facerep_jax.data import transforms
+from facerep_jax.inference import face_methods, packaged, weight_file
 from facerep_jax.runs import checkpoint, configuration, stages, train_state
 from facerep_jax.systems import base
 
 BATCH_SIZE = sharding.BATCH_SIZE
 
 
-class Representation(faces.FaceMethods):
+class Representation(face_methods.FaceMethods):
   """A trained system that turns faces into features; see `load`.
 
   What takes faces apart and makes pictures of them comes from `faces`.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facerep_jax import errors, photos
-from facerep_jax.data import build, decode, images, schema, tracks
+from facerep_jax import errors
+from facerep_jax.data import build, decode, images, photos, schema, tracks
 
 _COLUMNS = ("split", "frame_index", "time_s", "source_fps")
 

@@ -1,0 +1,1 @@
+"""Trained models as objects: features, pictures, and files of weights."""
