@@ -15,11 +15,12 @@ import shutil
 import sys
 from typing import Any
 
-from facerep_jax import cli, errors, experiment
+from facerep_jax import cli, errors
 from facerep_jax.ablation import bench, rows, table, variants
 from facerep_jax.files import atomic, outputs
 from facerep_jax.inference import api, model_choice, packaged, weight_file
 from facerep_jax.runs import configuration, stages
+from facerep_jax.training import experiment
 
 _log = logging.getLogger(__name__)
 FILE = "ablation.json"

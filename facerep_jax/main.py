@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
   config, workdir = _parse(arguments)
   outputs.check_folder(workdir, "--workdir")
   # After the flags are known to be right: these take seconds to import.
-  from facerep_jax import experiment
+  from facerep_jax.training import experiment
 
   with environment.at(workdir):
     return experiment.run(config, workdir)

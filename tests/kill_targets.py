@@ -7,7 +7,8 @@ import sys
 
 import jax
 
-from facerep_jax import cli, embed, evaluate, experiment, make_tracks
+from facerep_jax import cli, embed, evaluate, make_tracks
+from facerep_jax.training import experiment
 from tests import tiny, tiny_face
 from tests.evaluators import made_up
 
@@ -76,7 +77,7 @@ def trained(data: str, output: str) -> None:
     one.steps = 8
     one.every.update(log=2, eval=2, pictures=2)
   # Looks have tests of their own, and would be most of the work.
-  experiment.first_look.measure = lambda place, data_path, frames: {
+  experiment.summary.measure = lambda place, data_path, frames: {
     "test": {"loss": 0.0, "num_samples": 1},
     "step": 8,
   }
@@ -88,7 +89,7 @@ def trained(data: str, output: str) -> None:
 def small_run(folder: str, data: str) -> None:
   """Makes a run of FAb-Net, to embed and evaluate with."""
   _one_device()
-  from facerep_jax import run as setup
+  from facerep_jax.training import setup
 
   config = tiny.config(data, steps=1)
   prepared, state = setup.prepare(config, folder, data, jax.devices()[:1])

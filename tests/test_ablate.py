@@ -4,10 +4,11 @@ import jax
 import pytest
 
 import facerep_jax
-from facerep_jax import ablate, errors, experiment
+from facerep_jax import ablate, errors
 from facerep_jax.ablation import bench, rows, table
 from facerep_jax.data.labelled import track_pairs
 from facerep_jax.runs import configuration
+from facerep_jax.training import experiment
 from tests import tiny
 from tests.evaluators import made_up
 

@@ -11,9 +11,9 @@ import pytest
 
 import facerep_jax
 from facerep_jax import errors
-from facerep_jax import run as setup
 from facerep_jax.inference import api
 from facerep_jax.runs import configuration, stages
+from facerep_jax.training import setup
 from tests import tiny
 
 ONE = jax.devices()[:1]

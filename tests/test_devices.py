@@ -20,7 +20,8 @@ RUN = """
 import sys
 import jax
 from configs import latentface
-from facerep_jax import cli, examples, experiment
+from facerep_jax import cli
+from facerep_jax.training import examples, experiment
 from tests import tiny_face
 
 preset, data, folder, count = sys.argv[1:]

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import cli, distributed, errors, run, sharding, stopping
+from facerep_jax import cli, distributed, errors, sharding
 from facerep_jax.runs import metrics
+from facerep_jax.training import preemption, setup
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -199,9 +200,9 @@ def test_leave_ends_a_process_at_once_only_after_a_failure(monkeypatch):
 
 
 def test_agreement_comes_so_many_questions_later(monkeypatch):
-  monkeypatch.setattr(stopping.jax, "process_count", lambda: 2)
+  monkeypatch.setattr(preemption.jax, "process_count", lambda: 2)
   told = [False, False, True, False, False, False]
-  ask = stopping.agreed(
+  ask = preemption.agreed(
     iter(told).__next__, sharding.make_mesh(jax.devices()[:2]), delay=2
   )
   assert [ask() for _ in told] == [False, False, False, False, True, False]
@@ -209,7 +210,7 @@ def test_agreement_comes_so_many_questions_later(monkeypatch):
 
 def test_a_single_process_needs_no_agreement():
   mesh = sharding.make_mesh(jax.devices()[:2])
-  assert stopping.agreed(bool, mesh, delay=3) is bool
+  assert preemption.agreed(bool, mesh, delay=3) is bool
 
 
 def test_any_sees_each_device():
@@ -237,11 +238,11 @@ def test_others_refuse_what_process_0_did_not_write(
   data = tiny.write_tracks(tmp_path / "tracks")
   config = tiny.config(data)
   if is_there:
-    run._store(tiny.config(data, steps=7), tmp_path)
+    setup._store(tiny.config(data, steps=7), tmp_path)
   monkeypatch.setattr(distributed, "is_first", lambda: False)
-  monkeypatch.setattr(run, "_SHOWN_AFTER_S", 0.2)
+  monkeypatch.setattr(setup, "_SHOWN_AFTER_S", 0.2)
   with pytest.raises(errors.InputError, match="the same command"):
-    run._store(config, tmp_path)
+    setup._store(config, tmp_path)
   config.steps = 7
   if is_there:
-    run._store(config, tmp_path)  # As process 0 was told.
+    setup._store(config, tmp_path)  # As process 0 was told.

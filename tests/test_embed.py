@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import facerep_jax
-from facerep_jax import cli, embed, train
-from facerep_jax import run as setup
+from facerep_jax import cli, embed
 from facerep_jax.data import colour
 from facerep_jax.data import photos as photo_files
+from facerep_jax.training import loop, setup
 from tests import tiny
 from tests.data import helpers
 
@@ -27,7 +27,7 @@ def workdir(tmp_path_factory):
     prepared, state = setup.prepare(
       config, folder / "run", config.data.path, jax.devices()[:1]
     )
-    train.train(prepared, state)
+    loop.train(prepared, state)
   return folder / "run"
 
 

@@ -9,9 +9,9 @@ import pytest
 
 import facerep_jax
 from facerep_jax import cli, errors, evaluate
-from facerep_jax import run as setup
 from facerep_jax.evaluators import readout, readout_file, results
 from facerep_jax.inference import crop_choice
+from facerep_jax.training import setup
 from tests import tiny
 from tests.evaluators import made_up
 

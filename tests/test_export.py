@@ -4,7 +4,7 @@ import pytest
 
 import facerep_jax
 from facerep_jax import cli, export
-from facerep_jax import run as setup
+from facerep_jax.training import setup
 from tests import tiny
 
 

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import run, train
 from facerep_jax.runs import metrics
+from facerep_jax.training import loop, setup
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -259,10 +259,10 @@ def test_two_processes_compute_what_one_does(data, tmp_path):
   config = tiny.config(data, steps=4, every__log=1, every__eval=2)
   config.every.pictures = 0
   with jax.numpy_dtype_promotion("standard"):
-    prepared, state = run.prepare(
+    prepared, state = setup.prepare(
       config, tmp_path / "one", data, jax.devices()[:2]
     )
-    train.train(prepared, state)
+    loop.train(prepared, state)
   code, out, err = finish(process, 600)
   assert code == 0, err
   # Process 0 alone tells how far it is, and measures the result.

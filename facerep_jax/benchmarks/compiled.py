@@ -9,10 +9,10 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from facerep_jax import run as setup
 from facerep_jax import sharding
 from facerep_jax.runs import curriculum, optim, train_state
 from facerep_jax.systems import base
+from facerep_jax.training import setup
 
 PyTree = Any
 

@@ -14,13 +14,12 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from facerep_jax import run as setup
-from facerep_jax import train
 from facerep_jax.benchmarks import report, timing
 from facerep_jax.data import batches, decode, tracks
 from facerep_jax.data import samples as sampling
 from facerep_jax.runs import configuration, metrics
 from facerep_jax.systems import base
+from facerep_jax.training import loop, setup
 
 _log = logging.getLogger(__name__)
 _NUM_UNTIMED_BATCHES = 3  # While threads start and the buffer fills.
@@ -226,7 +225,7 @@ def waiting(
   config.eval_samples = config.batch_size
   with tempfile.TemporaryDirectory() as workdir:
     prepared, state = setup.prepare(config, workdir, path, devices)
-    train.train(prepared, state)
+    loop.train(prepared, state)
     lines = [x for x in metrics.read(workdir) if x["split"] == "train"]
   _log.info("data: trained %d steps", num_steps)
   steps_per_s, share = waiting_share(lines[1:])

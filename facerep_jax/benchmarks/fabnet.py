@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facerep_jax import run as setup
 from facerep_jax import sharding
 from facerep_jax.benchmarks import report, timing
 from facerep_jax.convert import fabnet as convert_fabnet
 from facerep_jax.runs import optim, train_state
 from facerep_jax.systems import base
 from facerep_jax.systems import fabnet as system_module
+from facerep_jax.training import setup
 
 _log = logging.getLogger(__name__)
 # Frame size in pixels to batch size.

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import first_look
 from facerep_jax.evaluators import held_out
 from facerep_jax.inference import api
+from facerep_jax.training import summary
 from tests import tiny
 
 
@@ -23,7 +23,7 @@ def test_copying_the_source_is_what_the_system_calls_it(made):
   images, group = held_out.rebuilt(model, folder)
   assert group.tolist() == ["p09", "p10", "p11"]
   assert images["target"].shape == (3, 32, 32, 3)
-  want = first_look.held_out(model, folder)
+  want = summary.held_out(model, folder)
   error = {
     name: np.abs(image - images["target"]).mean()
     for name, image in images.items()
@@ -51,7 +51,7 @@ def test_each_network_is_measured_and_baselines_once(made):
   assert (task["num_test"], task["num_people"]) == (3, 3)
   scores = {entry["kind"]: entry["scores"] for entry in task["entries"]}
   assert scores["run"] == scores["compare"] == scores["random"]
-  want = first_look.held_out(model, folder)["loss_copy"]
+  want = summary.held_out(model, folder)["loss_copy"]
   np.testing.assert_allclose(scores["baseline"]["l1"].value, want, rtol=1e-5)
   assert task["entries"][0]["dim"] == 32 * 32 * 3
 

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import errors, run, train
+from facerep_jax import errors
 from facerep_jax.data import transforms
 from facerep_jax.inference import api
 from facerep_jax.runs import metrics
+from facerep_jax.training import loop, setup
 from tests import tiny
 
 
@@ -18,10 +19,10 @@ def trained(tmp_path_factory):
     tiny.write_tracks(folder / "tracks"), steps=2, every__eval=1, ema_decay=0.5
   )
   with jax.numpy_dtype_promotion("standard"):
-    prepared, state = run.prepare(
+    prepared, state = setup.prepare(
       config, folder / "run", config.data.path, jax.devices()[:1]
     )
-    state = train.train(prepared, state)
+    state = loop.train(prepared, state)
   prepared.checkpoints.save(3, state, {}, loss=1e3)
   prepared.checkpoints.wait()
   return folder / "run", jax.device_get(state)
@@ -159,7 +160,7 @@ def test_random_weights_have_the_same_shape_and_other_values(model):
 def test_untrained_weights_are_those_from_which_the_run_began(model, tmp_path):
   config = model.config.copy_and_resolve_references()
   config.data.path = tiny.write_tracks(tmp_path / "tracks")
-  _, state = run.prepare(config, tmp_path / "run", config.data.path)
+  _, state = setup.prepare(config, tmp_path / "run", config.data.path)
   jax.tree.map(
     np.testing.assert_array_equal,
     state.params,

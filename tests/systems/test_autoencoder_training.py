@@ -2,9 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import first_look, run, train
 from facerep_jax.models import vgg
 from facerep_jax.runs import metrics
+from facerep_jax.training import loop, setup, summary
 from tests import tiny, tiny_face
 
 
@@ -21,12 +21,12 @@ def _optax_mixes_types():
 
 def fit(config, workdir, num_devices=1, hook=None):
   """Trains; `hook(prepared)` may change what the loop works with."""
-  prepared, state = run.prepare(
+  prepared, state = setup.prepare(
     config, workdir, config.data.path, jax.devices()[:num_devices]
   )
   if hook:
     hook(prepared)
-  return prepared, train.train(prepared, state)
+  return prepared, loop.train(prepared, state)
 
 
 def readings(workdir):
@@ -67,22 +67,22 @@ def test_resuming_equals_not_stopping(whole, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, state, jax.device_get(resumed))
 
 
-def test_first_look_at_the_end(whole, tmp_path):
+def test_summary_at_the_end(whole, tmp_path):
   examples = whole[0] / "examples"
   data = tiny.write_tracks(tmp_path / "tracks", recordings=2)
-  summary = first_look.measure(whole[0], data, examples)
+  values = summary.measure(whole[0], data, examples)
   assert list(examples.glob("*.png"))
-  assert 0 < summary["test"]["l1"] < 0.5
-  assert summary["test"]["num_lost"] == 0
-  assert set(summary["yaw_readout"]) == {"trained", "random_weights"}
+  assert 0 < values["test"]["l1"] < 0.5
+  assert values["test"]["num_lost"] == 0
+  assert set(values["yaw_readout"]) == {"trained", "random_weights"}
   for name in ("r", "slope"):
     value, low, high = (
-      summary["viewpoint"][name + end] for end in ("", "_low", "_high")
+      values["viewpoint"][name + end] for end in ("", "_low", "_high")
     )
     assert 0 <= low <= value <= high
-  assert summary["identity_readout"]["trained"]["feature"] == "raw"
-  assert summary["people"]["trained"]["num_people"] == 3
-  lines = first_look.report(summary)
+  assert values["identity_readout"]["trained"]["feature"] == "raw"
+  assert values["people"]["trained"]["num_people"] == 3
+  lines = summary.report(values)
   for words in ("mean colour", "viewpoint: yaw |r| ", "people: "):
     assert any(words in line for line in lines)
 
@@ -104,7 +104,7 @@ def test_another_run_and_a_file_give_weights(data, whole, tmp_path):
   config.model.update(
     frozen=("light",), perceptual="vgg16", vgg16_path=str(path)
   )
-  prepared, state_now = run.prepare(
+  prepared, state_now = setup.prepare(
     config, tmp_path / "second", data, jax.devices()[:1]
   )
   frozen = jax.device_get(prepared.frozen)
@@ -128,7 +128,7 @@ def test_what_the_system_cannot_go_on_with_ends_the_run(data, tmp_path, whole):
       failures=lambda values: ["it is wrong."] if "loss" in values else []
     )
 
-  with pytest.raises(train.FailureError) as caught:
+  with pytest.raises(loop.FailureError) as caught:
     fit(whole[1], tmp_path, hook=fail)
   text = str(caught.value)
   assert text.startswith("step 2, training: it is wrong. Last good checkpoint")
@@ -141,8 +141,8 @@ def test_warnings_come_once_in_a_while(monkeypatch, caplog, tmp_path, whole):
       warnings=lambda values: ["shape is flat.", f"view {values['loss']} low."]
     )
 
-  monkeypatch.setattr(train, "_FIRST_WARNING", 3)
-  monkeypatch.setattr(train, "_STEPS_BETWEEN_WARNINGS", 3)
+  monkeypatch.setattr(loop, "_FIRST_WARNING", 3)
+  monkeypatch.setattr(loop, "_STEPS_BETWEEN_WARNINGS", 3)
   with caplog.at_level("WARNING", "facerep_jax"):
     fit(whole[1], tmp_path, hook=warn)
   said = [r.getMessage() for r in caplog.records if "step" in r.getMessage()]

@@ -5,11 +5,11 @@ import pytest
 
 from configs import latentface
 from facerep_jax import errors, sharding
-from facerep_jax import run as setup
 from facerep_jax.ops import diffusion as ops
 from facerep_jax.runs import curriculum, optim, stages
 from facerep_jax.systems import base, diffusion, diffusion_model
 from facerep_jax.systems import diffusion_settings as settings_of
+from facerep_jax.training import setup
 from tests import tiny_face
 
 KEY = jax.random.key(0)

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax import code_cache, errors
+from facerep_jax import errors
 from facerep_jax.data import samples, tracks
+from facerep_jax.training import code_cache
 from tests import tiny
 from tests.data import helpers
 

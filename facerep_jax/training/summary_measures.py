@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from facerep_jax import look_frames
 from facerep_jax.evaluators import bootstrap, nearest, readout, view, weighted
 from facerep_jax.faces import editing
 from facerep_jax.inference import api
+from facerep_jax.training import summary_frames
 
 _MAX_FACES = 20
 Features = dict[str, np.ndarray]
-Recordings = dict[str, tuple[look_frames.Recording, look_frames.Recording]]
+Recordings = dict[
+  str, tuple[summary_frames.Recording, summary_frames.Recording]
+]
 
 
 def numbers(name: str, found: bootstrap.Interval) -> dict[str, float | None]:
@@ -50,7 +52,7 @@ def of_pose(model: api.Representation, found: Features) -> Features:
 
 
 def yaw_readout(
-  features: dict[str, Features], read: dict[str, look_frames.Frames]
+  features: dict[str, Features], read: dict[str, summary_frames.Frames]
 ) -> dict[str, Any]:
   """Reads yaw out of some features together by ridge regression.
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from facerep_jax import cli, distributed, errors, sharding, stopping
-from facerep_jax import run as setup
+from facerep_jax import cli, distributed, errors, sharding
 from facerep_jax.data import batches
 from facerep_jax.files import image_grid
 from facerep_jax.runs import curriculum, metrics, train_state
+from facerep_jax.training import preemption, setup
 
 _log = logging.getLogger(__name__)
 _NUM_PICTURE_ROWS = 8
@@ -50,10 +50,10 @@ def train(
     NotFiniteError: The loss is not finite; the last good checkpoint remains.
     FailureError: The system says that its results are wrong; likewise.
   """
-  with stopping.on_sigterm() as is_told:
+  with preemption.on_sigterm() as is_told:
     try:
       # One step more than what the devices may still be working on.
-      is_told_to_stop = stopping.agreed(is_told, run.mesh, _MAX_AHEAD + 1)
+      is_told_to_stop = preemption.agreed(is_told, run.mesh, _MAX_AHEAD + 1)
       return _loop(run, state, is_told_to_stop)
     finally:
       run.checkpoints.wait()

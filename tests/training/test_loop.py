@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import errors, run, sharding, train
+from facerep_jax import errors, sharding
 from facerep_jax.runs import configuration, curriculum, metrics
+from facerep_jax.training import loop, setup
 from tests import tiny
 
 
@@ -26,12 +27,12 @@ def _optax_mixes_types():
 
 def fit(config, workdir, num_devices=1, hook=None):
   """Trains; `hook(prepared)` may change what the loop works with."""
-  prepared, state = run.prepare(
+  prepared, state = setup.prepare(
     config, workdir, config.data.path, jax.devices()[:num_devices]
   )
   if hook:
     hook(prepared)
-  return prepared, train.train(prepared, state)
+  return prepared, loop.train(prepared, state)
 
 
 def stop_after(count):
@@ -127,13 +128,13 @@ def test_loss_that_is_not_finite_ends_the_run(data, tmp_path):
 
     prepared.train_step = poisoned
 
-  with pytest.raises(train.NotFiniteError) as caught:
+  with pytest.raises(loop.NotFiniteError) as caught:
     fit(config, tmp_path, hook=poison)
   text = str(caught.value)
   assert "step 7: not finite: grad_norm, loss, loss_all_ranks" in text
   # Within one log interval of two steps.
   assert "seen at step 8" in text and "step 6" in text
-  prepared, _ = run.prepare(config, tmp_path, data, jax.devices()[:1])
+  prepared, _ = setup.prepare(config, tmp_path, data, jax.devices()[:1])
   assert prepared.start == 6
   assert all(line["step"] <= 6 for line in readings(tmp_path))
 
@@ -159,7 +160,7 @@ def test_validation_is_the_mean_over_samples_not_over_batches(monkeypatch):
     for x, weight in rows
   ]
   monkeypatch.setattr(
-    train.batches, "eval_batches", lambda *args, **options: iter(passed)
+    loop.batches, "eval_batches", lambda *args, **options: iter(passed)
   )
   config = tiny.config("", batch_size=3, every__pictures=0)
   written = []
@@ -178,7 +179,7 @@ def test_validation_is_the_mean_over_samples_not_over_batches(monkeypatch):
   )
   state = types.SimpleNamespace(params={}, model_state={}, ema={})
   # 16 / 4; the mean of the batches' means would be 6.
-  assert train._evaluate(prepared, state, 7, 1) == 4
+  assert loop._evaluate(prepared, state, 7, 1) == 4
   assert written == [(7, "validation", {"loss": 4.0})]
 
 
@@ -204,13 +205,13 @@ def test_second_stage_keeps_the_flow_decoder_and_the_window(data, tmp_path):
   fit(first, tmp_path / "first", hook=move_window)
   second = tiny.config(data, init_from=str(tmp_path / "first"))
   second.model.update(num_sources=2, use_mask=True, frozen=("flow_decoder",))
-  prepared, state = run.prepare(
+  prepared, state = setup.prepare(
     second, tmp_path / "second", data, jax.devices()[:1]
   )
   assert prepared.progress == curriculum.State(num_moves=2)
   old = jax.device_get(state)
   frozen = jax.device_get(prepared.frozen)
-  state = train.train(prepared, state)
+  state = loop.train(prepared, state)
   assert set(state.params) == {"encoder", "mask_decoder"}
   assert_same_arrays(frozen, {"flow_decoder": prepared.frozen["flow_decoder"]})
   moved = lambda a, b: any(
@@ -222,7 +223,7 @@ def test_second_stage_keeps_the_flow_decoder_and_the_window(data, tmp_path):
   name = "flow_decoder"
   assert moved(old.model_state[name], state.model_state[name])
   # And it is there again when the run goes on.
-  again, _ = run.prepare(second, tmp_path / "second", data, jax.devices()[:1])
+  again, _ = setup.prepare(second, tmp_path / "second", data, jax.devices()[:1])
   assert_same_arrays(frozen, again.frozen)
 
 
@@ -270,7 +271,7 @@ def test_other_settings_or_tracks_are_refused(data, tmp_path):
   other = config.copy_and_resolve_references()
   other.seed = 5
   with pytest.raises(errors.InputError, match=r"seed \(there 0, here 5\)"):
-    run.prepare(other, tmp_path / "run", data)
+    setup.prepare(other, tmp_path / "run", data)
   folder = tmp_path / "other"
   people = dict(tiny.PEOPLE)
   try:
@@ -279,10 +280,12 @@ def test_other_settings_or_tracks_are_refused(data, tmp_path):
   finally:
     tiny.PEOPLE.update(people)
   with pytest.raises(errors.InputError, match="not those with which this run"):
-    run.prepare(config, tmp_path / "run", changed, jax.devices()[:1])
+    setup.prepare(config, tmp_path / "run", changed, jax.devices()[:1])
   # The place of the tracks may change.
   moved = tiny.write_tracks(tmp_path / "moved")
-  prepared, _ = run.prepare(config, tmp_path / "run", moved, jax.devices()[:1])
+  prepared, _ = setup.prepare(
+    config, tmp_path / "run", moved, jax.devices()[:1]
+  )
   assert prepared.start == 3
 
 
@@ -291,7 +294,7 @@ def test_batch_that_does_not_divide_is_refused_first(data, tmp_path):
   with pytest.raises(
     errors.InputError, match="batch_size=12 does not divide among 8 devices"
   ):
-    run.prepare(config, tmp_path / "run", data, jax.devices())
+    setup.prepare(config, tmp_path / "run", data, jax.devices())
   assert not (tmp_path / "run").exists()
 
 

@@ -8,20 +8,18 @@ import pathlib
 import jax
 import ml_collections
 
-from facerep_jax import (
-  distributed,
-  errors,
-  examples,
-  first_look,
-  sharding,
-  stage_inputs,
-  start_weights,
-  train,
-)
-from facerep_jax import run as setup
+from facerep_jax import distributed, errors, sharding
 from facerep_jax.data import cache, images, tfrecord
 from facerep_jax.runs import configuration, run_lock, stages
 from facerep_jax.systems import base
+from facerep_jax.training import (
+  examples,
+  init_from,
+  loop,
+  setup,
+  stage_inputs,
+  summary,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -122,7 +120,7 @@ def _check_stage(config, place, devices):
   is_first = config.stage == base.STAGES[config.system][0]
   is_begun = (place / "checkpoints").is_dir()
   if config.init_from and not is_first and not is_begun:
-    start_weights.check(config)
+    init_from.check(config)
 
 
 @contextlib.contextmanager
@@ -157,7 +155,7 @@ def _train(config, place, workdir, data_path, given, devices):
     if prepared.start < config.steps and distributed.is_first():
       examples.forget(workdir)
     # More, where it was trained for longer before.
-    return int(train.train(prepared, state).step) >= config.steps
+    return int(loop.train(prepared, state).step) >= config.steps
 
 
 def _look(config, place, data_path, workdir):
@@ -167,15 +165,15 @@ def _look(config, place, data_path, workdir):
   frames = workdir / examples.FRAMES
   try:
     with stages.named(config):
-      summary = first_look.measure(place, data_path, frames)
+      values = summary.measure(place, data_path, frames)
   except (tfrecord.BadRecordError, images.ImageError):
     raise  # The user decides: config.data.on_bad_record.
   except errors.InputError as error:
     # Such as tracks without a test split. What is trained is trained.
-    first_look.forget(place)
+    summary.forget(place)
     _log.warning("%s: not measured, what it has learned: %s", place, error)
   else:
-    for line in first_look.report(summary):
+    for line in summary.report(values):
       print(line)
   print(f"{place}: trained")
 

@@ -5,11 +5,12 @@ import pathlib
 import jax
 import numpy as np
 
-from facerep_jax import look_frames, look_measures, sharding
+from facerep_jax import sharding
 from facerep_jax.data import batches, samples, tracks
 from facerep_jax.files import atomic, image_grid
 from facerep_jax.inference import api
 from facerep_jax.runs import configuration
+from facerep_jax.training import summary_frames, summary_measures
 
 _NUM_EXAMPLES = 16
 _FILE = "summary.json"
@@ -40,10 +41,10 @@ def measure(
   model = api.load(workdir)
   on_bad = model.config.data.on_bad_record
   read = {
-    split: look_frames.spread(data_path, split, on_bad_record=on_bad)
+    split: summary_frames.spread(data_path, split, on_bad_record=on_bad)
     for split in ("train", "test")
   }
-  pairs = look_frames.recordings(data_path, "test", on_bad_record=on_bad)
+  pairs = summary_frames.recordings(data_path, "test", on_bad_record=on_bad)
   summary = {"step": model.step, "test": held_out(model, data_path)}
   summary |= _measured(model, read, pairs)
   if "yaw_readout" in summary:
@@ -73,12 +74,15 @@ def _measured(model, read, pairs):
     out |= _about_yaw(model, features, read)
   if has_pairs:
     out["identity_readout"] = {
-      name: look_measures.identity_readout(one, features[name]["train"], pairs)
+      name: summary_measures.identity_readout(
+        one, features[name]["train"], pairs
+      )
       for name, one in models.items()
     }
     if _draws_faces(model):
       out["people"] = {
-        name: look_measures.people(one, pairs) for name, one in models.items()
+        name: summary_measures.people(one, pairs)
+        for name, one in models.items()
       }
   return out
 
@@ -99,17 +103,19 @@ def _about_yaw(model, features, read):
     # means pose.
     if name == "trained":
       found = {
-        split: look_measures.of_pose(
-          model, look_measures.with_joined(model, values)
+        split: summary_measures.of_pose(
+          model, summary_measures.with_joined(model, values)
         )
         for split, values in found.items()
       }
-    out["yaw_readout"][name] = look_measures.yaw_readout(found, parts)
+    out["yaw_readout"][name] = summary_measures.yaw_readout(found, parts)
   if _draws_faces(model):
     view = features["trained"]["test"]["view"]
     own = view[:, 1] * np.radians(model.formation.max_angle_deg)
     test = parts["test"]
-    out["viewpoint"] = look_measures.viewpoint(own, test.yaw_rad, test.person)
+    out["viewpoint"] = summary_measures.viewpoint(
+      own, test.yaw_rad, test.person
+    )
   return out
 
 

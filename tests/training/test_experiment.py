@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import facerep_jax
-from facerep_jax import errors, experiment, train
-from facerep_jax import run as setup
+from facerep_jax import errors
 from facerep_jax.inference import sheets
 from facerep_jax.runs import configuration, metrics
+from facerep_jax.training import experiment, loop, setup
 from tests import tiny, tiny_face
 
 ONE = jax.devices()[:1]  # Eight would only compile longer.
@@ -178,14 +178,14 @@ def test_going_on_after_a_kill_in_either_stage(
 
 
 def test_sigterm_in_the_first_stage_ends_the_run(config, tmp_path, monkeypatch):
-  device_batches = train.device_batches
+  device_batches = loop.device_batches
 
   def stop(run, step):
     for batch in device_batches(run, step):
       signal.raise_signal(signal.SIGTERM)
       yield batch
 
-  monkeypatch.setattr(train, "device_batches", stop)
+  monkeypatch.setattr(loop, "device_batches", stop)
   assert experiment.run(config, tmp_path, ONE) == 0
   assert not (tmp_path / "autoencoder" / "done.json").exists()
   assert not (tmp_path / "diffusion").exists()

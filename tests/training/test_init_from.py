@@ -2,10 +2,11 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax import errors, run, sharding, start_weights
+from facerep_jax import errors, sharding
 from facerep_jax.convert import unsup3d
 from facerep_jax.inference import packaged
 from facerep_jax.systems import base
+from facerep_jax.training import init_from, setup
 from tests import made_up_models, tiny, tiny_face
 
 
@@ -33,7 +34,7 @@ def read(path, **changes):
   )
   abstract = jax.eval_shape(base.build(config).init, jax.random.key(0))
   mesh = sharding.make_mesh(jax.devices()[:1])
-  return start_weights.read(config, abstract, mesh)
+  return init_from.read(config, abstract, mesh)
 
 
 def test_published_weights_of_a_file(published, tmp_path):
@@ -88,10 +89,10 @@ def own(tmp_path, kind, **changes):
   return model, str(path)
 
 
-def take(kind, init_from, wanted=None, **changes):
-  config = made_up_models.config(kind, init_from=init_from, **changes)
+def take(kind, start, wanted=None, **changes):
+  config = made_up_models.config(kind, init_from=start, **changes)
   wanted = wanted or made_up_models.variables(config, seed=1)
-  return start_weights.read(config, wanted, sharding.make_mesh(ONE))[0]
+  return init_from.read(config, wanted, sharding.make_mesh(ONE))[0]
 
 
 def assert_taken(got, want):
@@ -114,7 +115,9 @@ def test_a_run_starts_from_the_file_of_a_model(tmp_path, monkeypatch):
     ema_decay=0.5,
     model__frozen=("flow_decoder",),
   )
-  prepared, state = run.prepare(config, tmp_path / "run", config.data.path, ONE)
+  prepared, state = setup.prepare(
+    config, tmp_path / "run", config.data.path, ONE
+  )
   prepared.writer.close()
   want = model.variables.params | model.variables.frozen
   assert set(state.params) == {"encoder", "mask_decoder"}
@@ -206,7 +209,7 @@ def times(path):
 def other_run(tmp_path):
   """Folder of a run that is at work: it writes its second checkpoint."""
   config = tiny.config(tiny.write_tracks(tmp_path / "tracks"), keep=1)
-  prepared, state = run.prepare(
+  prepared, state = setup.prepare(
     config, tmp_path / "other", config.data.path, ONE
   )
   prepared.writer.close()
@@ -224,10 +227,10 @@ def test_another_run_is_read_and_left_as_it_is(other_run):
   place, config, state = other_run
   before = state_of(place)
   config.init_from = str(place)
-  start_weights.check(config)
+  init_from.check(config)
   abstract = jax.eval_shape(base.build(config).init, jax.random.key(0))
   mesh = sharding.make_mesh()
-  found, num_moves = start_weights.read(config, abstract, mesh)
+  found, num_moves = init_from.read(config, abstract, mesh)
   assert state_of(place) == before
   assert num_moves == 2
   jax.tree.map(
@@ -245,7 +248,7 @@ def test_a_run_without_checkpoints_gets_no_folder_of_them(other_run):
   (place / "checkpoints").rename(place.parent / "checkpoints")
   before = state_of(place)
   with pytest.raises(errors.InputError, match="holds no checkpoint"):
-    start_weights.check(config)
+    init_from.check(config)
   assert state_of(place) == before
 
 

@@ -14,7 +14,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import Mesh
 
-from facerep_jax import code_cache, distributed, errors, sharding, start_weights
+from facerep_jax import distributed, errors, sharding
 from facerep_jax.data import samples, tracks
 from facerep_jax.files import atomic
 from facerep_jax.runs import (
@@ -26,6 +26,7 @@ from facerep_jax.runs import (
   train_state,
 )
 from facerep_jax.systems import base
+from facerep_jax.training import code_cache, init_from
 
 _log = logging.getLogger(__name__)
 # After which a network file system shows everywhere what was written.
@@ -259,7 +260,7 @@ def _restore(config, system, checkpoints, state, frozen, mesh, source, given):
 def _init_from(config, state, frozen, mesh):
   """Takes weights and curriculum from elsewhere."""
   wanted = base.Variables(state.params, state.model_state, frozen)
-  variables, num_moves = start_weights.read(config, wanted, mesh)
+  variables, num_moves = init_from.read(config, wanted, mesh)
   params = variables.params
   state = state.replace(
     params=params,

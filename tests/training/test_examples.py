@@ -3,7 +3,7 @@ import types
 
 import pytest
 
-from facerep_jax import examples
+from facerep_jax.training import examples
 
 
 @pytest.fixture

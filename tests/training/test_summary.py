@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax import experiment, first_look
 from facerep_jax.data import cache, images
 from facerep_jax.runs import configuration
+from facerep_jax.training import experiment, summary
 from tests import tiny
 
 
@@ -38,17 +38,17 @@ def test_fewer_steps_than_were_trained_give_the_result_that_is_there(
 
 def test_summary_holds_test_split_and_readouts(trained, capsys):
   workdir, data = trained
-  summary = json.loads((workdir / "summary.json").read_text())
-  assert summary["test"]["num_samples"] == 3  # One draw per test person.
-  assert summary["test"]["loss"] > 0 and summary["test"]["loss_copy"] > 0
+  values = json.loads((workdir / "summary.json").read_text())
+  assert values["test"]["num_samples"] == 3  # One draw per test person.
+  assert values["test"]["loss"] > 0 and values["test"]["loss_copy"] > 0
   for name in ("trained", "random_weights"):
-    found = summary["yaw_readout"][name]
+    found = values["yaw_readout"][name]
     assert found["num_frames"] == 3 * 6 and found["features"] == ["embedding"]
     assert found["r2_low"] <= found["r2"] <= found["r2_high"] <= 1
   # One recording a person, and no faces.
   for name in ("viewpoint", "identity_readout", "people"):
-    assert name not in summary
-  lines = first_look.report(summary)
+    assert name not in values
+  lines = summary.report(values)
   assert any("copying the source" in line for line in lines)
   assert sum("linear read-out of yaw" in line for line in lines) == 2
 
@@ -68,17 +68,17 @@ def test_people_with_two_recordings_are_recognised(trained, tmp_path):
   workdir, _ = trained
   data = tiny.write_tracks(tmp_path / "tracks", recordings=2)
   copy = shutil.copytree(workdir, tmp_path / "run")
-  summary = first_look.measure(copy, data, tmp_path / "examples")
-  assert set(summary["identity_readout"]) == {"trained", "random_weights"}
-  for found in summary["identity_readout"].values():
+  values = summary.measure(copy, data, tmp_path / "examples")
+  assert set(values["identity_readout"]) == {"trained", "random_weights"}
+  for found in values["identity_readout"].values():
     assert (found["num_people"], found["num_frames"]) == (3, 3 * 2 * 4)
     assert found["feature"] == "embedding"
     assert found["chance_percent"] == pytest.approx(100 / 3)
     low, high = (found[f"rank1_percent_{end}"] for end in ("low", "high"))
     assert 0 <= low <= found["rank1_percent"] <= high <= 100
-  lines = first_look.report(summary)
+  lines = summary.report(values)
   assert sum("recognised in another recording" in line for line in lines) == 2
-  assert json.loads((copy / "summary.json").read_text()) == summary
+  assert json.loads((copy / "summary.json").read_text()) == values
 
 
 def test_report_writes_intervals_where_there_are_any():
@@ -89,7 +89,7 @@ def test_report_writes_intervals_where_there_are_any():
   identity |= {"rank1_percent_low": 18.0, "rank1_percent_high": 35.0}
   people = {"num_people": 20, "chance": 1.0}
   people |= {"rebuilt": 14.0, "to_picture": 9.0, "of_pictures": 3.0}
-  summary = {
+  values = {
     "step": 7,
     "test": {"loss": 0.5, "num_samples": 3},
     "yaw_readout": {"random_weights": yaw},
@@ -97,7 +97,7 @@ def test_report_writes_intervals_where_there_are_any():
     "identity_readout": {"trained": identity},
     "people": {"trained": people, "random_weights": people | {"rebuilt": 4.0}},
   }
-  assert first_look.report(summary)[1:] == [
+  assert summary.report(values)[1:] == [
     "linear read-out of yaw, random weights: R2 0.610 [0.500, 0.700], mean "
     "error 4.9 deg",
     "viewpoint: yaw |r| 0.86 [0.83, 0.89], slope 0.71",
@@ -110,7 +110,7 @@ def test_report_writes_intervals_where_there_are_any():
   viewpoint["r"] = None
   viewpoint["r_low"] = viewpoint["r_high"] = None
   line = "viewpoint: yaw |r| undefined, slope 0.71"
-  assert line in first_look.report(summary)
+  assert line in summary.report(values)
 
 
 def test_a_run_without_a_path_makes_synthetic_tracks(tmp_path, monkeypatch):
@@ -136,13 +136,13 @@ for name in ("sklearn", "skimage", "matplotlib"):
   sys.modules[name] = None  # Importing it raises ModuleNotFoundError.
 import numpy as np
 import facerep_jax.main
-from facerep_jax import first_look, look_frames, look_measures
+from facerep_jax.training import summary_frames, summary_measures
 
 x = np.random.default_rng(0).normal(size=(8, 3))
-frames = look_frames.Frames([], x[:, 0], np.array(list("abcdefgh")), [])
+frames = summary_frames.Frames([], x[:, 0], np.array(list("abcdefgh")), [])
 parts = {"train": frames, "test": frames}
 features = {"train": {"code": x}, "test": {"code": x}}
-print(look_measures.yaw_readout(features, parts)["r2"])
+print(summary_measures.yaw_readout(features, parts)["r2"])
 """
   done = subprocess.run(
     [sys.executable, "-c", code], capture_output=True, text=True, check=False

@@ -3,9 +3,9 @@ import types
 import numpy as np
 import pytest
 
-from facerep_jax import look_frames, look_measures
 from facerep_jax.evaluators import bootstrap
 from facerep_jax.systems import base
+from facerep_jax.training import summary_frames, summary_measures
 from tests import made_up_faces
 
 RNG = np.random.default_rng(0)
@@ -33,14 +33,14 @@ def recordings(count=6, rng=RNG):
         np.full((8, 8, 3), light * colour + rng.uniform(0, 2, 3), np.uint8)
         for _ in range(4)
       ]
-      sides.append(look_frames.Recording(frames, frames[1]))
+      sides.append(summary_frames.Recording(frames, frames[1]))
     found[f"p{person}"] = tuple(sides)
   return found
 
 
 def frames(yaw, people):
   person = np.array([people[i % len(people)] for i in range(len(yaw))])
-  return look_frames.Frames([], yaw, person, [])
+  return summary_frames.Frames([], yaw, person, [])
 
 
 def test_a_perfect_feature_is_read_out_perfectly():
@@ -50,13 +50,13 @@ def test_a_perfect_feature_is_read_out_perfectly():
     split: {"one": part.yaw_rad[:, None], "other": np.ones((40, 2))}
     for split, part in read.items()
   }
-  found = look_measures.yaw_readout(features, read)
+  found = summary_measures.yaw_readout(features, read)
   # The weakest ridge shrinks by about 1e-4.
   assert found["r2"] > 0.9999 and found["mae_deg"] < 0.1
   assert found["r2_low"] > 0.9999 and found["r2_high"] <= 1
   assert found["features"] == ["one", "other"]
   features = {split: {"other": np.ones((40, 2))} for split in read}
-  found = look_measures.yaw_readout(features, read)
+  found = summary_measures.yaw_readout(features, read)
   assert found["r2"] <= 0 and found["r2_low"] <= found["r2"]
 
 
@@ -64,31 +64,33 @@ def test_pose_is_read_out_of_what_the_system_names():
   features = {"a": np.ones((3, 1)), "b": np.zeros((3, 1))}
   named = base.Evaluated(joined={"both": ("a", "b")}, main={"pose": "both"})
   model = Model(None, named)
-  joined = look_measures.with_joined(model, features)
-  found = look_measures.of_pose(model, joined)
+  joined = summary_measures.with_joined(model, features)
+  found = summary_measures.of_pose(model, joined)
   np.testing.assert_array_equal(found.pop("both"), [[1, 0]] * 3)
   assert not found
   unnamed = Model(None, base.Evaluated(joined={"both": ("a", "b")}))
-  assert set(look_measures.of_pose(unnamed, joined)) == {"a", "b"}
+  assert set(summary_measures.of_pose(unnamed, joined)) == {"a", "b"}
 
 
 def test_a_viewpoint_that_turns_half_as_far():
   true, person = RNG.uniform(-1, 1, 60), np.arange(60) // 6
-  found = look_measures.viewpoint(0.2 - 0.5 * true, true, person)
+  found = summary_measures.viewpoint(0.2 - 0.5 * true, true, person)
   for end in ("", "_low", "_high"):
     assert found[f"r{end}"] == pytest.approx(1)
     assert found[f"slope{end}"] == pytest.approx(0.5)
-  still = look_measures.viewpoint(np.full(60, 0.2), true, person)
+  still = summary_measures.viewpoint(np.full(60, 0.2), true, person)
   assert still["r"] == 0 and still["slope"] < 1e-12
   noisy = 0.5 * true + RNG.normal(0, 0.2, 60)
-  found = look_measures.viewpoint(noisy, true, person)
+  found = summary_measures.viewpoint(noisy, true, person)
   assert found["r"] == pytest.approx(np.corrcoef(noisy, true)[0, 1])
   assert found["slope"] == pytest.approx(np.polyfit(true, noisy, 1)[0])
   assert found["slope_low"] < found["slope"] < found["slope_high"]
 
 
 def test_numbers_of_one_person_have_no_interval():
-  found = look_measures.viewpoint(np.arange(4.0), np.arange(4.0), np.zeros(4))
+  found = summary_measures.viewpoint(
+    np.arange(4.0), np.arange(4.0), np.zeros(4)
+  )
   assert found["r"] == pytest.approx(1)
   assert found["r_low"] is found["slope_high"] is None
   yaws = np.random.default_rng(5).uniform(-1, 1, (2, 20))
@@ -96,7 +98,7 @@ def test_numbers_of_one_person_have_no_interval():
   features = {
     split: {"one": part.yaw_rad[:, None]} for split, part in read.items()
   }
-  found = look_measures.yaw_readout(features, read)
+  found = summary_measures.yaw_readout(features, read)
   assert found["r2"] > 0.99 and found["r2_low"] is found["r2_high"] is None
 
 
@@ -108,7 +110,7 @@ def test_people_are_recognised_by_what_light_does_not_change():
 
   model = Model(chroma)
   train = chroma(RNG.uniform(100, 250, (50, 3)).astype(np.float32))
-  found = look_measures.identity_readout(model, train, read)
+  found = summary_measures.identity_readout(model, train, read)
   for end in ("", "_low", "_high"):
     assert found[f"rank1_percent{end}"] == 100
   assert (found["num_people"], found["num_frames"]) == (6, 48)
@@ -120,7 +122,7 @@ def test_a_constant_feature_recognises_by_chance():
   def constant(rgb):
     return {"code": np.full((len(rgb), 5), 0.3, np.float32)}
 
-  found = look_measures.identity_readout(
+  found = summary_measures.identity_readout(
     Model(constant), constant(np.ones((7, 3))), recordings()
   )
   assert found["rank1_percent"] == pytest.approx(100 / 6)
@@ -150,7 +152,7 @@ def test_rank_is_that_of_a_loop():
         ]
         right.append(np.argmax(cosines) == person)
         group.append(person)
-  found = look_measures.identity_readout(model, train, read)
+  found = summary_measures.identity_readout(model, train, read)
   assert found["rank1_percent"] == pytest.approx(100 * np.mean(right))
   ends = found["rank1_percent_low"], found["rank1_percent_high"]
   # Frames of one person are drawn together.
@@ -163,12 +165,12 @@ def test_the_feature_of_identity():
   joined = base.Evaluated(joined={"raw": ("a", "b")})
   found = {"a": np.ones((2, 1)), "b": np.zeros((2, 2))}
   model = Model(None, joined)
-  both = look_measures.with_joined(model, found)
+  both = summary_measures.with_joined(model, found)
   np.testing.assert_array_equal(both["raw"], [[1, 0, 0]] * 2)
-  assert look_measures.identity_feature(model, both) == "raw"
-  assert look_measures.identity_feature(Model(None), found) == "a"
+  assert summary_measures.identity_feature(model, both) == "raw"
+  assert summary_measures.identity_feature(Model(None), found) == "a"
   both["identity"] = np.ones((2, 1))
-  assert look_measures.identity_feature(model, both) == "identity"
+  assert summary_measures.identity_feature(model, both) == "identity"
 
 
 class Painter:
@@ -200,7 +202,7 @@ class Painter:
 
 def test_rebuilt_faces_are_known_in_even_light():
   read = recordings(25)
-  found = look_measures.people(Painter(), read)
+  found = summary_measures.people(Painter(), read)
   assert found["num_people"] == 20 and found["chance"] == 1
   assert found["rebuilt"] == 20
   # The light of the pictures is another one.
@@ -209,15 +211,18 @@ def test_rebuilt_faces_are_known_in_even_light():
 
 
 def test_one_face_for_all_is_known_by_chance():
-  found = look_measures.people(Painter(knows_people=False), recordings())
+  found = summary_measures.people(Painter(knows_people=False), recordings())
   assert found["rebuilt"] == pytest.approx(1)
 
 
 def test_real_models_draw_what_is_compared():
   photos = made_up_faces.photos(3)
   read = {
-    f"p{i}": (look_frames.Recording([x], x), look_frames.Recording([x], x))
+    f"p{i}": (
+      summary_frames.Recording([x], x),
+      summary_frames.Recording([x], x),
+    )
     for i, x in enumerate(photos)
   }
-  found = look_measures.people(made_up_faces.representation(), read)
+  found = summary_measures.people(made_up_faces.representation(), read)
   assert found["rebuilt"] == found["of_pictures"] == found["num_people"] == 3

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from facerep_jax import look_frames
 from facerep_jax.data import images, index, schema, tfrecord
+from facerep_jax.training import summary_frames
 from tests import tiny
 
 
@@ -26,7 +26,7 @@ def pixels(track, t):
 
 def test_frames_are_paired_with_their_labels(tmp_path):
   tracks = [tiny.track(p) for p in (9, 10, 11)]
-  read = look_frames.spread(write(tmp_path, tracks), "test")
+  read = summary_frames.spread(write(tmp_path, tracks), "test")
   want = np.concatenate([track.labels["yaw_rad"] for track in tracks])
   np.testing.assert_allclose(read.yaw_rad, want, rtol=1e-6)
   people = [f"p{p:02d}" for p in (9, 10, 11) for _ in range(6)]
@@ -38,7 +38,7 @@ def test_frames_are_paired_with_their_labels(tmp_path):
 def test_frames_without_a_label_are_told_apart(tmp_path):
   tracks = [tiny.track(p) for p in (9, 10)]
   tracks[0].labels = {}
-  read = look_frames.spread(write(tmp_path, tracks), "test")
+  read = summary_frames.spread(write(tmp_path, tracks), "test")
   assert read.is_labelled.tolist() == [False] * 6 + [True] * 6
   labelled = read.labelled()
   assert set(labelled.person) == {"p10"} and len(labelled.images) == 6
@@ -47,9 +47,9 @@ def test_frames_without_a_label_are_told_apart(tmp_path):
 
 
 def test_few_frames_of_few_chunks(tmp_path, monkeypatch):
-  monkeypatch.setattr(look_frames, "_MAX_CHUNKS", 2)
+  monkeypatch.setattr(summary_frames, "_MAX_CHUNKS", 2)
   tracks = [tiny.track(p, num_frames=20) for p in (9, 10, 11)]
-  read = look_frames.spread(write(tmp_path, tracks), "test")
+  read = summary_frames.spread(write(tmp_path, tracks), "test")
   people, counts = np.unique(read.person, return_counts=True)
   assert people.tolist() == ["p09", "p11"] and counts.tolist() == [8, 8]
 
@@ -62,7 +62,7 @@ def test_recordings_are_of_two_tracks(tmp_path):
   other = tiny.track(12, recording=1), tiny.track(12)
   other[0].video, other[1].video = "v2", "v1"
   folder = write(tmp_path, [one, two, single, *chunks, *other])
-  found = look_frames.recordings(folder, "test")
+  found = summary_frames.recordings(folder, "test")
   assert list(found) == ["p09", "p12"]
   for both, tracks in zip(found.values(), ((one, two), other[::-1])):
     for side, track in zip(both, tracks):
@@ -81,7 +81,7 @@ def test_frontal_is_the_middle_one_without_labels_and_counts_pitch(tmp_path):
   pitch[last] = 0
   tracks[1].labels = {"yaw_rad": np.full(6, 0.5, np.float32)}
   tracks[1].labels["pitch_rad"] = pitch
-  ((first, second),) = look_frames.recordings(
+  ((first, second),) = summary_frames.recordings(
     write(tmp_path, tracks), "test"
   ).values()
   np.testing.assert_array_equal(first.frontal, pixels(tracks[0], 3))
@@ -89,9 +89,9 @@ def test_frontal_is_the_middle_one_without_labels_and_counts_pitch(tmp_path):
 
 
 def test_people_are_spread_up_to_a_number(tmp_path, monkeypatch):
-  monkeypatch.setattr(look_frames, "_MAX_PEOPLE", 2)
+  monkeypatch.setattr(summary_frames, "_MAX_PEOPLE", 2)
   tracks = [tiny.track(p, recording=i) for p in (9, 10, 11) for i in (0, 1)]
-  found = look_frames.recordings(write(tmp_path, tracks), "test")
+  found = summary_frames.recordings(write(tmp_path, tracks), "test")
   assert list(found) == ["p09", "p11"]
 
 
@@ -99,10 +99,10 @@ def test_bad_frames_are_an_error_or_left_out(tmp_path):
   tracks = [tiny.track(p, recording=i) for p in (9, 10) for i in (0, 1)]
   tracks[1].frames = [b"no picture"] * 6
   folder = write(tmp_path, tracks)
-  for read in (look_frames.spread, look_frames.recordings):
+  for read in (summary_frames.spread, summary_frames.recordings):
     with pytest.raises(images.ImageError):
       read(folder, "test")
-  found = look_frames.recordings(folder, "test", on_bad_record="skip")
+  found = summary_frames.recordings(folder, "test", on_bad_record="skip")
   assert list(found) == ["p10"]
-  read = look_frames.spread(folder, "test", on_bad_record="skip")
+  read = summary_frames.spread(folder, "test", on_bad_record="skip")
   assert len(read.images) == 3 * 6

@@ -9,8 +9,9 @@ import types
 import jax
 import pytest
 
-from facerep_jax import errors, experiment
+from facerep_jax import errors
 from facerep_jax.runs import configuration, run_lock, stages
+from facerep_jax.training import experiment
 from tests import tiny, tiny_face
 
 ONE = jax.devices()[:1]
@@ -55,7 +56,7 @@ def trained(monkeypatch):
     return types.SimpleNamespace(step=reached[0])
 
   monkeypatch.setattr(experiment.setup, "prepare", prepare)
-  monkeypatch.setattr(experiment.train, "train", go_on)
+  monkeypatch.setattr(experiment.loop, "train", go_on)
   monkeypatch.setattr(experiment.stage_inputs, "frozen", lambda *args: {})
   return begun
 
@@ -64,7 +65,7 @@ def test_without_a_test_split_the_second_stage_is_reached(
   trained, data, config, tmp_path, monkeypatch, caplog
 ):
   model = types.SimpleNamespace(config=stages.config_of(config, "autoencoder"))
-  monkeypatch.setattr(experiment.first_look.api, "load", lambda place: model)
+  monkeypatch.setattr(experiment.summary.api, "load", lambda place: model)
   monkeypatch.setattr(experiment, "_look", LOOK)
   config.data.path = str(without_test_split(data, tmp_path / "tracks"))
   places = [tmp_path / "run" / name for name in ("autoencoder", "diffusion")]
@@ -87,7 +88,7 @@ def test_damaged_test_records_are_for_the_user_to_decide(
   def fail(*args):
     raise experiment.tfrecord.BadRecordError("record 3: its checksum is wrong")
 
-  monkeypatch.setattr(experiment.first_look, "measure", fail)
+  monkeypatch.setattr(experiment.summary, "measure", fail)
   one = stages.config_of(config, "autoencoder")
   with pytest.raises(errors.InputError, match="record 3"):
     LOOK(one, tmp_path, "tracks", tmp_path)

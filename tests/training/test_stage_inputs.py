@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from facerep_jax import errors, stage_inputs
+from facerep_jax import errors
 from facerep_jax.data import samples, tfrecord
 from facerep_jax.runs import stages
+from facerep_jax.training import stage_inputs
 from tests import tiny_face
 
 
