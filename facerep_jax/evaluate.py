@@ -18,18 +18,18 @@ from facerep_jax import cli, errors
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.data.labelled import find, landmark_pose
 from facerep_jax.evaluators import (
-  depth_tracks,
   features,
-  held_out,
-  leaks,
-  readout,
-  readouts,
+  geometry_task,
+  leakage_task,
+  linear_probe,
+  probe_tasks,
+  reconstruction_task,
   report,
   results,
+  saved_probes,
   studies,
-  suite,
   supervised,
-  verify,
+  verification_task,
 )
 from facerep_jax.files import outputs
 from facerep_jax.inference import api, crop_choice, model_choice, packaged
@@ -37,8 +37,8 @@ from facerep_jax.inference import api, crop_choice, model_choice, packaged
 _log = logging.getLogger(__name__)
 BENCHMARK = "synthetic:benchmark"
 TASKS = (
-  *suite.TASKS,
-  *verify.TASKS,
+  *probe_tasks.TASKS,
+  *verification_task.TASKS,
   "reconstruction",
   "geometry",
   "leakage",
@@ -60,7 +60,7 @@ class Found(NamedTuple):
   tasks: list[dict[str, Any]]
   pictures: dict[int, dict[str, list]]
   leakage: list[dict[str, Any]]
-  fitted: dict[str, readout.Readout]
+  fitted: dict[str, linear_probe.Readout]
   classes: dict[str, list[str]]
   problems: list[str]
 
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> None:
       "split."
     )
   outputs.check_folder(options.output, "--output")
-  saved = readouts.load(options.readouts) if options.readouts else None
+  saved = saved_probes.load(options.readouts) if options.readouts else None
   networks = _networks(place, options)
   data = {x: _open_data(x, options) for x in options.data or [BENCHMARK]}
   impossible = _impossible(tasks, data, options, networks)
@@ -239,7 +239,7 @@ def _impossible(tasks, data, options, networks):
 
 def _lack(task, data):
   """Says what a task would need."""
-  needed = suite.TASKS[task][1] if task in suite.TASKS else ()
+  needed = probe_tasks.TASKS[task][1] if task in probe_tasks.TASKS else ()
   names = f" ({', '.join(needed)})" if needed else ""
   return (
     f"{task}: nothing in {', '.join(data)} has the labels for {task}{names}, "
@@ -250,20 +250,20 @@ def _lack(task, data):
 def _offered(text, opened, options, networks):
   """Returns the tasks for which a set has all that they need."""
   if isinstance(opened, labelled_base.Pairs):
-    return set(verify.TASKS)
+    return set(verification_task.TASKS)
   labels = set.intersection(*(set(part.labels) for part in opened.values()))
   if "landmarks_px" in labels:
     labels.add("landmarks_ndc")
-  offered = set(suite.allowed(labels))
+  offered = set(probe_tasks.allowed(labels))
   if options.readouts:
     return offered
   folder = find.folder(text)
   if folder:
     offered.add("reconstruction")
-  if folder and depth_tracks.is_possible(networks, folder):
+  if folder and geometry_task.is_possible(networks, folder):
     offered.add("geometry")
   is_split = "test" in opened and len(opened) > 1 and not options.folds
-  if is_split and options.supervised_steps and not leaks.NEEDED - labels:
+  if is_split and options.supervised_steps and not leakage_task.NEEDED - labels:
     offered.add("leakage")
   return offered
 
@@ -271,22 +271,26 @@ def _offered(text, opened, options, networks):
 def _on_data(text, opened, tasks, options, networks, saved, found):
   """Evaluates on one labelled set."""
   if isinstance(opened, labelled_base.Pairs):
-    if set(verify.TASKS).intersection(tasks):
+    if set(verification_task.TASKS).intersection(tasks):
       face = _find_face([opened.images], options)
       found.tasks.extend(
-        _attempt(found, "pairs", verify.run, opened, networks, face, tasks)
+        _attempt(
+          found, "pairs", verification_task.run, opened, networks, face, tasks
+        )
         or ()
       )
     return
   folder = find.folder(text)
   offered = _offered(text, opened, options, networks).intersection(tasks)
-  if offered.intersection((*suite.TASKS, "leakage")):
+  if offered.intersection((*probe_tasks.TASKS, "leakage")):
     _on_features(opened, tasks, options, networks, saved, found)
   if "reconstruction" in offered:
-    task = _attempt(found, "reconstruction", held_out.run, networks, folder)
+    task = _attempt(
+      found, "reconstruction", reconstruction_task.run, networks, folder
+    )
     found.tasks.extend([task] if task else [])
   if "geometry" in offered:
-    task = _attempt(found, "geometry", depth_tracks.run, networks, folder)
+    task = _attempt(found, "geometry", geometry_task.run, networks, folder)
     found.tasks.extend(task or [])
 
 
@@ -304,11 +308,11 @@ def _on_features(opened, tasks, options, networks, saved, found):
   """Runs the tasks that read features of one labelled set out."""
   face = _find_face(list(opened.values()), options)
   study = studies.build(opened, networks, face, options.folds)
-  for task in suite.allowed(study.crops.labels):
+  for task in probe_tasks.allowed(study.crops.labels):
     if task in tasks:
       _attempt(found, task, _on_task, study, task, saved, found)
-  if leaks.is_possible(study) and "leakage" in tasks and not saved:
-    matrix = _attempt(found, "leakage", leaks.run, study)
+  if leakage_task.is_possible(study) and "leakage" in tasks and not saved:
+    matrix = _attempt(found, "leakage", leakage_task.run, study)
     found.leakage.extend([matrix] if matrix else [])
 
 
@@ -332,13 +336,13 @@ def _find_face(parts, options):
 
 def _on_task(study, task, saved, found):
   """Runs one task that reads features out."""
-  classes = suite.classes_of(study, task)
-  fitted = readouts.pick(saved, task, classes) if saved else {}
-  result, pictures, made = suite.run(study, task, fitted)
+  classes = probe_tasks.classes_of(study, task)
+  fitted = saved_probes.pick(saved, task, classes) if saved else {}
+  result, pictures, made = probe_tasks.run(study, task, fitted)
   found.pictures[len(found.tasks)] = pictures
   found.tasks.append(result)
   for name, value in made.items():
-    key = readouts.key(study.crops.source.name, task, name)
+    key = saved_probes.key(study.crops.source.name, task, name)
     found.fitted[key] = value
     found.classes[key] = classes
 
@@ -358,9 +362,9 @@ def _write(place, options, networks, found):
     "leakage": found.leakage[0] if found.leakage else None,
   }
   report.write(options.output, measured, found.pictures)
-  path = pathlib.Path(options.output) / readouts.FILE
+  path = pathlib.Path(options.output) / saved_probes.FILE
   if found.fitted:
-    readouts.save(path, found.fitted, found.classes)
+    saved_probes.save(path, found.fitted, found.classes)
   elif pathlib.Path(options.readouts or "").resolve() != path.resolve():
     path.unlink(missing_ok=True)  # Of an earlier call.
 

@@ -9,7 +9,7 @@ import pytest
 
 import facerep_jax
 from facerep_jax import cli, errors, evaluate
-from facerep_jax.evaluators import readout, readout_file, results
+from facerep_jax.evaluators import linear_probe, probe_file, results
 from facerep_jax.inference import crop_choice
 from facerep_jax.training import setup
 from tests import tiny
@@ -228,8 +228,8 @@ def test_what_cannot_be_done_ends_in_one_line(
   (tmp_path / "file").write_text("text")
   (tmp_path / "fresh").mkdir()
   shutil.copy(workdir / "config.json", tmp_path / "fresh")
-  one = readout.ridge(np.eye(4), np.eye(4), np.arange(4))
-  readout_file.save(tmp_path / "foreign.npz", {"yaw": one}, {})
+  one = linear_probe.ridge(np.eye(4), np.eye(4), np.arange(4))
+  probe_file.save(tmp_path / "foreign.npz", {"yaw": one}, {})
   options = {
     "workdir": workdir,
     "output": tmp_path / "out",
@@ -252,14 +252,14 @@ def test_tasks_that_cannot_be_done_leave_the_others(
   run, tmp_path, capsys, monkeypatch
 ):
   workdir, data = run
-  ridge = evaluate.suite.run
+  ridge = evaluate.probe_tasks.run
 
   def fail(study, task, fitted):
     if task == "landmarks":
       raise errors.InputError("points of another kind.")
     return ridge(study, task, fitted)
 
-  monkeypatch.setattr(evaluate.suite, "run", fail)
+  monkeypatch.setattr(evaluate.probe_tasks, "run", fail)
   code = command(
     workdir=workdir,
     output=tmp_path,

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from facerep_jax.data import tfrecord
-from facerep_jax.evaluators import readout_file
+from facerep_jax.evaluators import probe_file
 from facerep_jax.files import atomic
 from tests import kill_targets, tiny
 from tests.evaluators import made_up
@@ -158,7 +158,7 @@ def test_evaluation(small_run, tmp_path):
   def content(folder):
     results = json.loads((folder / "results.json").read_text())
     assert (folder / "report.html").read_text().endswith("</html>\n")
-    readouts, meta = readout_file.load(folder / "readouts.npz")
+    readouts, meta = probe_file.load(folder / "readouts.npz")
     weights = {k: x.weights.tobytes() for k, x in readouts.items()}
     return {k: v for k, v in results.items() if k not in _TIMES}, weights, meta
 

@@ -15,8 +15,8 @@ from facerep_jax.evaluators import (
   features,
   landmarks,
   pose,
+  probe_tasks,
   results,
-  suite,
   verification,
 )
 from facerep_jax.inference import api
@@ -84,7 +84,7 @@ def cut(
 ) -> Bench:
   """Cuts the images for a run, and draws the pairs, the same every time."""
   found = {name: features.crop(part, model) for name, part in parts.items()}
-  crops, divisions, _ = suite.divide(found)
+  crops, divisions, _ = probe_tasks.divide(found)
   train, test = divisions[0]
   pairs = track_pairs.draw(parts["test"], NUM_PAIRS)
   return Bench(crops, train, test, pairs)
@@ -134,7 +134,7 @@ def _read_out(module, bench, values, score):
   """Fits a linear read-out to training people, measures it on others."""
   crops = bench.crops
   parts = [
-    suite.part_of(crops.labels, values, crops.group, rows)
+    probe_tasks.part_of(crops.labels, values, crops.group, rows)
     for rows in (bench.train, bench.test)
   ]
   found = module.fit(parts[0])

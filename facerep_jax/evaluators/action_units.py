@@ -9,12 +9,12 @@ Source: none of the papers; the labels are those of the synthetic benchmark.
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, bootstrap, readout, weighted
+from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 
 _ACTIVE = 0.3
 
 
-def fit(train: base.Part) -> readout.Readout:
+def fit(train: base.Part) -> linear_probe.Readout:
   """Fits a ridge regression to the intensities.
 
   Args:
@@ -27,7 +27,7 @@ def fit(train: base.Part) -> readout.Readout:
     InputError: The label is missing or does not fit.
   """
   true = base.label(train.labels, "action_units", "N U", train.features)
-  return readout.ridge(train.features, true, train.group)
+  return linear_probe.ridge(train.features, true, train.group)
 
 
 def measure(
@@ -61,7 +61,7 @@ def measure(
       "action_units: none varies among the test images. Use more."
     )
   predicted, chosen = np.asarray(outputs, np.float64)[:, used], true[:, used]
-  by_unit = weighted.pearson(predicted, chosen)
+  by_unit = statistics.pearson(predicted, chosen)
 
   def mean_r(weights):
     found = by_unit(weights)
@@ -75,7 +75,7 @@ def measure(
   is_on = chosen > _ACTIVE
   has_both = is_on.any(axis=0) & ~is_on.all(axis=0)
   if has_both.any():
-    area = weighted.mean_auc(predicted[:, has_both], is_on[:, has_both])
+    area = statistics.mean_auc(predicted[:, has_both], is_on[:, has_both])
     scores["mean_auc"] = bootstrap.score(
       lambda weights: 100 * area(weights), group, "%", True, seed
     )

@@ -7,7 +7,7 @@ that took over what belongs to shape and viewpoint has moved with the face.
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, bootstrap, readout, weighted
+from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 
 CELLS = 8  # Along a side.
 
@@ -39,15 +39,17 @@ def layout(albedo01: np.ndarray) -> np.ndarray:
 
 def fit(
   albedo01: np.ndarray, yaw_rad: np.ndarray, group: np.ndarray
-) -> readout.Readout:
+) -> linear_probe.Readout:
   """Fits a ridge regression of yaw [N] to the layout; `group` as `readout`."""
-  return readout.ridge(layout(albedo01), np.asarray(yaw_rad)[:, None], group)
+  return linear_probe.ridge(
+    layout(albedo01), np.asarray(yaw_rad)[:, None], group
+  )
 
 
 def measure(
   albedo01: np.ndarray,
   yaw_rad: np.ndarray,
-  found: readout.Readout,
+  found: linear_probe.Readout,
   group: np.ndarray,
   seed: int = 0,
 ) -> base.Measured:
@@ -70,6 +72,6 @@ def measure(
   true = np.asarray(yaw_rad, np.float64)[:, None]
   predicted = found.outputs(layout(albedo01))
   errors.check_shape("yaw", true, f"{len(predicted)} 1", "One per image.")
-  r2 = weighted.r2(predicted, true)
+  r2 = statistics.r2(predicted, true)
   scores = {"yaw_r2": bootstrap.score(r2, group, "", False, seed)}
   return base.Measured(scores, np.degrees(np.abs(predicted - true))[:, 0], {})

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, bootstrap, readout, weighted
+from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 
 
 def expression_multilabel(
@@ -33,7 +33,7 @@ def expression_multilabel(
   return columns.astype(np.int64)
 
 
-def fit(train: base.Part) -> readout.Readout:
+def fit(train: base.Part) -> linear_probe.Readout:
   """Fits a logistic regression to each attribute.
 
   Args:
@@ -46,7 +46,7 @@ def fit(train: base.Part) -> readout.Readout:
     InputError: The label is missing or does not fit.
   """
   true = base.label(train.labels, "attributes", "N K", train.features)
-  return readout.multilabel(train.features, true, train.group)
+  return linear_probe.multilabel(train.features, true, train.group)
 
 
 def measure(
@@ -88,10 +88,11 @@ def measure(
       "attributes: none has both values among the test images. Use more."
     )
   both = outputs[:, used], is_on[:, used]
-  mean = weighted.mean_auc(*both)
+  mean = statistics.mean_auc(*both)
   ones = np.ones(len(true))
   by_name = {
-    names[k]: 100 * weighted.auc(outputs[:, k], is_on[:, k])(ones) for k in used
+    names[k]: 100 * statistics.auc(outputs[:, k], is_on[:, k])(ones)
+    for k in used
   }
   details = {
     "per_class": by_name,

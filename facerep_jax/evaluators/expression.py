@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, bootstrap, readout, weighted
+from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 
 
-def fit(train: base.Part, num_classes: int | None = None) -> readout.Readout:
+def fit(
+  train: base.Part, num_classes: int | None = None
+) -> linear_probe.Readout:
   """Fits a multinomial logistic regression.
 
   Args:
@@ -30,7 +32,7 @@ def fit(train: base.Part, num_classes: int | None = None) -> readout.Readout:
   true = base.classes(train.labels, "expression", train.features)
   if num_classes is None:
     num_classes = int(true.max(initial=0)) + 1
-  return readout.logistic(train.features, true, train.group, num_classes)
+  return linear_probe.logistic(train.features, true, train.group, num_classes)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -76,18 +78,20 @@ def measure(
       f"names: {len(names)} names for {count} classes. Name each."
     )
   chosen = probability.argmax(axis=1)
-  matrix = weighted.confusion(true, chosen, count)
+  matrix = statistics.confusion(true, chosen, count)
   one_hot = true[:, None] == np.arange(count)
-  area = weighted.mean_auc(probability, one_hot)
-  statistics = {
+  area = statistics.mean_auc(probability, one_hot)
+  measured = {
     "accuracy": 100.0 * (chosen == true),
-    "macro_f1": lambda w: 100 * weighted.macro_f1(matrix(w)),
+    "macro_f1": lambda w: 100 * statistics.macro_f1(matrix(w)),
     "macro_auc": lambda w: 100 * area(w),
-    "balanced_accuracy": lambda w: 100 * weighted.balanced_accuracy(matrix(w)),
+    "balanced_accuracy": lambda w: (
+      100 * statistics.balanced_accuracy(matrix(w))
+    ),
   }
   scores = {
     name: bootstrap.score(statistic, group, "%", True, seed)
-    for name, statistic in statistics.items()
+    for name, statistic in measured.items()
   }
   details = {
     "confusion": matrix(np.ones(len(true))).astype(int).tolist(),
@@ -95,4 +99,4 @@ def measure(
     "largest_class": float(100 * np.bincount(true).max() / len(true)),
   }
   quality = probability[np.arange(len(true)), true]
-  return base.Measured(scores, quality, details, statistics)
+  return base.Measured(scores, quality, details, measured)

@@ -9,7 +9,7 @@ import numpy as np
 
 from facerep_jax import cli, errors
 from facerep_jax.data.labelled import base as labelled_base
-from facerep_jax.evaluators import base, readout
+from facerep_jax.evaluators import base, linear_probe
 from facerep_jax.inference import api
 
 PIXELS, HOG = "pixels (PCA)", "HOG"
@@ -183,11 +183,11 @@ class Pixels:
     ]
     return np.concatenate(parts)
 
-  def before(self, found: readout.Readout) -> readout.Readout:
+  def before(self, found: linear_probe.Readout) -> linear_probe.Readout:
     """Joins itself with a read-out of its values to one of `flat` pixels."""
     weights = self.components.T @ (found.weights / found.scale[:, None])
     offset = found.offset - (found.mean / found.scale) @ found.weights
-    return readout.Readout(
+    return linear_probe.Readout(
       mean=self.mean.astype(np.float64),
       scale=np.ones(len(self.mean)),
       weights=weights,

@@ -11,14 +11,14 @@ Differs: see `readout`. Seen from the side the eyes almost coincide and that
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, bootstrap, readout, weighted
+from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 
 # Outer corners of 68 points, centres of the eyes of 5.
 _EYES = {68: (36, 45), 5: (0, 1)}
 _FAILURE_PERCENT = 10.0
 
 
-def fit(train: base.Part) -> readout.Readout:
+def fit(train: base.Part) -> linear_probe.Readout:
   """Fits a ridge regression to the points.
 
   Args:
@@ -32,7 +32,7 @@ def fit(train: base.Part) -> readout.Readout:
     InputError: The label is missing or does not fit.
   """
   points = _points(train.labels, train.features)
-  return readout.ridge(
+  return linear_probe.ridge(
     train.features, points.reshape(len(points), -1), train.group
   )
 
@@ -86,16 +86,16 @@ def measure(
       )
   distance = np.linalg.norm(predicted - true, axis=2)
   by_eyes = 100 * distance.mean(axis=1) / eyes
-  statistics = {
+  measured = {
     "error_interocular": by_eyes,
     "error_box": 100 * distance.mean(axis=1) / box,
-    "median_interocular": weighted.median(by_eyes),
+    "median_interocular": statistics.median(by_eyes),
     "failures_over_10": 100.0 * (by_eyes > _FAILURE_PERCENT),
   }
   scores = {
     name: bootstrap.score(statistic, group, "%", False, seed)
-    for name, statistic in statistics.items()
+    for name, statistic in measured.items()
   }
   by_point = (100 * distance / eyes[:, None]).mean(axis=0)
   details = {"per_point": by_point.tolist()}
-  return base.Measured(scores, -by_eyes, details, statistics)
+  return base.Measured(scores, -by_eyes, details, measured)

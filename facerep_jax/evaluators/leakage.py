@@ -14,8 +14,8 @@ from facerep_jax.evaluators import (
   base,
   bootstrap,
   expression,
-  readout,
-  weighted,
+  linear_probe,
+  statistics,
 )
 
 # Continuous factors and their labels; the others have rules of their own.
@@ -142,8 +142,8 @@ def _interval(factor, train, test, seed):
     statistic = _expression(outputs, test)
   else:
     true = [_continuous(part, _CONTINUOUS[factor]) for part in (train, test)]
-    found = readout.ridge(train.features, true[0], train.group)
-    statistic = weighted.r2(found.outputs(test.features), true[1])
+    found = linear_probe.ridge(train.features, true[0], train.group)
+    statistic = statistics.r2(found.outputs(test.features), true[1])
   return bootstrap.interval(statistic, test.group, seed=seed)
 
 
@@ -160,7 +160,7 @@ def _expression(outputs, test):
   true = base.classes(test.labels, "expression", test.features)
   probability = expression.probabilities(outputs)
   is_class = true[:, None] == np.arange(probability.shape[1])
-  area = weighted.mean_auc(probability, is_class)
+  area = statistics.mean_auc(probability, is_class)
   return lambda weights: 2 * area(weights) - 1
 
 
@@ -171,12 +171,12 @@ def _identity(train, test, seed):
   if any(len(np.unique(person)) < 2 for _, person, _ in divided):
     return nothing
   chosen, person, is_later = divided[0]
-  strength = readout.ridge_strength(
+  strength = linear_probe.ridge_strength(
     train.features[chosen], _one_hot(person), is_later
   )
   chosen, person, is_later = divided[1]
   x, y = test.features[chosen], _one_hot(person)
-  found = readout.ridge_at(x[~is_later], y[~is_later], strength)
+  found = linear_probe.ridge_at(x[~is_later], y[~is_later], strength)
   is_right = found.outputs(x[is_later]).argmax(axis=1) == person[is_later]
   guess = 1 / y.shape[1]
   return bootstrap.interval(

@@ -8,12 +8,12 @@ Differs: see `readout`.
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, bootstrap, readout, weighted
+from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 
 ANGLES = ("yaw", "pitch", "roll")
 
 
-def fit(train: base.Part) -> readout.Readout:
+def fit(train: base.Part) -> linear_probe.Readout:
   """Fits a ridge regression to the three angles.
 
   Args:
@@ -25,7 +25,7 @@ def fit(train: base.Part) -> readout.Readout:
   Raises:
     InputError: A label is missing or does not fit.
   """
-  return readout.ridge(
+  return linear_probe.ridge(
     train.features, _angles(train.labels, train.features), train.group
   )
 
@@ -62,14 +62,14 @@ def measure(
   true, predicted = _angles(labels, outputs), np.asarray(outputs, np.float64)
   errors.check_shape("outputs", predicted, "N 3", "Give yaw, pitch, roll.")
   error = np.degrees(np.abs(predicted - true))
-  statistics = {"mae_mean": error.mean(axis=1)}
-  statistics |= {f"mae_{name}": error[:, k] for k, name in enumerate(ANGLES)}
+  measured = {"mae_mean": error.mean(axis=1)}
+  measured |= {f"mae_{name}": error[:, k] for k, name in enumerate(ANGLES)}
   scores = {
     name: bootstrap.score(values, group, "deg", False, seed)
-    for name, values in statistics.items()
+    for name, values in measured.items()
   }
-  yaw = weighted.r2(predicted[:, :1], true[:, :1])
+  yaw = statistics.r2(predicted[:, :1], true[:, :1])
   scores["r2_yaw"] = bootstrap.score(yaw, group, "", True, seed)
   spread = np.degrees(np.abs(true - true.mean(axis=0))).mean(axis=0)
   details = {"mae_of_mean": dict(zip(ANGLES, spread.tolist()))}
-  return base.Measured(scores, -error.mean(axis=1), details, statistics)
+  return base.Measured(scores, -error.mean(axis=1), details, measured)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from facerep_jax.data.labelled import base as labelled_base
-from facerep_jax.evaluators import features, suite, supervised
+from facerep_jax.evaluators import features, probe_tasks, supervised
 from facerep_jax.inference import api
 from facerep_jax.runs import stages
 
@@ -35,7 +35,7 @@ class Networks:
   def __post_init__(self):
     object.__setattr__(self, "untrained", api.untrained(self.run.config))
 
-  def of_run(self, pixels: np.ndarray) -> list[suite.Feature]:
+  def of_run(self, pixels: np.ndarray) -> list[probe_tasks.Feature]:
     """Returns the run's features of crops, and those of random weights."""
     own = self.run.config.system
     return self.of(self.run, pixels, own, "run") + self.of(
@@ -44,12 +44,12 @@ class Networks:
 
   def of(
     self, model: api.Representation, pixels: np.ndarray, name: str, kind: str
-  ) -> list[suite.Feature]:
-    """Returns the features of one network; see `suite.Feature`."""
+  ) -> list[probe_tasks.Feature]:
+    """Returns the features of one network; see `probe_tasks.Feature`."""
     found = features.of_model(model, pixels, self.only)
     mirrored = model.system.evaluated.with_mirror
     return [
-      suite.Feature(f"{name}: {k}", kind, values, k in mirrored)
+      probe_tasks.Feature(f"{name}: {k}", kind, values, k in mirrored)
       for k, values in found.items()
     ]
 
@@ -66,7 +66,7 @@ class Networks:
     pixels: np.ndarray,
     find_face: FindFace | None,
     is_mirrored: bool = False,
-  ) -> list[suite.Feature]:
+  ) -> list[probe_tasks.Feature]:
     """Returns the features of the runs beside it.
 
     Args:
@@ -93,7 +93,7 @@ def build(
   networks: Networks,
   find_face: FindFace | None,
   num_folds: int = 0,
-) -> suite.Study:
+) -> probe_tasks.Study:
   """Cuts a labelled set and computes every feature of it.
 
   Args:
@@ -101,7 +101,7 @@ def build(
     networks: What makes features; the supervised bound is trained on the
       training rows of synthetic tracks.
     find_face: As for `features.crop`.
-    num_folds: As for `suite.divide`.
+    num_folds: As for `probe_tasks.divide`.
 
   Returns:
     The study.
@@ -110,12 +110,12 @@ def build(
     InputError: An image or a label cannot be used.
   """
   cut = {k: features.crop(v, networks.run, find_face) for k, v in parts.items()}
-  crops, divisions, split = suite.divide(cut, num_folds)
+  crops, divisions, split = probe_tasks.divide(cut, num_folds)
   table = networks.of_run(crops.pixels)
   width = table[0].values.shape[1]
-  table.append(suite.Feature(features.PIXELS, "pixels", None))
+  table.append(probe_tasks.Feature(features.PIXELS, "pixels", None))
   hog = features.hog(crops.pixels)
-  table.append(suite.Feature(features.HOG, "hog", hog))
+  table.append(probe_tasks.Feature(features.HOG, "hog", hog))
   is_bound = len(divisions) == 1 and not _BOUND_LABELS - set(crops.labels)
   if networks.recipe and is_bound:
     train = divisions[0][0]
@@ -129,4 +129,4 @@ def build(
     name = features.SUPERVISED
     table += networks.of(bound, crops.pixels, name, "supervised")
   table += networks.of_compared(list(parts.values()), crops.pixels, find_face)
-  return suite.Study(crops, divisions, split, table, width, networks.main)
+  return probe_tasks.Study(crops, divisions, split, table, width, networks.main)

@@ -10,7 +10,7 @@ Differs: the linear rule is fitted to its optimum, with a strength chosen inside
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, bootstrap, readout, weighted
+from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 
 _MOST_ROC_POINTS = 200
 
@@ -85,7 +85,7 @@ def pairs_linear(
   score, numbers = np.empty(len(fold)), np.unique(fold)
   for k in numbers:
     train = fold != k
-    found = readout.multilabel(both[train], same[train, None], fold[train])
+    found = linear_probe.multilabel(both[train], same[train, None], fold[train])
     score[~train] = found.outputs(both[~train])[:, 0]
   return _measured(score, same, fold, np.zeros(len(numbers)), seed, group)
 
@@ -168,16 +168,16 @@ def _measured(score, same, fold, thresholds, seed, group):
     return float(100 * np.mean(right[size > 0] / size[size > 0]))
 
   percent = lambda function: lambda weights: 100 * function(weights)
-  statistics = {
+  measured = {
     "accuracy": accuracy,
-    "auc": percent(weighted.auc(score, same)),
-    "tar_at_far_1e-2": percent(weighted.accepted(score, same, 1e-2)),
-    "tar_at_far_1e-3": percent(weighted.accepted(score, same, 1e-3)),
+    "auc": percent(statistics.auc(score, same)),
+    "tar_at_far_1e-2": percent(statistics.accepted(score, same, 1e-2)),
+    "tar_at_far_1e-3": percent(statistics.accepted(score, same, 1e-3)),
   }
   pairs = np.arange(len(score)) if group is None else group
   scores = {
     name: bootstrap.score(statistic, pairs, "%", True, seed)
-    for name, statistic in statistics.items()
+    for name, statistic in measured.items()
   }
   by_fold = [float(100 * is_right[fold == k].mean()) for k in numbers]
   details = {
@@ -187,7 +187,7 @@ def _measured(score, same, fold, thresholds, seed, group):
     "roc": _roc(score, same),
   }
   return base.Measured(
-    scores, np.where(same, margin, -margin), details, statistics
+    scores, np.where(same, margin, -margin), details, measured
   )
 
 

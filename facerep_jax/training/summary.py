@@ -113,7 +113,7 @@ def _about_yaw(model, features, read):
     view = features["trained"]["test"]["view"]
     own = view[:, 1] * np.radians(model.formation.max_angle_deg)
     test = parts["test"]
-    out["viewpoint"] = summary_measures.viewpoint(
+    out["viewpoint"] = summary_measures.viewpoint_of(
       own, test.yaw_rad, test.person
     )
   return out

@@ -5,7 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from facerep_jax.evaluators import bootstrap, nearest, readout, view, weighted
+from facerep_jax.evaluators import (
+  bootstrap,
+  linear_probe,
+  nearest,
+  statistics,
+  viewpoint,
+)
 from facerep_jax.faces import editing
 from facerep_jax.inference import api
 from facerep_jax.training import summary_frames
@@ -70,9 +76,9 @@ def yaw_readout(
     inputs[split] = np.concatenate(list(found.values()), axis=1)
     yaw[split] = np.degrees(read[split].yaw_rad)[:, None]
   train, test = read["train"].person, read["test"].person
-  found = readout.ridge(inputs["train"], yaw["train"], train)
+  found = linear_probe.ridge(inputs["train"], yaw["train"], train)
   predicted, true = found.outputs(inputs["test"]), yaw["test"]
-  r2 = bootstrap.interval(weighted.r2(predicted, true), test)
+  r2 = bootstrap.interval(statistics.r2(predicted, true), test)
   return numbers("r2", r2) | {
     "mae_deg": float(np.mean(np.abs(predicted - true))),
     "num_frames": len(true),
@@ -80,7 +86,7 @@ def yaw_readout(
   }
 
 
-def viewpoint(
+def viewpoint_of(
   predicted: np.ndarray, true: np.ndarray, person: np.ndarray
 ) -> dict[str, Any]:
   """Holds the yaw that a system found itself against the labels.
@@ -96,8 +102,8 @@ def viewpoint(
     people; `num_frames`.
   """
   out = {"num_frames": len(true)}
-  for name, prepare in (("r", weighted.pearson), ("slope", weighted.slope)):
-    statistic = view.absolute(prepare, predicted, true)
+  for name, prepare in (("r", statistics.pearson), ("slope", statistics.slope)):
+    statistic = viewpoint.absolute(prepare, predicted, true)
     out |= numbers(name, bootstrap.interval(statistic, person))
   return out
 

@@ -10,7 +10,7 @@ from facerep_jax.data import images, index, schema, tfrecord
 from facerep_jax.data.labelled import base
 from facerep_jax.data.synthetic import actions
 from facerep_jax.evaluators import base as evaluators
-from facerep_jax.evaluators import bootstrap, readout
+from facerep_jax.evaluators import bootstrap, linear_probe
 
 SIZE_PX = 40
 CLASSES = tuple(actions.EXPRESSIONS)
@@ -23,7 +23,7 @@ PEOPLE = {
 
 def hurry(patch: pytest.MonkeyPatch, *strengths: float) -> None:
   """Tries these strengths of logistic regressions alone, and draws less."""
-  patch.setattr(readout, "_LOGISTIC_STRENGTHS", strengths)
+  patch.setattr(linear_probe, "_LOGISTIC_STRENGTHS", strengths)
   for function in (bootstrap.interval, bootstrap.drawn):
     num, *others = function.__defaults__
     assert num == 1000

@@ -6,7 +6,7 @@ import pytest
 from skimage import feature
 
 from facerep_jax import errors
-from facerep_jax.evaluators import features, readout
+from facerep_jax.evaluators import features, linear_probe
 from facerep_jax.inference import api
 from facerep_jax.systems import base
 from tests import tiny
@@ -136,7 +136,7 @@ def test_a_readout_of_components_is_one_of_pixels():
   np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-3)
   # Fitted to other means and deviations than 0 and 1.
   target = values[20:] @ RNG.normal(size=(6, 2))
-  found = readout.ridge(3 * values[20:] + 1, target, np.arange(40) // 4)
+  found = linear_probe.ridge(3 * values[20:] + 1, target, np.arange(40) // 4)
   joined = fitted.before(found)
   # Float32 sums of 192 products.
   np.testing.assert_allclose(

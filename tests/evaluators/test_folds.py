@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, folds, readout
+from facerep_jax.evaluators import base, folds, linear_probe
 
 
 def test_people_are_never_divided_and_folds_are_even():
@@ -35,7 +35,7 @@ def test_each_row_is_predicted_without_its_fold():
 
   def fit(train):
     seen.append(set(train.group))
-    return readout.ridge(train.features, train.labels["y"], train.group)
+    return linear_probe.ridge(train.features, train.labels["y"], train.group)
 
   outputs, fold = folds.cross_validated(fit, part, 3)
   for k in range(3):

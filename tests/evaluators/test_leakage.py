@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, leakage, readout
+from facerep_jax.evaluators import base, leakage, linear_probe
 
 PEOPLE, TRACKS, FRAMES = 24, 2, 8
 
@@ -156,9 +156,9 @@ def test_the_smaller_half_of_tracks_comes_later():
 def test_the_strength_for_identity_is_chosen_on_later_training_tracks(
   monkeypatch,
 ):
-  chosen, choose = [], readout.ridge_strength
+  chosen, choose = [], linear_probe.ridge_strength
   monkeypatch.setattr(
-    readout,
+    linear_probe,
     "ridge_strength",
     lambda *args: chosen.append(args) or choose(*args),
   )
@@ -221,9 +221,9 @@ def test_identity_needs_two_tracks_and_other_factors_a_label():
 def test_test_labels_change_no_read_out(monkeypatch):
   """Nothing but identity, whose people are those of the test, sees them."""
   fitted = []
-  path = readout._RidgePath.readout
+  path = linear_probe._RidgePath.readout
   monkeypatch.setattr(
-    readout._RidgePath,
+    linear_probe._RidgePath,
     "readout",
     lambda self, strength: fitted.append(path(self, strength)) or fitted[-1],
   )

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax.evaluators import readout, supervised, weighted
+from facerep_jax.evaluators import linear_probe, statistics, supervised
 from facerep_jax.inference import api
 from tests import tiny
 from tests.evaluators import made_up
@@ -28,8 +28,8 @@ def images(people=12, count=8):
 
 def explained(model, pixels, yaw, group):
   code = model.embed(pixels, is_cut=True)["embedding"]
-  found = readout.ridge(code, yaw[:, None], group)
-  return weighted.r2(found.outputs(code), yaw[:, None])(np.ones(len(yaw)))
+  found = linear_probe.ridge(code, yaw[:, None], group)
+  return statistics.r2(found.outputs(code), yaw[:, None])(np.ones(len(yaw)))
 
 
 def test_the_network_learns_what_is_labelled():

@@ -74,21 +74,21 @@ def test_pose_is_read_out_of_what_the_system_names():
 
 def test_a_viewpoint_that_turns_half_as_far():
   true, person = RNG.uniform(-1, 1, 60), np.arange(60) // 6
-  found = summary_measures.viewpoint(0.2 - 0.5 * true, true, person)
+  found = summary_measures.viewpoint_of(0.2 - 0.5 * true, true, person)
   for end in ("", "_low", "_high"):
     assert found[f"r{end}"] == pytest.approx(1)
     assert found[f"slope{end}"] == pytest.approx(0.5)
-  still = summary_measures.viewpoint(np.full(60, 0.2), true, person)
+  still = summary_measures.viewpoint_of(np.full(60, 0.2), true, person)
   assert still["r"] == 0 and still["slope"] < 1e-12
   noisy = 0.5 * true + RNG.normal(0, 0.2, 60)
-  found = summary_measures.viewpoint(noisy, true, person)
+  found = summary_measures.viewpoint_of(noisy, true, person)
   assert found["r"] == pytest.approx(np.corrcoef(noisy, true)[0, 1])
   assert found["slope"] == pytest.approx(np.polyfit(true, noisy, 1)[0])
   assert found["slope_low"] < found["slope"] < found["slope_high"]
 
 
 def test_numbers_of_one_person_have_no_interval():
-  found = summary_measures.viewpoint(
+  found = summary_measures.viewpoint_of(
     np.arange(4.0), np.arange(4.0), np.zeros(4)
   )
   assert found["r"] == pytest.approx(1)

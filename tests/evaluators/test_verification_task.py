@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facerep_jax.data.labelled import base
-from facerep_jax.evaluators import suite, verify
+from facerep_jax.evaluators import probe_tasks, verification_task
 from facerep_jax.inference import api
 from tests.evaluators import made_up
 
@@ -37,8 +37,8 @@ class Networks:
     known = np.eye(8, dtype=np.float32)[pixels[:, 0, 0, 0] // 20]
     nothing = np.ones((len(pixels), 8), np.float32)
     return [
-      suite.Feature("net: code", "run", known, self.has_mirror),
-      suite.Feature("random weights: code", "random", nothing),
+      probe_tasks.Feature("net: code", "run", known, self.has_mirror),
+      probe_tasks.Feature("random weights: code", "random", nothing),
     ]
 
   def of_compared(self, sources, pixels, find_face, is_mirrored=False):
@@ -78,7 +78,7 @@ def pairs():
 
 def test_features_that_tell_people_apart_verify_them(pairs, monkeypatch):
   made_up.hurry(monkeypatch, 1e-3)
-  found = verify.run(pairs, Networks(), None)
+  found = verification_task.run(pairs, Networks(), None)
   assert [x["task"] for x in found] == [
     "verification",
     "verification_supervised",
@@ -99,7 +99,9 @@ def test_features_that_tell_people_apart_verify_them(pairs, monkeypatch):
 def test_intervals_are_over_the_groups_of_pairs(pairs, monkeypatch):
   made_up.hurry(monkeypatch, 1e-3)
   together = dataclasses.replace(pairs, group=np.zeros(len(pairs)))
-  for task in verify.run(together, Networks(), None, ["verification"]):
+  for task in verification_task.run(
+    together, Networks(), None, ["verification"]
+  ):
     for entry in task["entries"]:
       assert np.isnan(entry["scores"]["accuracy"].low), entry["feature"]
 
@@ -108,7 +110,7 @@ def test_features_that_hold_the_mirror_image_are_not_added(pairs, monkeypatch):
   made_up.hurry(monkeypatch, 1e-3)
   networks = Networks()
   networks.has_mirror = True
-  found = verify.run(pairs, networks, None)
+  found = verification_task.run(pairs, networks, None)
   threshold = found[0]["entries"][0]["details"]["threshold_by_fold"]
   # Between cosines of 0 and 1, as nothing is the same in all images.
   np.testing.assert_allclose(threshold, 0.5)
@@ -116,13 +118,13 @@ def test_features_that_hold_the_mirror_image_are_not_added(pairs, monkeypatch):
 
 def test_the_feature_that_the_task_is_about_comes_first(pairs, monkeypatch):
   made_up.hurry(monkeypatch, 1e-3)
-  found = verify.run(pairs, Networks("random weights: code"), None)
+  found = verification_task.run(pairs, Networks("random weights: code"), None)
   first = [task["entries"][0]["feature"] for task in found]
   assert first == ["random weights: code", "net: code"]
 
 
-@pytest.mark.parametrize("task", verify.TASKS)
+@pytest.mark.parametrize("task", verification_task.TASKS)
 def test_one_rule_alone(pairs, monkeypatch, task):
   made_up.hurry(monkeypatch, 1e-3)
-  found = verify.run(pairs, Networks(), None, ["pose", task])
+  found = verification_task.run(pairs, Networks(), None, ["pose", task])
   assert [x["task"] for x in found] == [task]

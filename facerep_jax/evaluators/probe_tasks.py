@@ -16,8 +16,8 @@ from facerep_jax.evaluators import (
   folds,
   gallery,
   landmarks,
+  linear_probe,
   pose,
-  readout,
 )
 
 # By task: what fits and measures it, the labels that it needs, and how the
@@ -121,8 +121,8 @@ def allowed(labels: Collection[str]) -> list[str]:
 
 
 def run(
-  study: Study, task: str, fitted: dict[str, readout.Readout]
-) -> tuple[dict[str, Any], dict[str, list], dict[str, readout.Readout]]:
+  study: Study, task: str, fitted: dict[str, linear_probe.Readout]
+) -> tuple[dict[str, Any], dict[str, list], dict[str, linear_probe.Readout]]:
   """Runs one task on all features of a study.
 
   Args:

@@ -7,7 +7,7 @@ import numpy as np
 
 from facerep_jax import cli
 from facerep_jax.data.labelled import base as labelled_base
-from facerep_jax.evaluators import features, studies, suite, verification
+from facerep_jax.evaluators import features, probe_tasks, studies, verification
 
 # Both rules, always told apart: the second one learns from pair labels.
 _RULES = (
@@ -49,7 +49,7 @@ def run(
   found = []
   for task, rule, protocol in (x for x in _RULES if x[0] in tasks):
     entries = []
-    ordered = suite.in_order(table, networks.main.get(task))
+    ordered = probe_tasks.in_order(table, networks.main.get(task))
     with cli.Progress(len(table), "features", f"of {task}") as bar:
       for feature in ordered:
         measured = rule(
@@ -59,7 +59,9 @@ def run(
           pairs.fold,
           group=pairs.group,
         )
-        entries.append(suite.entry(feature, feature.values.shape[1], measured))
+        entries.append(
+          probe_tasks.entry(feature, feature.values.shape[1], measured)
+        )
         bar.advance(1, len(pairs))
     num_folds = len(np.unique(pairs.fold))
     found.append(
@@ -71,7 +73,7 @@ def run(
         "protocol": protocol,
         "num_train": len(pairs) - len(pairs) // num_folds,
         "num_test": len(pairs),
-        "num_people": suite.num_people(crops, np.arange(len(crops))),
+        "num_people": probe_tasks.num_people(crops, np.arange(len(crops))),
         "entries": entries,
       }
     )
@@ -86,14 +88,14 @@ def _features(crops, networks, find_face):
   width = tables[0][0].values.shape[1]
   fitted = features.Pixels.fit(pixels, width)
   for table, part in zip(tables, both):
-    table.append(suite.Feature(features.PIXELS, "pixels", fitted(part)))
-    table.append(suite.Feature(features.HOG, "hog", features.hog(part)))
+    table.append(probe_tasks.Feature(features.PIXELS, "pixels", fitted(part)))
+    table.append(probe_tasks.Feature(features.HOG, "hog", features.hog(part)))
     table += networks.of_compared(
       [crops.source], part, find_face, is_mirrored=part is not pixels
     )
   return [
     one
     if one.has_mirror
-    else suite.Feature(one.name, one.kind, one.values + other.values)
+    else probe_tasks.Feature(one.name, one.kind, one.values + other.values)
     for one, other in zip(*tables)
   ]

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import readout
+from facerep_jax.evaluators import linear_probe
 from facerep_jax.files import atomic, npz_file
 
 _ARRAYS = {"mean": "D", "scale": "D", "weights": "D K", "offset": "K"}
@@ -16,7 +16,7 @@ _FORMAT = "facerep_jax read-outs, version 1"
 
 
 def save(
-  path: str | os.PathLike, readouts: dict[str, readout.Readout], meta: dict
+  path: str | os.PathLike, readouts: dict[str, linear_probe.Readout], meta: dict
 ) -> None:
   """Writes read-outs to one .npz file, whole or not at all.
 
@@ -41,7 +41,9 @@ def save(
     np.savez(file, **arrays)
 
 
-def load(path: str | os.PathLike) -> tuple[dict[str, readout.Readout], dict]:
+def load(
+  path: str | os.PathLike,
+) -> tuple[dict[str, linear_probe.Readout], dict]:
   """Reads what `save` wrote.
 
   Args:
@@ -104,4 +106,4 @@ def _unpack(path, entry, arrays):
       f"{path}: {entry['name']}: expected kind 'linear', got "
       f"{entry['kind']!r}. Fit anew."
     )
-  return readout.Readout(**arrays, strength=float(entry["strength"]))
+  return linear_probe.Readout(**arrays, strength=float(entry["strength"]))

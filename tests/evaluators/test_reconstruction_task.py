@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax.evaluators import held_out
+from facerep_jax.evaluators import reconstruction_task
 from facerep_jax.inference import api
 from facerep_jax.training import summary
 from tests import tiny
@@ -20,7 +20,7 @@ def made(tmp_path_factory):
 
 def test_copying_the_source_is_what_the_system_calls_it(made):
   model, folder = made
-  images, group = held_out.rebuilt(model, folder)
+  images, group = reconstruction_task.rebuilt(model, folder)
   assert group.tolist() == ["p09", "p10", "p11"]
   assert images["target"].shape == (3, 32, 32, 3)
   want = summary.held_out(model, folder)
@@ -40,7 +40,7 @@ def test_each_network_is_measured_and_baselines_once(made):
   networks = types.SimpleNamespace(
     run=model, untrained=model, compared={"other": model}
   )
-  task = held_out.run(networks, folder)
+  task = reconstruction_task.run(networks, folder)
   told = [(entry["feature"], entry["kind"]) for entry in task["entries"]]
   assert told == [
     ("fabnet", "run"),
@@ -58,10 +58,10 @@ def test_each_network_is_measured_and_baselines_once(made):
 
 def test_short_tracks_are_rebuilt_whatever_training_asks_for(made):
   model, folder = made
-  before = held_out.rebuilt(model, folder)
+  before = reconstruction_task.rebuilt(model, folder)
   model.config.data.update(min_frames=99)
   try:
-    images, group = held_out.rebuilt(model, folder)
+    images, group = reconstruction_task.rebuilt(model, folder)
   finally:
     model.config.data.update(min_frames=0)
   np.testing.assert_array_equal(group, before[1])

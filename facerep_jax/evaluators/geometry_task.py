@@ -15,9 +15,9 @@ from facerep_jax.evaluators import (
   base,
   geometry,
   pose,
+  probe_tasks,
   studies,
-  suite,
-  view,
+  viewpoint,
 )
 from facerep_jax.inference import api
 from facerep_jax.ops import camera as camera_ops
@@ -105,14 +105,14 @@ def run(networks: studies.Networks, folder: str) -> list[dict[str, Any]]:
     train, test = (
       _find(model, step, read(model, folder, names)) for names in _parts(folder)
     )
-    feature = suite.Feature(name, kind, None)
+    feature = probe_tasks.Feature(name, kind, None)
     for task, (width, measured) in _measure(model, train, test).items():
-      entries[task].append(suite.entry(feature, width, measured))
+      entries[task].append(probe_tasks.entry(feature, width, measured))
     if kind == "run":
       shown, baselines = (train, test), _baselines(model, train, test)
   for task, name, width, measured in baselines:
-    feature = suite.Feature(name, "baseline", None)
-    entries[task].append(suite.entry(feature, width, measured))
+    feature = probe_tasks.Feature(name, "baseline", None)
+    entries[task].append(probe_tasks.entry(feature, width, measured))
   return [_task(task, found, *shown) for task, found in entries.items()]
 
 
@@ -222,8 +222,10 @@ def _measure(model, train, test):
   """Returns the width and what is measured, by task."""
   camera, group = camera_ops.Camera(model.size_px), test.frames.group
   depth = geometry.measure(test.maps, test.frames.true, group, camera)
-  lines = view.fit(train.view_rad, train.frames.angles_rad)
-  angles = view.measure(test.view_rad, test.frames.angles_rad, lines, group)
+  lines = viewpoint.fit(train.view_rad, train.frames.angles_rad)
+  angles = viewpoint.measure(
+    test.view_rad, test.frames.angles_rad, lines, group
+  )
   leak = _leak(train, test, train.found["albedo"], test.found["albedo"])
   return {
     "geometry": (model.size_px**2, depth),

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from facerep_jax.evaluators import features, leaks, suite
+from facerep_jax.evaluators import features, leakage_task, probe_tasks
 from tests.evaluators import made_up
 
 
@@ -24,26 +24,28 @@ def study():
   yaw = labels["yaw_rad"][:, None].astype(np.float32)
   noise = rng.normal(size=(80, 3)).astype(np.float32)
   table = [
-    suite.Feature("net: code", "run", np.hstack([noise, 0.5 * yaw])),
-    suite.Feature("random weights: code", "random", noise),
-    suite.Feature("random weights: more", "random", noise[:, :2]),
-    suite.Feature("pixels (PCA)", "pixels", None),
-    suite.Feature("supervised: code", "supervised", np.hstack([noise, yaw])),
+    probe_tasks.Feature("net: code", "run", np.hstack([noise, 0.5 * yaw])),
+    probe_tasks.Feature("random weights: code", "random", noise),
+    probe_tasks.Feature("random weights: more", "random", noise[:, :2]),
+    probe_tasks.Feature("pixels (PCA)", "pixels", None),
+    probe_tasks.Feature(
+      "supervised: code", "supervised", np.hstack([noise, yaw])
+    ),
   ]
-  return suite.Study(crops, [(rows[:48], rows[48:])], "test", table, 4)
+  return probe_tasks.Study(crops, [(rows[:48], rows[48:])], "test", table, 4)
 
 
 def test_a_matrix_needs_all_labels_a_split_and_both_bounds(study):
-  assert leaks.is_possible(study)
+  assert leakage_task.is_possible(study)
   without = lambda **changes: dataclasses.replace(study, **changes)
-  assert not leaks.is_possible(without(divisions=study.divisions * 2))
+  assert not leakage_task.is_possible(without(divisions=study.divisions * 2))
   for kind in ("random", "supervised"):
     table = [feature for feature in study.table if feature.kind != kind]
-    assert not leaks.is_possible(without(table=table))
+    assert not leakage_task.is_possible(without(table=table))
   for label in ("track", "expression", "yaw_rad", "light", "landmarks_ndc"):
     crops = study.crops.take(np.arange(80))
     del crops.labels[label]
-    assert not leaks.is_possible(without(crops=crops)), label
+    assert not leakage_task.is_possible(without(crops=crops)), label
 
 
 def test_the_matrix_is_between_random_weights_and_labels(study, monkeypatch):
@@ -54,7 +56,7 @@ def test_the_matrix_is_between_random_weights_and_labels(study, monkeypatch):
     "fit",
     lambda pixels, width: seen.append(pixels) or fit(pixels, width),
   )
-  found = leaks.run(study)
+  found = leakage_task.run(study)
   # Components are those of the training images.
   [fitted] = seen
   np.testing.assert_array_equal(fitted, study.crops.pixels[:48])

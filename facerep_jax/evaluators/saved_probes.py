@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import readout, readout_file
+from facerep_jax.evaluators import linear_probe, probe_file
 
 FILE = "readouts.npz"
 _BETWEEN = " / "
@@ -19,7 +19,7 @@ def key(dataset: str, task: str, feature: str) -> str:
 
 def save(
   path: str | os.PathLike,
-  fitted: dict[str, readout.Readout],
+  fitted: dict[str, linear_probe.Readout],
   classes: dict[str, list[str]],
 ) -> None:
   """Writes read-outs with the names of the classes they tell apart.
@@ -29,18 +29,18 @@ def save(
     fitted: By `key`.
     classes: By `key`; no names for read-outs of numbers.
   """
-  readout_file.save(str(path), fitted, {"classes": classes})
+  probe_file.save(str(path), fitted, {"classes": classes})
 
 
 def load(
   path: str | os.PathLike,
-) -> dict[str, tuple[readout.Readout, list[str]]]:
+) -> dict[str, tuple[linear_probe.Readout, list[str]]]:
   """Reads what `save` wrote: read-outs and class names, by `key`.
 
   Raises:
     InputError: The file is missing, damaged, or none of read-outs.
   """
-  fitted, meta = readout_file.load(str(path))
+  fitted, meta = probe_file.load(str(path))
   known = meta.get("classes") if isinstance(meta, dict) else None
   if not isinstance(known, dict) or not all(
     len(_apart(x)) == 3 for x in fitted
@@ -58,10 +58,10 @@ def _apart(name):
 
 
 def pick(
-  saved: dict[str, tuple[readout.Readout, list[str]]],
+  saved: dict[str, tuple[linear_probe.Readout, list[str]]],
   task: str,
   classes: list[str],
-) -> dict[str, readout.Readout]:
+) -> dict[str, linear_probe.Readout]:
   """Picks the read-outs of a task and puts their classes in order.
 
   Args:

@@ -10,12 +10,7 @@ import pytest
 
 from facerep_jax.data import images, index, schema, tfrecord
 from facerep_jax.data.synthetic import depth as depth_maps
-from facerep_jax.evaluators import (
-  albedo_leak,
-  depth_tracks,
-  geometry,
-  results,
-)
+from facerep_jax.evaluators import albedo_leak, geometry, geometry_task, results
 from facerep_jax.inference import api
 from facerep_jax.ops import camera as camera_ops
 from tests import tiny
@@ -113,7 +108,7 @@ def made(tmp_path_factory):
   )
   with pytest.MonkeyPatch.context() as patch:
     made_up.hurry(patch, 10.0)
-    return networks, data, depth_tracks.run(networks, data)
+    return networks, data, geometry_task.run(networks, data)
 
 
 def test_entries_of_every_task(made):
@@ -166,7 +161,7 @@ def test_yaw_is_the_second_turn_and_the_albedo_keeps_silent(made):
 def test_what_is_fitted_is_fitted_to_training_people(made):
   networks, data, (depth, view, albedo) = made
   train, test = (
-    depth_tracks.read(networks.run, data, names)
+    geometry_task.read(networks.run, data, names)
     for names in (("train", "validation"), ("test",))
   )
   assert not set(train.group) & set(test.group)
@@ -202,8 +197,8 @@ def test_what_is_fitted_is_fitted_to_training_people(made):
 
 def test_frames_are_cut_alike_and_spread(made, monkeypatch):
   networks, data, _ = made
-  monkeypatch.setattr(depth_tracks, "_MAX_FRAMES", 20)
-  found = depth_tracks.read(networks.run, data, ("train", "validation"))
+  monkeypatch.setattr(geometry_task, "_MAX_FRAMES", 20)
+  found = geometry_task.read(networks.run, data, ("train", "validation"))
   counts = np.unique(found.group, return_counts=True)[1]
   assert counts.tolist() == [2] * 10
   # Bright is near.
@@ -214,8 +209,8 @@ def test_frames_are_cut_alike_and_spread(made, monkeypatch):
 
 def test_needs_factors_and_maps(made, tmp_path):
   networks, data, _ = made
-  assert depth_tracks.is_possible(networks, data)
+  assert geometry_task.is_possible(networks, data)
   plain = write(tmp_path / "plain", with_maps=False)
-  assert not depth_tracks.is_possible(networks, plain)
+  assert not geometry_task.is_possible(networks, plain)
   unable = types.SimpleNamespace(run=networks.compared["unable"])
-  assert not depth_tracks.is_possible(unable, data)
+  assert not geometry_task.is_possible(unable, data)

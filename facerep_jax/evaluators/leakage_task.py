@@ -3,12 +3,12 @@
 from typing import Any
 
 from facerep_jax import cli
-from facerep_jax.evaluators import features, leakage, suite
+from facerep_jax.evaluators import features, leakage, probe_tasks
 
 NEEDED = {"track", "expression", "yaw_rad", "light", "landmarks_ndc"}
 
 
-def is_possible(study: suite.Study) -> bool:
+def is_possible(study: probe_tasks.Study) -> bool:
   """Tells whether a study has all that the matrix is made from."""
   kinds = {feature.kind for feature in study.table}
   return (
@@ -18,7 +18,7 @@ def is_possible(study: suite.Study) -> bool:
   )
 
 
-def run(study: suite.Study) -> dict[str, Any]:
+def run(study: probe_tasks.Study) -> dict[str, Any]:
   """Measures each factor in each feature of a study.
 
   Args:
@@ -37,7 +37,7 @@ def run(study: suite.Study) -> dict[str, Any]:
       fitted = features.Pixels.fit(crops.pixels[train], study.width)
       values = fitted(crops.pixels)
     parts[feature.name] = tuple(
-      suite.part_of(crops.labels, values, crops.group, rows)
+      probe_tasks.part_of(crops.labels, values, crops.group, rows)
       for rows in (train, test)
     )
   first = {}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, bootstrap, pose, weighted
+from facerep_jax.evaluators import base, bootstrap, pose, statistics
 
 
 class Lines(NamedTuple):
@@ -80,7 +80,7 @@ def measure(
   x, y = _checked(predicted_rad, true_rad)
   error = np.degrees(np.abs(lines.slope * x + lines.offset - y))
   scores = {}
-  for key, prepare in (("r", weighted.pearson), ("slope", weighted.slope)):
+  for key, prepare in (("r", statistics.pearson), ("slope", statistics.slope)):
     for k, name in enumerate(pose.ANGLES):
       statistic = absolute(prepare, x[:, k], y[:, k])
       scores[f"{name}_{key}"] = bootstrap.score(
@@ -103,11 +103,11 @@ def absolute(
   prepare: Callable[..., Callable[[np.ndarray], np.ndarray]],
   predicted: np.ndarray,
   true: np.ndarray,
-) -> weighted.Statistic:
+) -> statistics.Statistic:
   """Prepares the absolute value of a statistic of one angle.
 
   Args:
-    prepare: `weighted.pearson` or `weighted.slope`.
+    prepare: `statistics.pearson` or `statistics.slope`.
     predicted: [N] float.
     true: [N] float.
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn import linear_model
 
 from facerep_jax import errors
-from facerep_jax.evaluators import folds, readout
+from facerep_jax.evaluators import folds, linear_probe
 
 RNG = np.random.default_rng(0)
 
@@ -26,7 +26,7 @@ def test_ridge_equals_the_normal_equations(rows, width):
   x = RNG.normal(2, 3, (rows, width))
   y = x[:, :2] - 5 + RNG.normal(size=(rows, 2))
   group = np.arange(rows) // 4
-  found = readout.ridge(x, y, group)
+  found = linear_probe.ridge(x, y, group)
   # The choice again, one strength at a time.
   held = folds.by_group(group, 5) == 0
   losses = {}
@@ -44,7 +44,7 @@ def test_a_linear_target_is_read_out_and_a_constant_feature_does_no_harm():
   x = RNG.normal(size=(200, 6))
   y = x @ RNG.normal(size=(6, 2)) + 3
   x = np.concatenate([x, np.full((200, 2), 0.1, np.float32)], axis=1)
-  found = readout.ridge(x[:100], y[:100], np.arange(100) // 10)
+  found = linear_probe.ridge(x[:100], y[:100], np.arange(100) // 10)
   assert found.strength == 1e-5
   # The least strength shrinks the weights by about that share.
   np.testing.assert_allclose(found.outputs(x[100:]), y[100:], atol=2e-4)
@@ -52,7 +52,7 @@ def test_a_linear_target_is_read_out_and_a_constant_feature_does_no_harm():
 
 def test_noise_is_read_out_as_the_mean():
   x, y = RNG.normal(size=(300, 30)), RNG.normal(7, 1, size=(300, 1))
-  found = readout.ridge(x[:200], y[:200], np.arange(200))
+  found = linear_probe.ridge(x[:200], y[:200], np.arange(200))
   assert found.strength >= 1
   np.testing.assert_allclose(found.outputs(x[200:]), 7, atol=0.7)
 
@@ -66,7 +66,7 @@ def _classes(rows, width, num_classes, noise):
 @pytest.mark.parametrize("num_classes", [2, 4])
 def test_logistic_is_that_of_sklearn(num_classes):
   x, labels = _classes(400, 12, num_classes, 4)
-  found = readout.logistic(x, labels, np.arange(400) // 4, num_classes)
+  found = linear_probe.logistic(x, labels, np.arange(400) // 4, num_classes)
   z = (x - x.mean(axis=0)) / x.std(axis=0)
   model = linear_model.LogisticRegression(
     C=1 / (found.strength * 400), tol=1e-8, max_iter=10_000
@@ -80,14 +80,14 @@ def test_logistic_is_that_of_sklearn(num_classes):
 
 def test_the_strength_follows_the_noise():
   x, labels = _classes(300, 40, 3, 0.01)
-  clean = readout.logistic(x, labels, np.arange(300), 3)
-  noise = readout.logistic(x, RNG.permutation(labels), np.arange(300), 3)
+  clean = linear_probe.logistic(x, labels, np.arange(300), 3)
+  noise = linear_probe.logistic(x, RNG.permutation(labels), np.arange(300), 3)
   assert clean.strength < 0.1 and noise.strength >= 1
 
 
 def test_a_class_that_training_lacks_is_never_predicted():
   x, labels = _classes(200, 5, 3, 1)
-  found = readout.logistic(x, labels + labels // 2, np.arange(200), 5)
+  found = linear_probe.logistic(x, labels + labels // 2, np.arange(200), 5)
   logits = found.outputs(x)
   assert np.isneginf(logits[:, [2, 4]]).all()
   assert np.isfinite(logits[:, [0, 1, 3]]).all()
@@ -99,7 +99,7 @@ def test_multilabel_is_a_regression_per_column():
   noisy = x[:, :3] + RNG.normal(size=(300, 3)) > 0.3
   constant = np.stack([np.zeros(300, bool), np.ones(300, bool)], axis=1)
   y = np.concatenate([constant, noisy], axis=1)
-  found = readout.multilabel(x, y, np.arange(300) // 3)
+  found = linear_probe.multilabel(x, y, np.arange(300) // 3)
   logits = found.outputs(x)
   assert np.isneginf(logits[:, 0]).all() and np.isposinf(logits[:, 1]).all()
   z = (x - x.mean(axis=0)) / x.std(axis=0)
@@ -115,21 +115,21 @@ def test_multilabel_is_a_regression_per_column():
 def test_refuses_what_cannot_be_fitted():
   x, group = RNG.normal(size=(20, 3)), np.arange(20)
   with pytest.raises(errors.InputError, match="two people"):
-    readout.ridge(x, x, np.zeros(20))
+    linear_probe.ridge(x, x, np.zeros(20))
   with pytest.raises(errors.InputError, match="targets: expected"):
-    readout.ridge(x, x[:5], group)
+    linear_probe.ridge(x, x[:5], group)
   broken = x.copy()
   broken[4, 1] = np.nan
   with pytest.raises(errors.InputError, match="features: row 4 is not finite"):
-    readout.ridge(broken, x, group)
+    linear_probe.ridge(broken, x, group)
   with pytest.raises(errors.InputError, match="two classes or more"):
-    readout.logistic(x, np.ones(20, int), group, 3)
+    linear_probe.logistic(x, np.ones(20, int), group, 3)
   with pytest.raises(errors.InputError, match="expected 0 to 2, got 0 to 3"):
-    readout.logistic(x, np.arange(20) % 4, group, 3)
+    linear_probe.logistic(x, np.arange(20) % 4, group, 3)
   with pytest.raises(errors.InputError, match="0 and 1 alone"):
-    readout.multilabel(x, x, group)
+    linear_probe.multilabel(x, x, group)
   with pytest.raises(errors.InputError, match="two classes or more"):
-    readout.multilabel(x, np.ones((20, 2)), group)
-  fitted = readout.ridge(x, x, group)
+    linear_probe.multilabel(x, np.ones((20, 2)), group)
+  fitted = linear_probe.ridge(x, x, group)
   with pytest.raises(errors.InputError, match="fitted to"):
     fitted.outputs(x[:, :2])

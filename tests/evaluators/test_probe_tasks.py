@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.evaluators import features, suite
+from facerep_jax.evaluators import features, probe_tasks
 from tests.evaluators import made_up
 
 
@@ -33,12 +33,12 @@ def knowing(all_crops, noise=0.0):
 
 
 def study(parts, num_folds=0, noise=0.0, width=4):
-  whole, divisions, split = suite.divide(parts, num_folds)
+  whole, divisions, split = probe_tasks.divide(parts, num_folds)
   table = [
-    suite.Feature("net: embedding", "run", knowing(whole, noise)),
-    suite.Feature("pixels (PCA)", "pixels", None),
+    probe_tasks.Feature("net: embedding", "run", knowing(whole, noise)),
+    probe_tasks.Feature("pixels (PCA)", "pixels", None),
   ]
-  return suite.Study(whole, divisions, split, table, width)
+  return probe_tasks.Study(whole, divisions, split, table, width)
 
 
 def split_parts():
@@ -50,7 +50,7 @@ def split_parts():
 
 
 def test_a_sets_own_split_is_kept_and_validation_joins_training():
-  whole, divisions, split = suite.divide(split_parts())
+  whole, divisions, split = probe_tasks.divide(split_parts())
   assert split == "test" and len(whole) == 80
   ((train, test),) = divisions
   np.testing.assert_array_equal(train, np.arange(48))
@@ -66,7 +66,7 @@ def test_a_sets_own_split_is_kept_and_validation_joins_training():
   ],
 )
 def test_folds_divide_people_and_measure_each_row_once(parts, num_folds, want):
-  whole, divisions, split = suite.divide(parts(), num_folds)
+  whole, divisions, split = probe_tasks.divide(parts(), num_folds)
   assert split == f"{want} folds" and len(divisions) == want
   rows = np.concatenate([test for _, test in divisions])
   np.testing.assert_array_equal(np.sort(rows), np.arange(len(whole)))
@@ -77,12 +77,12 @@ def test_folds_divide_people_and_measure_each_row_once(parts, num_folds, want):
 
 def test_more_folds_than_people_are_refused():
   with pytest.raises(errors.InputError, match="5 folds need as many people"):
-    suite.divide({"all": crops(range(4))})
+    probe_tasks.divide({"all": crops(range(4))})
 
 
 def test_tasks_are_those_that_are_labelled():
   labels = crops(range(2)).labels
-  assert suite.allowed(labels) == [
+  assert probe_tasks.allowed(labels) == [
     "landmarks",
     "pose",
     "expression",
@@ -90,13 +90,13 @@ def test_tasks_are_those_that_are_labelled():
     "action_units",
   ]
   few = labels.keys() - {"roll_rad", "expression"}
-  assert suite.allowed(few) == ["landmarks", "action_units"]
+  assert probe_tasks.allowed(few) == ["landmarks", "action_units"]
 
 
 @pytest.mark.parametrize("num_folds", [0, 4])
 def test_what_features_know_is_read_out_of_the_row_it_belongs_to(num_folds):
   made = study(split_parts(), num_folds)
-  result, _, fitted = suite.run(made, "pose", {})
+  result, _, fitted = probe_tasks.run(made, "pose", {})
   assert result["num_test"] == (80 if num_folds else 32)
   assert result["num_people"] == (10 if num_folds else 4)
   assert len(made.test) == result["num_test"] == len(set(made.test))
@@ -114,7 +114,7 @@ def test_components_of_pixels_are_those_of_training_images(monkeypatch):
     lambda pixels, width: seen.append(pixels) or fit(pixels, width),
   )
   made = study({"all": crops(range(6), 4)}, 3)
-  suite.run(made, "pose", {})
+  probe_tasks.run(made, "pose", {})
   for pixels, (train, _) in zip(seen, made.divisions, strict=True):
     np.testing.assert_array_equal(pixels, made.crops.pixels[train])
 
@@ -122,7 +122,7 @@ def test_components_of_pixels_are_those_of_training_images(monkeypatch):
 def test_intervals_are_over_people():
   parts = {"train": crops(range(3)), "test": crops([3], split="test")}
   made = study(parts, noise=0.5)
-  result, _, _ = suite.run(made, "pose", {})
+  result, _, _ = probe_tasks.run(made, "pose", {})
   for entry in result["entries"]:
     low = entry["scores"]["mae_mean"].low
     assert np.isnan(low), entry["feature"]
@@ -131,8 +131,8 @@ def test_intervals_are_over_people():
 @pytest.mark.parametrize("task", ["expression", "expression_multilabel"])
 def test_classes_keep_their_order_and_names(task):
   made = study(split_parts())
-  result, pictures, fitted = suite.run(made, task, {})
-  assert suite.classes_of(made, task) == list(made_up.CLASSES)
+  result, pictures, fitted = probe_tasks.run(made, task, {})
+  assert probe_tasks.classes_of(made, task) == list(made_up.CLASSES)
   assert fitted["net: embedding"].weights.shape[1] == len(made_up.CLASSES)
   # Four of them never occur.
   assert (fitted["net: embedding"].offset[4:] == -np.inf).all()
@@ -150,7 +150,7 @@ def test_a_fold_that_lacks_the_last_class_is_measured():
   last = all_crops.labels["expression"] == 3
   alone = all_crops.group == "p05"
   all_crops.labels["expression"][last & ~alone] = 2
-  result, _, _ = suite.run(study({"all": all_crops}, 3), "expression", {})
+  result, _, _ = probe_tasks.run(study({"all": all_crops}, 3), "expression", {})
   found = result["entries"][0]["details"]["confusion"]
   counts = np.bincount(
     all_crops.labels["expression"], minlength=len(made_up.CLASSES)
@@ -165,8 +165,8 @@ def test_a_fold_that_lacks_the_last_class_is_measured():
 @pytest.mark.parametrize("task", ["landmarks", "pose", "expression"])
 def test_saved_readouts_measure_the_same(task):
   made = study(split_parts(), noise=0.2)
-  first, _, fitted = suite.run(made, task, {})
-  again, _, nothing = suite.run(made, task, fitted)
+  first, _, fitted = probe_tasks.run(made, task, {})
+  again, _, nothing = probe_tasks.run(made, task, fitted)
   assert nothing == {} and again["num_train"] == 0
   assert again["protocol"] == first["protocol"] + "; fitted elsewhere"
   for a, b in zip(first["entries"], again["entries"]):
@@ -178,17 +178,17 @@ def test_saved_readouts_measure_the_same(task):
 
 def test_only_features_that_were_fitted_are_measured_again():
   made = study(split_parts())
-  _, _, fitted = suite.run(made, "pose", {})
+  _, _, fitted = probe_tasks.run(made, "pose", {})
   one = {"pixels (PCA)": fitted["pixels (PCA)"]}
-  again, _, _ = suite.run(made, "pose", one)
+  again, _, _ = probe_tasks.run(made, "pose", one)
   assert [entry["kind"] for entry in again["entries"]] == ["pixels"]
   with pytest.raises(errors.InputError, match="holds none for pose"):
-    suite.run(made, "pose", {"other": fitted["pixels (PCA)"]})
+    probe_tasks.run(made, "pose", {"other": fitted["pixels (PCA)"]})
 
 
 def test_pictures_are_those_of_the_best_and_the_worst():
   made = study(split_parts(), noise=0.5)
-  _, pictures, fitted = suite.run(made, "pose", {})
+  _, pictures, fitted = probe_tasks.run(made, "pose", {})
   found = fitted["net: embedding"].outputs(made.table[0].values[made.test])
   labels = made.crops.labels
   true = np.stack([labels[f"{a}_rad"] for a in ("yaw", "pitch", "roll")], 1)
@@ -204,7 +204,7 @@ def test_pictures_are_those_of_the_best_and_the_worst():
 
 def test_landmarks_are_drawn_in_pixels():
   made = study(split_parts())
-  _, pictures, _ = suite.run(made, "landmarks", {})
+  _, pictures, _ = probe_tasks.run(made, "landmarks", {})
   for picture in pictures["worst"]:
     row = made.crops.source.names.index(picture.caption)
     true = made.crops.labels["landmarks_px"][row]
