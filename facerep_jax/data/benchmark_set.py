@@ -26,7 +26,7 @@ import numpy as np
 
 from facerep_jax import errors
 from facerep_jax.data import build, extract
-from facerep_jax.data.synthetic import generator
+from facerep_jax.synthetic import generator
 
 _log = logging.getLogger(__name__)
 

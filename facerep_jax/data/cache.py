@@ -20,9 +20,9 @@ from facerep_jax.data import (
   parts,
   sources,
 )
-from facerep_jax.data.synthetic import generator
-from facerep_jax.data.synthetic import heads as all_heads
 from facerep_jax.files import atomic
+from facerep_jax.synthetic import generator
+from facerep_jax.synthetic import heads as all_heads
 
 _log = logging.getLogger(__name__)
 # Of a frame, and of each pixel of its side; measured from 32 to 256 px.

@@ -21,8 +21,8 @@ from facerep_jax.data import (
   unit_report,
   video,
 )
-from facerep_jax.data.synthetic import generator
 from facerep_jax.runs import setting_ranges
+from facerep_jax.synthetic import generator
 
 # Faces are looked for at least this often, however few frames are kept: links
 # between frames need the face to have moved by less than its size.

@@ -16,7 +16,7 @@ from facerep_jax.data import (
   name_pattern,
   video,
 )
-from facerep_jax.data.synthetic import generator, heads
+from facerep_jax.synthetic import generator, heads
 
 SYNTHETIC = "synthetic"
 BENCHMARK = "synthetic:benchmark"

@@ -9,7 +9,6 @@ import numpy as np
 
 from facerep_jax import cli, sharding
 from facerep_jax.data import decode, splits, tracks
-from facerep_jax.data.synthetic import depth as depth_maps
 from facerep_jax.evaluators import (
   albedo_leak,
   base,
@@ -21,6 +20,7 @@ from facerep_jax.evaluators import (
 )
 from facerep_jax.inference import api
 from facerep_jax.ops import camera as camera_ops
+from facerep_jax.synthetic import depth as depth_maps
 
 _ANGLES = tuple(f"{name}_rad" for name in pose.ANGLES)
 _LABELS = (*_ANGLES, "focal_px")

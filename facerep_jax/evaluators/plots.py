@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data.synthetic import landmarks
 from facerep_jax.evaluators import results
+from facerep_jax.synthetic import landmarks
 
 _WIDTH_IN, _DPI = 4.5, 160  # Half as wide on a phone, and still legible.
 _MAX_NAME = 34  # Characters; longer names are cut in plots alone.

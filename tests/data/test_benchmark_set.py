@@ -6,7 +6,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.data import benchmark_set, cache, splits
-from facerep_jax.data.synthetic import generator
+from facerep_jax.synthetic import generator
 
 
 def _pinned(number):

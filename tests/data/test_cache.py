@@ -11,7 +11,7 @@ from PIL import Image
 
 from facerep_jax import errors
 from facerep_jax.data import build, cache, colour, extract, tracks
-from facerep_jax.data.synthetic import generator
+from facerep_jax.synthetic import generator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

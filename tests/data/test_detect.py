@@ -7,7 +7,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.data import detect, video
-from facerep_jax.data.synthetic import generator
+from facerep_jax.synthetic import generator
 
 cv2 = pytest.importorskip("cv2")
 

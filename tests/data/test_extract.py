@@ -14,7 +14,7 @@ from facerep_jax.data import (
   unit_report,
   video,
 )
-from facerep_jax.data.synthetic import generator
+from facerep_jax.synthetic import generator
 
 av = pytest.importorskip("av")
 

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from facerep_jax.data.synthetic import generator
+from facerep_jax.synthetic import generator
 
 PATH = pathlib.Path(__file__).with_name("synthetic_small.npz")
 SETTINGS = generator.Settings(

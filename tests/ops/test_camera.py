@@ -7,9 +7,9 @@ import pytest
 from jax.test_util import check_grads
 
 from facerep_jax import errors
-from facerep_jax.data.synthetic import camera as synthetic_camera
 from facerep_jax.ops import camera as camera_ops
 from facerep_jax.ops import warp
+from facerep_jax.synthetic import camera as synthetic_camera
 from tests.oracles import geometry as oracle
 
 WIDE = camera_ops.Camera(9, fov_deg=40.0, centre_depth=1.3)

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax.data.synthetic import head, rasterise
 from facerep_jax.ops import camera as cameras
 from facerep_jax.ops import hard_raster, triangles
+from facerep_jax.synthetic import head, rasterise
 from tests.ops import scenes
 from tests.oracles import geometry
 from tests.oracles import render as oracle

@@ -7,8 +7,8 @@ import pytest
 from jax.test_util import check_grads
 
 from facerep_jax import errors, losses
-from facerep_jax.data.synthetic import generator
 from facerep_jax.ops import perceptual, warp
+from facerep_jax.synthetic import generator
 from tests.oracles import perceptual as oracle
 from tests.oracles import waves
 

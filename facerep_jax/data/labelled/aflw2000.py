@@ -14,7 +14,7 @@ import numpy as np
 
 from facerep_jax import errors
 from facerep_jax.data.labelled import base, files, landmarks68, matlab, square
-from facerep_jax.data.synthetic import camera
+from facerep_jax.synthetic import camera
 
 _log = logging.getLogger(__name__)
 MAX_ANGLE_DEG = 99.0

@@ -7,7 +7,7 @@ import numpy as np
 
 from facerep_jax import errors
 from facerep_jax.data.labelled import base
-from facerep_jax.data.synthetic import actions, camera, head, landmarks
+from facerep_jax.synthetic import actions, camera, head, landmarks
 
 # Points that expressions and the view's outline move least: nose, corners of
 # the eyes and of the mouth.

@@ -9,7 +9,7 @@ from facerep_jax import errors
 from facerep_jax.data import decode, splits
 from facerep_jax.data import tracks as stored
 from facerep_jax.data.labelled import base
-from facerep_jax.data.synthetic import actions
+from facerep_jax.synthetic import actions
 
 _log = logging.getLogger(__name__)
 _CLASSES = {"expression": tuple(actions.EXPRESSIONS)}

@@ -3,7 +3,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.data.labelled import aflw2000, find
-from facerep_jax.data.synthetic import camera
+from facerep_jax.synthetic import camera
 from tests.data.labelled import tiny
 
 scipy_io = pytest.importorskip("scipy.io")

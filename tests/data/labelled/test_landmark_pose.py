@@ -5,7 +5,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.data.labelled import landmark_pose
-from facerep_jax.data.synthetic import actions, camera, head, landmarks
+from facerep_jax.synthetic import actions, camera, head, landmarks
 from tests.evaluators import made_up
 
 
