@@ -16,7 +16,7 @@ import jax
 
 from facerep_jax import cli, errors
 from facerep_jax.data.labelled import base as labelled_base
-from facerep_jax.data.labelled import find, landmark_pose
+from facerep_jax.data.labelled import landmark_pose, open_set
 from facerep_jax.evaluators import (
   features,
   geometry_task,
@@ -204,7 +204,7 @@ def _networks(place, options):
 
 def _open_data(text, options):
   """Opens one labelled set, cut and labelled as the options say."""
-  opened = find.open_data(text)
+  opened = open_set.open_data(text)
   if isinstance(opened, labelled_base.Pairs):
     images = _recut(opened.images, options.crop)
     return dataclasses.replace(opened, images=images)
@@ -257,7 +257,7 @@ def _offered(text, opened, options, networks):
   offered = set(probe_tasks.allowed(labels))
   if options.readouts:
     return offered
-  folder = find.folder(text)
+  folder = open_set.folder(text)
   if folder:
     offered.add("reconstruction")
   if folder and geometry_task.is_possible(networks, folder):
@@ -280,7 +280,7 @@ def _on_data(text, opened, tasks, options, networks, saved, found):
         or ()
       )
     return
-  folder = find.folder(text)
+  folder = open_set.folder(text)
   offered = _offered(text, opened, options, networks).intersection(tasks)
   if offered.intersection((*probe_tasks.TASKS, "leakage")):
     _on_features(opened, tasks, options, networks, saved, found)

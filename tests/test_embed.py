@@ -10,11 +10,11 @@ from PIL import Image
 
 import facerep_jax
 from facerep_jax import cli, embed
-from facerep_jax.data import colour
 from facerep_jax.data import photos as photo_files
+from facerep_jax.files import colour
 from facerep_jax.training import loop, setup
 from tests import tiny
-from tests.data import helpers
+from tests.tracks import helpers
 
 
 @pytest.fixture(scope="module")

@@ -13,19 +13,12 @@ import pytest
 from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data import (
-  build,
-  contents,
-  decode,
-  extract,
-  images,
-  index,
-  sources,
-  video,
-)
-from facerep_jax.files import atomic
+from facerep_jax.data import build, extract, sources
+from facerep_jax.files import atomic, decode, images
+from facerep_jax.tracks import contents, index
+from facerep_jax.video import video_file
 from tests import fuzz
-from tests.data import helpers
+from tests.tracks import helpers
 
 COUNTS = [8, pytest.param(200, marks=pytest.mark.slow)]
 
@@ -207,7 +200,7 @@ def test_mutated_videos(tmp_path, count):
     path = tmp_path / f"mutated-{name}"
     path.write_bytes(fuzz.mutate(clips[name], seed))
     for reader in ("av", "cv2"):
-      opened, times = video.Video(str(path), reader), []
+      opened, times = video_file.Video(str(path), reader), []
       with fuzz.limit():
         try:
           for frame in opened:
@@ -223,7 +216,7 @@ def test_mutated_videos(tmp_path, count):
       assert all(x > 0 for x in opened.skipped.values()), (seed, reader)
       is_short = len(times) < 10
       outcomes["short" if is_short else "full"] += 1
-      is_said = opened.skipped or video.SHORT in opened.notes
+      is_said = opened.skipped or video_file.SHORT in opened.notes
       # Of gaps the times tell, and longest_step_s in the manifest.
       has_gap = len(times) > 1 and max(np.diff(times)) > 1.5 / _RATE_FPS
       if is_short and not is_said and not has_gap:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax.data import tfrecord
 from facerep_jax.evaluators import probe_file
 from facerep_jax.files import atomic
+from facerep_jax.tracks import tfrecord
 from tests import kill_targets, tiny
 from tests.evaluators import made_up
 

@@ -6,7 +6,8 @@ import pathlib
 import numpy as np
 
 from configs import fabnet
-from facerep_jax.data import images, index, schema, tfrecord
+from facerep_jax.files import images
+from facerep_jax.tracks import index, schema, tfrecord
 
 SIZE_PX = 40
 PEOPLE = {"train": range(0, 6), "validation": range(6, 9), "test": range(9, 12)}

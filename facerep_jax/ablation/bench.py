@@ -7,7 +7,7 @@ import numpy as np
 
 from facerep_jax import errors
 from facerep_jax.data.labelled import base as labelled_base
-from facerep_jax.data.labelled import find, track_pairs
+from facerep_jax.data.labelled import open_set, track_pairs
 from facerep_jax.evaluators import (
   base,
   bootstrap,
@@ -65,7 +65,7 @@ def open_data(text: str) -> dict[str, labelled_base.Labelled]:
   Raises:
     InputError: They are not there, or lack labels.
   """
-  parts = find.open_data(text)
+  parts = open_set.open_data(text)
   is_split = isinstance(parts, dict) and "test" in parts and len(parts) > 1
   labels = set()
   if is_split:

@@ -15,10 +15,12 @@ import numpy as np
 from PIL import Image
 
 from facerep_jax.benchmarks import report, timing
-from facerep_jax.data import batches, decode, tracks
+from facerep_jax.data import batches
 from facerep_jax.data import samples as sampling
+from facerep_jax.files import decode
 from facerep_jax.runs import configuration, metrics
 from facerep_jax.systems import base
+from facerep_jax.tracks import track_source
 from facerep_jax.training import loop, setup
 
 _log = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ def _rate(config, path, num_threads, turn_px, limit_s):
   rule, _ = configuration.sampling(
     config, num_frames=system.num_frames, size_px=system.size_px
   )
-  source = tracks.TrackSource(path, "train")
+  source = track_source.TrackSource(path, "train")
   files = [
     file
     for i in range(len(source))

@@ -12,7 +12,8 @@ import numpy as np
 import optax
 
 from facerep_jax import sharding
-from facerep_jax.benchmarks import compiled, literal_unet, report, timing
+from facerep_jax.benchmarks import compiled, report, timing
+from facerep_jax.benchmarks.reference import literal_unet
 from facerep_jax.convert import rdm
 from facerep_jax.models import unet
 from facerep_jax.ops import diffusion

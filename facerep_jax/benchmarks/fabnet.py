@@ -118,7 +118,9 @@ def find_baseline() -> tuple[types.ModuleType | None, str]:
   """
   if importlib.util.find_spec("torch") is None:
     return None, "torch not installed"
-  module = importlib.import_module("facerep_jax.benchmarks.torch_fabnet")
+  module = importlib.import_module(
+    "facerep_jax.benchmarks.reference.torch_fabnet"
+  )
   backend = jax.default_backend()
   if module.device(backend) is None:
     return None, f"torch has no {backend}"

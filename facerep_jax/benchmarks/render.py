@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from facerep_jax.benchmarks import brute_force, compiled, report, timing
+from facerep_jax.benchmarks import compiled, report, timing
+from facerep_jax.benchmarks.reference import brute_force
 from facerep_jax.ops import camera as cameras
 from facerep_jax.ops import render
 

@@ -17,18 +17,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from facerep_jax import environment, errors
-from facerep_jax.data import (
-  contents,
-  dataset_info,
-  extract,
-  index,
-  parts,
-  sources,
-  splits,
-  tfrecord,
-  unit_report,
-)
+from facerep_jax.data import extract, parts, sources, unit_report
 from facerep_jax.files import atomic, outputs
+from facerep_jax.tracks import contents, dataset_info, index, splits, tfrecord
 
 FORMAT = 1  # Of manifest.json and of the parts.
 MANIFEST = contents.MANIFEST

@@ -13,16 +13,15 @@ from facerep_jax import cli, environment, errors
 from facerep_jax.data import (
   benchmark_set,
   build,
-  dataset_info,
   extract,
-  images,
   listing,
   parts,
   sources,
 )
-from facerep_jax.files import atomic
+from facerep_jax.files import atomic, images
 from facerep_jax.synthetic import generator
 from facerep_jax.synthetic import heads as all_heads
+from facerep_jax.tracks import dataset_info
 
 _log = logging.getLogger(__name__)
 # Of a frame, and of each pixel of its side; measured from 32 to 256 px.

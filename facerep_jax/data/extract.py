@@ -8,21 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import (
-  chunks,
-  crop,
-  detect,
-  face_look,
-  follow,
-  images,
-  schema,
-  sources,
-  track_people,
-  unit_report,
-  video,
-)
+from facerep_jax.data import sources, track_people, unit_report
+from facerep_jax.detection import crop, detect, face_look, face_tracker
+from facerep_jax.files import images
 from facerep_jax.runs import setting_ranges
 from facerep_jax.synthetic import generator
+from facerep_jax.tracks import chunks, schema
+from facerep_jax.video import video_file
 
 # Faces are looked for at least this often, however few frames are kept: links
 # between frames need the face to have moved by less than its size.
@@ -114,7 +106,7 @@ def check_tools(units: list[sources.Unit], settings: Settings) -> None:
   """
   kinds = {unit.kind for unit in units}
   if "videos" in kinds:
-    video.default_reader()
+    video_file.default_reader()
   if any(_finds_faces(kind, settings) for kind in kinds):
     _detector(settings.detector)
 
@@ -261,7 +253,7 @@ class _Looked:
 
   def cuts(self) -> np.ndarray:
     """Returns [N] bool, true where a cut lies before a frame looked at."""
-    cuts = 1 + np.flatnonzero(follow.find_cuts(np.array(self.changes)))
+    cuts = 1 + np.flatnonzero(face_tracker.find_cuts(np.array(self.changes)))
     before = np.searchsorted(cuts, self.index, side="right")
     return np.diff(before, prepend=0) > 0
 
@@ -274,7 +266,7 @@ def _video(entry, settings, report):
   """
   try:
     looked = _look(entry.path, settings, report)
-  except video.UnreadableError as error:
+  except video_file.UnreadableError as error:
     report.problem = str(error)
     return
   if not looked.index:
@@ -303,10 +295,13 @@ def _look(path, settings, report):
   """Reads a video once, finding faces and changes of scene."""
   find = _detector(settings.detector)
   often = math.ceil(MIN_DETECT_FPS / settings.fps)
-  keep, look = video.Clock(settings.fps), video.Clock(settings.fps * often)
+  keep, look = (
+    video_file.Clock(settings.fps),
+    video_file.Clock(settings.fps * often),
+  )
   looked = _Looked()
   before, last_s, longest_s = None, 0.0, 0.0
-  opened = video.Video(path)
+  opened = video_file.Video(path)
   for frame in opened:
     report.num_decoded += 1
     longest_s = max(longest_s, frame.time_s - last_s)
@@ -324,7 +319,7 @@ def _look(path, settings, report):
     image = frame.image()
     looked.faces.append(find(image))
     looked.looks.add(image, looked.faces[-1])
-  report.num_cuts = int(follow.find_cuts(np.array(looked.changes)).sum())
+  report.num_cuts = int(face_tracker.find_cuts(np.array(looked.changes)).sum())
   report.num_kept = sum(looked.is_kept)
   for reason, count in opened.skipped.items():
     report.skip(reason, path, count)
@@ -340,7 +335,7 @@ def _look(path, settings, report):
 def _change(before, now):
   if before[0] != now[0]:  # Another size of frame: places do not compare.
     return np.ones(3)
-  return follow.frame_change(before[1], now[1])
+  return face_tracker.frame_change(before[1], now[1])
 
 
 def _count_followed(tracks, report):
@@ -366,7 +361,7 @@ def _cut_tracks(entry, tracks, people, settings, report):
     )
   ]
   waiting = [[] for _ in tracks]
-  for frame in video.Video(entry.path):
+  for frame in video_file.Video(entry.path):
     if frame.index not in places:
       continue
     pixels = frame.image()

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from facerep_jax import errors
-from facerep_jax.data import images, video
+from facerep_jax.files import images
+from facerep_jax.video import video_file
 
 HIDDEN_FILE, HIDDEN_FOLDER = "hidden file", "hidden folder"
 DEAD_LINK = "link that leads nowhere"
@@ -155,7 +156,7 @@ def is_image(name: str) -> bool:
 
 def is_video(name: str) -> bool:
   """Tells by its name whether a file is read as a video."""
-  return kind(name) in video.EXTENSIONS
+  return kind(name) in video_file.EXTENSIONS
 
 
 def kind(name: str) -> str:

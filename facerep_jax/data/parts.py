@@ -9,8 +9,9 @@ import shutil
 from typing import Any
 
 from facerep_jax import environment, errors
-from facerep_jax.data import extract, schema, sources, tfrecord, unit_report
+from facerep_jax.data import extract, sources, unit_report
 from facerep_jax.files import atomic
+from facerep_jax.tracks import schema, tfrecord
 
 FOLDER = ".parts"
 _log = logging.getLogger(__name__)

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import crop, decode, detect, images, listing
+from facerep_jax.data import listing
+from facerep_jax.detection import crop, detect
+from facerep_jax.files import decode, images
 
 _log = logging.getLogger(__name__)
 # Side of the square that is cut around a face before the run's own crop: that

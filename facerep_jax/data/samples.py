@@ -10,15 +10,10 @@ import functools
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import (
-  decode,
-  images,
-  tfrecord,
-  tracks,
-  transforms,
-  turn_ramp,
-)
+from facerep_jax.data import transforms, turn_ramp
+from facerep_jax.files import decode, images
 from facerep_jax.runs import setting_ranges
+from facerep_jax.tracks import tfrecord, track_source
 
 # One fixed id per use of randomness; they never change.
 _ORDER, _DRAW, _SIDE = 0, 1, 2
@@ -93,7 +88,7 @@ class Samples:
     epoch_size: Samples of one epoch.
   """
 
-  def __init__(self, source: tracks.TrackSource, sampling: Sampling):
+  def __init__(self, source: track_source.TrackSource, sampling: Sampling):
     self._source, self._sampling = source, sampling
     keep = np.flatnonzero(
       source.index.num_frames

@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from facerep_jax import errors
-from facerep_jax.data import build, images, schema, tfrecord, video
-from facerep_jax.files import atomic
+from facerep_jax.data import build
+from facerep_jax.files import atomic, images
+from facerep_jax.tracks import schema, tfrecord
+from facerep_jax.video import video_file
 
 _DETECTED = (0, 220, 0)
 _INTERPOLATED = (255, 140, 0)
@@ -108,7 +110,7 @@ def _strip(track, videos, columns, high):
     return np.concatenate([_fit(pixels, high) for pixels in stored], 1)
   wanted = {int(track.frame_index[i]): i for i in positions}
   views = []
-  for frame in video.Video(file):
+  for frame in video_file.Video(file):
     if frame.index in wanted:
       views.append(_boxed(frame.image(), track, wanted[frame.index], high))
   last = images.decode(track.frames[positions[-1]], "").pixels

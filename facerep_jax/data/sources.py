@@ -8,15 +8,10 @@ import re
 from collections.abc import Callable, Iterable
 
 from facerep_jax import errors
-from facerep_jax.data import (
-  file_marks,
-  images,
-  layouts,
-  listing,
-  name_pattern,
-  video,
-)
+from facerep_jax.data import file_marks, layouts, listing, name_pattern
+from facerep_jax.files import images
 from facerep_jax.synthetic import generator, heads
+from facerep_jax.video import video_file
 
 SYNTHETIC = "synthetic"
 BENCHMARK = "synthetic:benchmark"
@@ -239,7 +234,7 @@ def _read_source(source, on_passed_over):
   names = held.videos if is_video else held.images
   others = held.without_images() if is_video else held.without_videos()
   if not names:
-    what, known = ("videos", video) if is_video else ("images", images)
+    what, known = ("videos", video_file) if is_video else ("images", images)
     raise errors.InputError(
       f"{path}: holds no {what} (looked for {' '.join(known.EXTENSIONS)}); "
       f"{listing.say_empty(others)}."
@@ -266,7 +261,7 @@ def _read_single(source):
   if source.layout not in ("auto", layout) or not known:
     raise errors.InputError(
       f"{source.path}: a single file must be a video "
-      f"({' '.join(video.EXTENSIONS)}) or an image "
+      f"({' '.join(video_file.EXTENSIONS)}) or an image "
       f"({' '.join(images.EXTENSIONS)}), got --layout={source.layout}."
     )
   files = {name: file_marks.mark(source.path)}
@@ -278,8 +273,8 @@ def _guess(path, held):
   """Returns the layout that the names of files speak for."""
   if not held.videos and not held.images:
     raise errors.InputError(
-      f"{path}: holds no videos ({' '.join(video.EXTENSIONS)}) and no images "
-      f"({' '.join(images.EXTENSIONS)}); {listing.say_empty(held.others)}."
+      f"{path}: holds no videos ({' '.join(video_file.EXTENSIONS)}) and no "
+      f"images ({' '.join(images.EXTENSIONS)}); {listing.say_empty(held.others)}."
     )
   if held.videos and held.images:
     raise errors.InputError(

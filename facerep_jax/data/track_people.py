@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from facerep_jax.data import face_look, follow, sources
+from facerep_jax.data import sources
+from facerep_jax.detection import face_look, face_tracker
 
 LOOKS_PER_S = 6.0  # More than these are not compared.
 _MAX_CHANGE_S = 2.5  # The longest transition that is told by its course.
@@ -39,12 +40,12 @@ class Found:
   """The tracks of a video.
 
   Attributes:
-    tracks: As `follow.follow` returns them.
+    tracks: As `face_tracker.follow` returns them.
     people: Number of the person of each track, from 0; see `who`.
     num_divided: Places where a track was ended because the face changed.
   """
 
-  tracks: list[follow.FaceTrack]
+  tracks: list[face_tracker.FaceTrack]
   people: list[int]
   num_divided: int
 
@@ -74,7 +75,7 @@ def find(
     num_divided += len(found) - 1
     return found
 
-  tracks = follow.follow(times_s, faces, cuts, parts)
+  tracks = face_tracker.follow(times_s, faces, cuts, parts)
   return Found(tracks, who(tracks, looks), num_divided)
 
 
@@ -109,7 +110,7 @@ def divide(
   Returns:
     Slices of the n detections, in order; a transition between two is left out.
   """
-  if len(frames) < 2 * follow.MIN_DETECTIONS:
+  if len(frames) < 2 * face_tracker.MIN_DETECTIONS:
     return [slice(0, len(frames))]
   seen = _Seen(frames, numbers, times_s, looks)
   parts = _divide(seen, 0, len(seen.times_s) - 1)
@@ -281,7 +282,9 @@ def _unlike_neighbours(seen, first, last):
   return None
 
 
-def who(tracks: list[follow.FaceTrack], looks: face_look.Looks) -> list[int]:
+def who(
+  tracks: list[face_tracker.FaceTrack], looks: face_look.Looks
+) -> list[int]:
   """Tells which tracks of a video are of one person.
 
   Tracks that were detected in one frame are of different people. Others are of

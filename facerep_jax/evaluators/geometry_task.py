@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from facerep_jax import cli, sharding
-from facerep_jax.data import decode, splits, tracks
 from facerep_jax.evaluators import (
   albedo_leak,
   base,
@@ -18,9 +17,11 @@ from facerep_jax.evaluators import (
   studies,
   viewpoint,
 )
+from facerep_jax.files import decode
 from facerep_jax.inference import api
 from facerep_jax.ops import camera as camera_ops
 from facerep_jax.synthetic import depth as depth_maps
+from facerep_jax.tracks import splits, track_source
 
 _ANGLES = tuple(f"{name}_rad" for name in pose.ANGLES)
 _LABELS = (*_ANGLES, "focal_px")
@@ -73,7 +74,7 @@ def is_possible(networks: studies.Networks, folder: str) -> bool:
   """Says whether a run has factors, and tracks the depth to hold against."""
   if networks.run.system.factors is None or not _has("test", folder):
     return False
-  track = tracks.TrackSource(folder, "test").read(0, _LABELS, _MAPS)
+  track = track_source.TrackSource(folder, "test").read(0, _LABELS, _MAPS)
   return set(track.labels) == set(_LABELS) and bool(track.maps)
 
 
@@ -135,7 +136,7 @@ def read(
   """
   rows = []
   for name in names:
-    source = tracks.TrackSource(folder, name)
+    source = track_source.TrackSource(folder, name)
     count = int(source.index.num_frames.sum())
     wanted = -(-_MAX_FRAMES * count // _count(folder, names))
     chosen = np.unique(
@@ -158,7 +159,7 @@ def read(
 
 def _count(folder, names):
   return sum(
-    int(tracks.TrackSource(folder, name).index.num_frames.sum())
+    int(track_source.TrackSource(folder, name).index.num_frames.sum())
     for name in names
   )
 

@@ -7,10 +7,11 @@ import jax
 import numpy as np
 
 from facerep_jax import cli, sharding
-from facerep_jax.data import batches, samples, tracks
+from facerep_jax.data import batches, samples
 from facerep_jax.evaluators import reconstruction, studies
 from facerep_jax.inference import api
 from facerep_jax.runs import configuration
+from facerep_jax.tracks import track_source
 
 _KEY = "reconstruction"
 _MAX_SAMPLES = 1000
@@ -85,7 +86,7 @@ def rebuilt(
   # What is rebuilt are pictures: it does not matter how many a track has.
   by = "chunk" if rule.sample_by == "recordings" else rule.sample_by
   rule = dataclasses.replace(rule, min_frames=0, sample_by=by)
-  source = tracks.TrackSource(
+  source = track_source.TrackSource(
     folder, "test", on_bad_record=config.data.on_bad_record
   )
   drawn = samples.Samples(source, rule)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import crop, detect, photos
+from facerep_jax.data import photos
+from facerep_jax.detection import crop, detect
 
 _log = logging.getLogger(__name__)
 _SAMPLE = 32  # Images that are looked at.

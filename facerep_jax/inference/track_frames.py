@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import build, decode, images, photos, schema, tracks
+from facerep_jax.data import build, photos
+from facerep_jax.files import decode, images
+from facerep_jax.tracks import schema, track_source
 
 _COLUMNS = ("split", "frame_index", "time_s", "source_fps")
 
@@ -69,7 +71,7 @@ def _sources(folder):
       f"{folder}: its {build.MANIFEST} names no splits; make the tracks again."
     )
   for split in splits:
-    yield split, tracks.TrackSource(folder, split)
+    yield split, track_source.TrackSource(folder, split)
 
 
 def _manifest(folder):

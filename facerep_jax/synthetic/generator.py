@@ -26,10 +26,10 @@ import dataclasses
 
 import numpy as np
 
-from facerep_jax.data import schema
 from facerep_jax.synthetic import depth, head, heads, photo, recording
 from facerep_jax.synthetic import frame as frames
 from facerep_jax.synthetic.recording import Settings
+from facerep_jax.tracks import schema
 
 __all__ = [
   "VERSION",

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from facerep_jax import errors
 from facerep_jax.convert import torch_file, vgg16
 from facerep_jax.models import vgg
-from facerep_jax.ops import perceptual as perceptual_ops
+from facerep_jax.ops import contrast_features as perceptual_ops
 
 PyTree = Any
 KINDS = ("vgg16", *sorted(perceptual_ops.KINDS), "none")

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from facerep_jax import losses
 from facerep_jax.faces import rendering
-from facerep_jax.ops import perceptual
+from facerep_jax.ops import contrast_features
 
 YAW = 1  # Its place in a view.
 _FEATURES, _FEATURE_WEIGHT = "pyramid", 0.3
@@ -47,7 +47,7 @@ def best_yaw(
   )
   depth = _halve(face.depth[..., None])[..., 0]
   colour, target = _halve(shaded.image11), _halve(images11)
-  wanted = perceptual.features(target, _FEATURES)
+  wanted = contrast_features.features(target, _FEATURES)
   count = len(images11)
   place = jnp.arange(num_tries, dtype=jnp.float32)[:, None]
   place = place + jax.random.uniform(key, (num_tries, count))
@@ -73,7 +73,7 @@ def _misfit(seen, target11, wanted):
   # Bands are summed over all pixels: without the area a face would shrink from
   # the picture by turning away.
   bands = losses.laplacian(picture, target11, mask).each() / area
-  found = perceptual.features(picture, _FEATURES)
+  found = contrast_features.features(picture, _FEATURES)
   features = losses.perceptual(found, wanted, None, mask).each()
   pixels = losses.photometric(picture, target11, None, mask).each()
   return pixels + bands + _FEATURE_WEIGHT * features

@@ -14,10 +14,11 @@ import jax
 import numpy as np
 
 from facerep_jax import cli, errors, sharding
-from facerep_jax.data import samples, tfrecord, tracks
+from facerep_jax.data import samples
 from facerep_jax.files import atomic, outputs
 from facerep_jax.runs import stages
 from facerep_jax.systems import base
+from facerep_jax.tracks import tfrecord, track_source
 
 _log = logging.getLogger(__name__)
 _FORMAT = 2  # Of the file.
@@ -38,7 +39,7 @@ class CodeSamples(samples.Samples):
 
   def __init__(
     self,
-    source: tracks.TrackSource,
+    source: track_source.TrackSource,
     sampling: samples.Sampling,
     codes: np.ndarray,
   ):
@@ -93,7 +94,7 @@ def make(
   place: pathlib.Path,
   system: base.System,
   frozen: base.PyTree,
-  source: tracks.TrackSource,
+  source: track_source.TrackSource,
   sampling: samples.Sampling,
 ) -> np.ndarray:
   """Encodes every frame of a split, or opens what was encoded before.

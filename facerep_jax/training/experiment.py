@@ -9,9 +9,11 @@ import jax
 import ml_collections
 
 from facerep_jax import distributed, errors, sharding
-from facerep_jax.data import cache, images, tfrecord
+from facerep_jax.data import cache
+from facerep_jax.files import images
 from facerep_jax.runs import configuration, run_lock, stages
 from facerep_jax.systems import base
+from facerep_jax.tracks import tfrecord
 from facerep_jax.training import (
   examples,
   init_from,

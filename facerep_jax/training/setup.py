@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from facerep_jax import distributed, errors, sharding
-from facerep_jax.data import samples, tracks
+from facerep_jax.data import samples
 from facerep_jax.files import atomic
 from facerep_jax.runs import (
   checkpoint,
@@ -26,6 +26,7 @@ from facerep_jax.runs import (
   train_state,
 )
 from facerep_jax.systems import base
+from facerep_jax.tracks import track_source
 from facerep_jax.training import code_cache, init_from
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Run:
   mesh: Mesh
   system: base.System
   frozen: Any
-  source: tracks.TrackSource
+  source: track_source.TrackSource
   samples: samples.Samples
   eval_samples: samples.Samples
   num_eval_samples: int
@@ -213,8 +214,10 @@ def _open_data(config, system, data_path):
     config, num_frames=system.num_frames, size_px=system.size_px
   )
   on_bad = config.data.on_bad_record
-  source = tracks.TrackSource(data_path, "train", on_bad_record=on_bad)
-  held_out = tracks.TrackSource(data_path, "validation", on_bad_record=on_bad)
+  source = track_source.TrackSource(data_path, "train", on_bad_record=on_bad)
+  held_out = track_source.TrackSource(
+    data_path, "validation", on_bad_record=on_bad
+  )
   drawn = samples.Samples(source, train_rule)
   _log.info(
     "data: %s: %d train and %d validation chunks; an epoch is %d samples.",

@@ -9,10 +9,11 @@ import ml_collections
 import numpy as np
 
 from facerep_jax import errors, sharding
-from facerep_jax.data import samples, tfrecord, tracks
+from facerep_jax.data import samples
 from facerep_jax.inference import api
 from facerep_jax.runs import configuration, stages
 from facerep_jax.systems import base
+from facerep_jax.tracks import tfrecord, track_source
 
 _log = logging.getLogger(__name__)
 _RECORDS = 128
@@ -68,7 +69,7 @@ def _statistics(config, given, data_path):
   _, rule = configuration.sampling(
     config, num_frames=system.num_frames, size_px=system.size_px
   )
-  source = tracks.TrackSource(
+  source = track_source.TrackSource(
     data_path, "train", on_bad_record=config.data.on_bad_record
   )
   frames = np.concatenate(_frames(config, source, rule))

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 
 from facerep_jax import sharding
-from facerep_jax.data import batches, samples, tracks
+from facerep_jax.data import batches, samples
 from facerep_jax.files import atomic, image_grid
 from facerep_jax.inference import api
 from facerep_jax.runs import configuration
+from facerep_jax.tracks import track_source
 from facerep_jax.training import summary_frames, summary_measures
 
 _NUM_EXAMPLES = 16
@@ -139,7 +140,7 @@ def held_out(model: api.Representation, data_path: str) -> dict[str, float]:
   _, rule = configuration.sampling(
     config, num_frames=system.num_frames, size_px=system.size_px
   )
-  source = tracks.TrackSource(
+  source = track_source.TrackSource(
     data_path, "test", on_bad_record=config.data.on_bad_record
   )
   drawn = samples.Samples(source, rule)

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facerep_jax.data import decode, images, schema, tfrecord, tracks
+from facerep_jax.files import decode, images
+from facerep_jax.tracks import schema, tfrecord, track_source
 
 # Enough for a first look; it should not take long beside the training.
 _MAX_CHUNKS = 160
@@ -73,7 +74,9 @@ def spread(
   Raises:
     InputError: The split is missing, or a record cannot be used.
   """
-  source = tracks.TrackSource(data_path, split, on_bad_record=on_bad_record)
+  source = track_source.TrackSource(
+    data_path, split, on_bad_record=on_bad_record
+  )
   rows = []
   for record in _spread(len(source), _MAX_CHUNKS):
     rows += _read(source, record, on_bad_record, _rows) or []
@@ -105,7 +108,9 @@ def recordings(
   Raises:
     InputError: The split is missing, or a record cannot be used.
   """
-  source = tracks.TrackSource(data_path, split, on_bad_record=on_bad_record)
+  source = track_source.TrackSource(
+    data_path, split, on_bad_record=on_bad_record
+  )
   people, counts = np.unique(source.index.person, return_counts=True)
   people = people[counts > 1]
   found = {}

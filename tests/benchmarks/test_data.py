@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from facerep_jax.benchmarks import data
-from facerep_jax.data import images
+from facerep_jax.files import images
 from tests import tiny
 
 ROW_KEYS = {

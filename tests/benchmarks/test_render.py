@@ -3,13 +3,8 @@ import types
 import numpy as np
 import pytest
 
-from facerep_jax.benchmarks import (
-  brute_force,
-  compiled,
-  render,
-  report,
-  timing,
-)
+from facerep_jax.benchmarks import compiled, render, report, timing
+from facerep_jax.benchmarks.reference import brute_force
 from facerep_jax.ops import render as renderer
 
 SOFT = renderer.Softness(1.0, 0.01)

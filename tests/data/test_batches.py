@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import batches, tfrecord
-from tests.data import helpers
+from facerep_jax.data import batches
+from facerep_jax.tracks import tfrecord
+from tests.tracks import helpers
 
 
 def take(stream, number):

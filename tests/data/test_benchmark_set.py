@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import benchmark_set, cache, splits
+from facerep_jax.data import benchmark_set, cache
 from facerep_jax.synthetic import generator
+from facerep_jax.tracks import splits
 
 
 def _pinned(number):

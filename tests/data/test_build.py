@@ -11,17 +11,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data import (
-  build,
-  dataset_info,
-  extract,
-  images,
-  index,
-  parts,
-  schema,
-  sources,
-  tfrecord,
-)
+from facerep_jax.data import build, extract, parts, sources
+from facerep_jax.files import images
+from facerep_jax.tracks import dataset_info, index, schema, tfrecord
 
 SMALL = extract.Settings(size_px=32, chunk=4)
 

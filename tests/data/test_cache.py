@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data import build, cache, colour, extract, tracks
+from facerep_jax.data import build, cache, extract
+from facerep_jax.files import colour
 from facerep_jax.synthetic import generator
+from facerep_jax.tracks import track_source
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -80,7 +82,7 @@ def test_tracks_are_drawn_once(place, drawn):
   assert after == before
   counts = collections.Counter()
   for split in ("train", "validation", "test"):
-    source = tracks.TrackSource(folder, split)
+    source = track_source.TrackSource(folder, split)
     counts[split] = len(source)
     assert source.index.num_frames.tolist() == [4]
   assert set(counts.values()) == {1}
@@ -110,7 +112,9 @@ def test_smaller_turns_are_another_set(place, drawn):
   half = cache.synthetic(**TINY, turns=0.5)
   assert half != first
   yaw, yaw_half = (
-    tracks.TrackSource(folder, "train").read(0, ("yaw_rad",)).labels["yaw_rad"]
+    track_source.TrackSource(folder, "train")
+    .read(0, ("yaw_rad",))
+    .labels["yaw_rad"]
     for folder in (first, half)
   )
   np.testing.assert_array_equal(yaw_half, yaw / 2)
@@ -137,7 +141,7 @@ def test_set_that_was_not_finished_is_made_again(place, drawn, monkeypatch):
       cache.synthetic(**TINY)
   assert len(drawn) == 3
   folder = cache.synthetic(**TINY)
-  assert len(tracks.TrackSource(folder, "train")) == 1
+  assert len(track_source.TrackSource(folder, "train")) == 1
   assert len(drawn) == 3  # What was drawn is kept.
 
 
@@ -248,7 +252,7 @@ def faces(monkeypatch):
 
 
 def read_all(folder, split):
-  source = tracks.TrackSource(folder, split)
+  source = track_source.TrackSource(folder, split)
   return [source.read(record) for record in range(len(source))]
 
 

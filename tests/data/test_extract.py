@@ -5,16 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax.data import (
-  colour,
-  extract,
-  images,
-  schema,
-  sources,
-  unit_report,
-  video,
-)
+from facerep_jax.data import extract, sources, unit_report
+from facerep_jax.files import colour, images
 from facerep_jax.synthetic import generator
+from facerep_jax.tracks import schema
+from facerep_jax.video import video_file
 
 av = pytest.importorskip("av")
 
@@ -159,7 +154,7 @@ def test_times_are_those_of_the_stream(tmp_path):
   totals = unit_report.total([dataclasses.asdict(report)])[str(tmp_path)]
   assert totals["source_fps"] == [float(rate)] * 2
   assert totals["longest_step_s"] == report.longest_step_s
-  assert totals["notes"] == {video.NO_MATRIX: 1}
+  assert totals["notes"] == {video_file.NO_MATRIX: 1}
 
 
 def test_what_was_assumed_of_images_is_counted(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data import cache, extract, images, listing, photos, sources
+from facerep_jax.data import cache, extract, listing, photos, sources
+from facerep_jax.files import images
 
 
 def make(root, *names):

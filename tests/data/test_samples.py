@@ -6,8 +6,9 @@ from PIL import Image
 
 from facerep_jax import errors
 from facerep_jax.data import samples as sampling
-from facerep_jax.data import tfrecord, transforms, turn_ramp
-from tests.data import helpers
+from facerep_jax.data import transforms, turn_ramp
+from facerep_jax.tracks import tfrecord
+from tests.tracks import helpers
 
 
 def colours(sample):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from facerep_jax.data import face_look, track_people
+from facerep_jax.data import track_people
+from facerep_jax.detection import face_look
 
 cv2 = pytest.importorskip("cv2")
 

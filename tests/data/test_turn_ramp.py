@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import samples, tracks, turn_ramp
+from facerep_jax.data import samples, turn_ramp
+from facerep_jax.tracks import track_source
 from tests import tiny
 
 RAMP = turn_ramp.TurnRamp(first_deg=20.0, begin_step=10, end_step=30)
@@ -55,7 +56,7 @@ def test_settings_that_cannot_be_are_refused(changes):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-  return tracks.TrackSource(
+  return track_source.TrackSource(
     tiny.write_tracks(tmp_path_factory.mktemp("tracks")), "train"
   )
 

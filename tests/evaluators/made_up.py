@@ -6,11 +6,12 @@ import pathlib
 import numpy as np
 import pytest
 
-from facerep_jax.data import images, index, schema, tfrecord
 from facerep_jax.data.labelled import base
 from facerep_jax.evaluators import base as evaluators
 from facerep_jax.evaluators import bootstrap, linear_probe
+from facerep_jax.files import images
 from facerep_jax.synthetic import actions
+from facerep_jax.tracks import index, schema, tfrecord
 
 SIZE_PX = 40
 CLASSES = tuple(actions.EXPRESSIONS)

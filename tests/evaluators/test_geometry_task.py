@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax.data import images, index, schema, tfrecord
 from facerep_jax.evaluators import albedo_leak, geometry, geometry_task, results
+from facerep_jax.files import images
 from facerep_jax.inference import api
 from facerep_jax.ops import camera as camera_ops
 from facerep_jax.synthetic import depth as depth_maps
+from facerep_jax.tracks import index, schema, tfrecord
 from tests import tiny
 from tests.evaluators import made_up
 

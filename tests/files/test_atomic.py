@@ -6,9 +6,9 @@ import pathlib
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import tfrecord
 from facerep_jax.files import atomic
 from facerep_jax.runs import metrics
+from facerep_jax.tracks import tfrecord
 
 PACKAGE = pathlib.Path(errors.__file__).parent
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import torch
 
-from facerep_jax.benchmarks.torch_fabnet import Model, band_mean
+from facerep_jax.benchmarks.reference.torch_fabnet import Model, band_mean
 from tests.oracles import waves
 
 

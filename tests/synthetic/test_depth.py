@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data import build, extract, schema, sources, tfrecord
+from facerep_jax.data import build, extract, sources
 from facerep_jax.synthetic import (
   depth,
   frame,
@@ -16,6 +16,7 @@ from facerep_jax.synthetic import (
   rasterise,
   recording,
 )
+from facerep_jax.tracks import schema, tfrecord
 
 SETTINGS = generator.Settings(
   num_people=20, num_frames=2, size_px=48, maps=True

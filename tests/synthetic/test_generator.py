@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data import crop, schema
-from facerep_jax.data.labelled import square
+from facerep_jax.data.labelled import landmark_crop
+from facerep_jax.detection import crop
 from facerep_jax.synthetic import (
   actions,
   chart,
@@ -22,6 +22,7 @@ from facerep_jax.synthetic import (
   rasterise,
   recording,
 )
+from facerep_jax.tracks import schema
 
 SETTINGS = generator.Settings(num_people=40, num_frames=6, size_px=64)
 
@@ -143,7 +144,7 @@ def test_frames_are_cut_as_make_tracks_cuts():
     labels = generator.draw_labels(settings, person, 0)
     for points, yaw in zip(labels["landmarks_px"], labels["yaw_rad"]):
       if abs(yaw) < 0.25:
-        boxes.append(square.face_box(points) / settings.size_px)
+        boxes.append(landmark_crop.face_box(points) / settings.size_px)
   x0, y0, x1, y1 = np.median(boxes, axis=0)
   # The box is estimated from the landmarks, whose outline is a little wider
   # here than annotators draw it: the estimate is 0.67 where OpenCV's cascades

@@ -1,6 +1,6 @@
 """Other machines draw what one machine drew, as near as is promised."""
 
-from facerep_jax.data import schema
+from facerep_jax.tracks import schema
 from tests.golden import synthetic
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import build, cache, extract, schema, sources, tracks
+from facerep_jax.data import build, cache, extract, sources
 from facerep_jax.synthetic import generator, head, heads, ict_packed
+from facerep_jax.tracks import schema, track_source
 
 SETTINGS = generator.Settings(
   num_people=12, tracks_per_person=2, num_frames=2, size_px=32
@@ -119,7 +120,7 @@ def test_cache_makes_mixed_tracks(tmp_path, monkeypatch):
   )
   people = set()
   for split in ("train", "validation", "test"):
-    source = tracks.TrackSource(folder, split)
+    source = track_source.TrackSource(folder, split)
     people |= {source.read(i, ()).person for i in range(len(source))}
   want = {heads.person_name("mixed", 0, i) for i in range(8)}
   assert people == want and len({x[:3] for x in want}) == 2

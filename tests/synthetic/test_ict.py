@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import build, cache, extract, schema, sources
+from facerep_jax.data import build, cache, extract, sources
 from facerep_jax.synthetic import (
   actions,
   chart,
@@ -17,6 +17,7 @@ from facerep_jax.synthetic import (
   ict_read,
   landmarks,
 )
+from facerep_jax.tracks import schema
 
 _ROOT = pathlib.Path(__file__).parents[2].parent
 DATA = _ROOT / "shared" / "data" / "ict_facekit" / "ict_facekit.npz"

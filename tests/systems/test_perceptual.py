@@ -5,7 +5,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.models import vgg
-from facerep_jax.ops import perceptual as perceptual_ops
+from facerep_jax.ops import contrast_features as perceptual_ops
 from facerep_jax.systems import perceptual
 from tests.oracles import waves
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import samples, tracks
+from facerep_jax.data import samples
+from facerep_jax.tracks import track_source
 from facerep_jax.training import code_cache
 from tests import tiny
-from tests.data import helpers
+from tests.tracks import helpers
 
 
 class Means:
@@ -40,7 +41,7 @@ def rule(**changes):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
   folder = tiny.write_tracks(tmp_path_factory.mktemp("tracks"))
-  return tracks.TrackSource(folder, "train")
+  return track_source.TrackSource(folder, "train")
 
 
 @pytest.mark.parametrize("with_replacement", [False, True])
@@ -106,7 +107,7 @@ def break_record(source, number, monkeypatch):
 def broken(source, monkeypatch):
   """Tracks whose third record cannot be used."""
   folder = source.paths[0].rsplit("/", 1)[0]
-  out = tracks.TrackSource(folder, "train", on_bad_record="skip")
+  out = track_source.TrackSource(folder, "train", on_bad_record="skip")
   break_record(out, {2}, monkeypatch)
   return out
 
@@ -140,7 +141,7 @@ def test_bad_records_end_a_run_that_may_not_skip_them(broken, tmp_path):
 
 def test_no_codes_of_no_usable_record(source, tmp_path, monkeypatch):
   folder = source.paths[0].rsplit("/", 1)[0]
-  out = tracks.TrackSource(folder, "train", on_bad_record="skip")
+  out = track_source.TrackSource(folder, "train", on_bad_record="skip")
   break_record(out, set(range(6)), monkeypatch)
   with pytest.raises(errors.InputError, match="not one of 6 records can be"):
     code_cache.make(tmp_path, Shifted, FROZEN, out, rule(on_bad_record="skip"))

@@ -255,7 +255,7 @@ def test_stages_out_of_order_are_refused(whole, config, tmp_path):
 
 def test_statistics_are_those_of_training_frames(whole, data):
   model = facerep_jax.load(whole)
-  source = setup.tracks.TrackSource(data, "train")
+  source = setup.track_source.TrackSource(data, "train")
   rule, _ = configuration.sampling(model.config, num_frames=3, size_px=64)
   whole_tracks = setup.samples.WholeTracks(source, rule)
   frames = np.concatenate([whole_tracks[i] for i in range(len(source))])

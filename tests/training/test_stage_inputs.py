@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import samples, tfrecord
+from facerep_jax.data import samples
 from facerep_jax.runs import stages
+from facerep_jax.tracks import tfrecord
 from facerep_jax.training import stage_inputs
 from tests import tiny_face
 

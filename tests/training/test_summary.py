@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax.data import cache, images
+from facerep_jax.data import cache
+from facerep_jax.files import images
 from facerep_jax.runs import configuration
 from facerep_jax.training import experiment, summary
 from tests import tiny

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from facerep_jax.data import images, index, schema, tfrecord
+from facerep_jax.files import images
+from facerep_jax.tracks import index, schema, tfrecord
 from facerep_jax.training import summary_frames
 from tests import tiny
 

@@ -13,7 +13,13 @@ import os
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data.labelled import base, files, landmarks68, matlab, square
+from facerep_jax.data.labelled import (
+  base,
+  files,
+  landmark_crop,
+  landmarks68,
+  matlab,
+)
 from facerep_jax.synthetic import camera
 
 _log = logging.getLogger(__name__)
@@ -35,7 +41,7 @@ def load(
     angles: "project" for the same rotations in this package's order and signs
       (see `synthetic.camera`); "given" for the file's numbers, pitch negated,
       as published errors are measured on them.
-    crop: One of `square.CROPS`.
+    crop: One of `landmark_crop.CROPS`.
     cut: As for `Labelled`; by default what the crop makes.
 
   Returns:
@@ -48,7 +54,7 @@ def load(
   """
   for option, value, known in (
     ("angles", angles, _ANGLES),
-    ("crop", crop, tuple(square.CROPS)),
+    ("crop", crop, tuple(landmark_crop.CROPS)),
   ):
     if value not in known:
       raise errors.InputError(
@@ -74,7 +80,7 @@ def load(
     labels={name: value.astype(np.float32) for name, value in labels.items()},
     group=None,
     classes={},
-    cut=cut or square.CROPS[crop],
+    cut=cut or landmark_crop.CROPS[crop],
     read=lambda i: landmarks68.cut_image(stems[i] + ".jpg", planned[i][0]),
   )
   return {"all": labelled}

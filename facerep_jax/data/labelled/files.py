@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import decode, images
+from facerep_jax.files import decode, images
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:

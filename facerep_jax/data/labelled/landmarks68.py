@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import images, listing, sources
-from facerep_jax.data.labelled import base, files, square
+from facerep_jax.data import listing, sources
+from facerep_jax.data.labelled import base, files, landmark_crop
+from facerep_jax.files import images
 
 NUM_POINTS = 68
 _SPLITS = {
@@ -44,8 +45,8 @@ def load(
       Folder: at any depth, FILE.pts (n_points: 68; coordinates that count from
       1, as iBUG's do: 1 is subtracted) beside FILE.jpg or .png. Folders afw and
       trainset are "train", ibug and testset are "test", as 300-W is used.
-    crop: One of `square.CROPS`; by default "none" for a CSV, whose images are
-      taken for cut already, and "square" for .pts files.
+    crop: One of `landmark_crop.CROPS`; by default "none" for a CSV, whose
+      images are taken for cut already, and "square" for .pts files.
     cut: As for `Labelled`; by default what the crop makes, and "track" for a
       CSV without a crop.
 
@@ -60,12 +61,12 @@ def load(
   is_folder = os.path.isdir(path)
   rows = _read_folder(path) if is_folder else _read_table(path)
   crop_name = crop or ("square" if is_folder else "none")
-  if crop_name not in square.CROPS:
+  if crop_name not in landmark_crop.CROPS:
     raise errors.InputError(
       f"{path}: crop is {crop_name!r}, expected one of "
-      f"{', '.join(square.CROPS)}."
+      f"{', '.join(landmark_crop.CROPS)}."
     )
-  default = square.CROPS[crop_name] if crop or is_folder else "track"
+  default = landmark_crop.CROPS[crop_name] if crop or is_folder else "track"
   name = os.path.splitext(os.path.basename(os.path.normpath(path)))[0]
   planned = [plan(row.where, crop_name, row.points) for row in rows]
   points = np.array([points for _, points in planned], np.float32)
@@ -85,9 +86,9 @@ def load(
 def plan(
   where: str, crop_name: str, points: np.ndarray
 ) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-  """As `square.plan`, with the place of the landmarks in the message."""
+  """As `landmark_crop.plan`, with the place of the landmarks in the message."""
   try:
-    return square.plan(crop_name, points)
+    return landmark_crop.plan(crop_name, points)
   except errors.InputError as error:
     raise errors.InputError(f"{where}: {error}") from error
 
@@ -97,7 +98,7 @@ def cut_image(path: str, cut: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
 
   Args:
     path: Image file.
-    cut: What `square.plan` returned.
+    cut: What `landmark_crop.plan` returned.
 
   Returns:
     uint8 [S, S, 3] RGB.

@@ -6,8 +6,8 @@ import re
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import crop
 from facerep_jax.data.labelled import base, files, pair_lists
+from facerep_jax.detection import crop
 
 # LFW's own images are the boxes of a face detector x 2.2, resized to 250 px.
 _OWN_SIDE_PX = 250

@@ -6,10 +6,11 @@ import pathlib
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.data import decode, splits
-from facerep_jax.data import tracks as stored
 from facerep_jax.data.labelled import base
+from facerep_jax.files import decode
 from facerep_jax.synthetic import actions
+from facerep_jax.tracks import splits
+from facerep_jax.tracks import track_source as stored
 
 _log = logging.getLogger(__name__)
 _CLASSES = {"expression": tuple(actions.EXPRESSIONS)}

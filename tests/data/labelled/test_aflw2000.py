@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data.labelled import aflw2000, find
+from facerep_jax.data.labelled import aflw2000, open_set
 from facerep_jax.synthetic import camera
 from tests.data.labelled import tiny
 
@@ -60,7 +60,7 @@ def test_signs_and_units(tmp_path):
   _write(tmp_path, "image2", (0, 20, 0))
   _write(tmp_path, "image3", (0, 0, 30))
   for angles in ("project", "given"):
-    got = find.open_data(f"aflw2000:{tmp_path}:angles={angles}")["all"]
+    got = open_set.open_data(f"aflw2000:{tmp_path}:angles={angles}")["all"]
     pose = [got.labels[f"{x}_rad"] for x in ("yaw", "pitch", "roll")]
     want = [[0, 20, 0], [-10, 0, 0], [0, 0, 30]]
     np.testing.assert_allclose(np.rad2deg(pose), want, atol=1e-5)  # Float32.

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data.labelled import base, find, landmarks68
+from facerep_jax.data.labelled import base, landmarks68, open_set
 from tests.data.labelled import tiny
 
 _AXES = [f"{axis}{i}" for i in range(68) for axis in "xy"]
@@ -59,7 +59,7 @@ def test_a_table_can_be_cut(tmp_path, crop, cut, side):
   y, x = np.mgrid[:120, :100]
   pixels = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
   Image.fromarray(pixels).save(tmp_path / "a.png")
-  got = find.open_data(f"landmarks:{path}:crop={crop}")["all"]
+  got = open_set.open_data(f"landmarks:{path}:crop={crop}")["all"]
   image = got.read(0)
   assert got.cut == cut and image.shape == (side, side, 3)
   moved = got.labels["landmarks_px"][0]

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from facerep_jax import errors
-from facerep_jax.data.labelled import base, find, lfw
+from facerep_jax.data.labelled import base, lfw, open_set
 from tests.data.labelled import tiny
 
 
@@ -17,7 +17,7 @@ def _folder(tmp_path, below=""):
 
 @pytest.mark.parametrize("below", ["", "images", "aligned images"])
 def test_each_image_is_there_once(tmp_path, below):
-  pairs = find.open_data(f"lfw:{_folder(tmp_path, below)}")
+  pairs = open_set.open_data(f"lfw:{_folder(tmp_path, below)}")
   assert isinstance(pairs, base.Pairs)
   assert pairs.images.names == (
     "A/A_0001.jpg",
@@ -36,7 +36,7 @@ def test_another_list_of_the_folder(tmp_path):
   (folder / "pair_SLLFW.txt").write_text(
     "A/A_0001.jpg\nA/A_0002.jpg\nA/A_0001.jpg\nB/B_0001.jpg\n"
   )
-  pairs = find.open_data(f"lfw:{folder}:pair_SLLFW.txt:cut=photo")
+  pairs = open_set.open_data(f"lfw:{folder}:pair_SLLFW.txt:cut=photo")
   assert pairs.images.name == "pair_SLLFW" and pairs.images.cut == "photo"
   assert pairs.right.tolist() == [1, 2]
 

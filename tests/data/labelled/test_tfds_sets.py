@@ -5,8 +5,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from facerep_jax import errors
-from facerep_jax.data import tfrecord
-from facerep_jax.data.labelled import find, tfds_sets
+from facerep_jax.data.labelled import open_set, tfds_sets
+from facerep_jax.tracks import tfrecord
 from tests.data.labelled import tiny
 
 _POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
@@ -76,7 +76,7 @@ def _celeb_a(root, identity=True, shape=(218, 178, 3), **options):
 
 def test_celeb_a(tmp_path):
   _celeb_a(tmp_path)
-  parts = find.open_data(f"tfds:celeb_a:{tmp_path}")
+  parts = open_set.open_data(f"tfds:celeb_a:{tmp_path}")
   sizes = {name: len(part) for name, part in parts.items()}
   assert list(sizes.items()) == [("train", 3), ("validation", 2), ("test", 1)]
   train = parts["train"]
@@ -95,7 +95,7 @@ def test_celeb_a(tmp_path):
 )
 def test_landmarks_stay_on_what_they_mark(tmp_path, crop, cut, side):
   _celeb_a(tmp_path, identity=False)
-  part = find.open_data(f"tfds:celeb_a:{tmp_path}:crop={crop}")["test"]
+  part = open_set.open_data(f"tfds:celeb_a:{tmp_path}:crop={crop}")["test"]
   image = part.read(0)
   assert part.cut == cut and image.shape == (side, side, 3)
   assert part.group is None
@@ -144,7 +144,7 @@ def test_lfw_has_people_and_the_newest_version_is_taken(tmp_path, monkeypatch):
   write("0.9.0", ["A", "B", "C"])
   write("0.10.0", ["Ann_B", "Zoe"])
   monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-  [(split, part)] = find.open_data("tfds:lfw").items()
+  [(split, part)] = open_set.open_data("tfds:lfw").items()
   assert split == "all" and part.group.tolist() == ["Ann_B", "Zoe"]
   assert part.cut == "photo" and part.read(1).shape == (250, 250, 3)
 

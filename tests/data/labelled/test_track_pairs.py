@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data.labelled import find, track_pairs
-from tests.data import helpers
+from facerep_jax.data.labelled import open_set, track_pairs
+from tests.tracks import helpers
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_folds_share_no_person_and_have_as_many_of_both_kinds(folder):
 
 def test_pairs_are_the_same_every_time(folder):
   text = f"pairs:{folder}:pairs=40:frames=2"
-  first, again = find.open_data(text), find.open_data(text)
+  first, again = open_set.open_data(text), open_set.open_data(text)
   for name in ("left", "right", "same", "fold"):
     np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
   assert len(first.images) == 2 * 49  # Two frames of each track.

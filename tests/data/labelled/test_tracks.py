@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data.labelled import find, tracks
-from tests.data import helpers
+from facerep_jax.data.labelled import open_set, tracks
+from tests.tracks import helpers
 
 
 def _labels(number, count=4):
@@ -74,9 +74,9 @@ def test_labels_that_not_all_records_have_are_left_out(tmp_path, caplog):
 
 
 def test_through_the_text(folder):
-  parts = find.open_data(f"tracks:{folder}:frames=2:memory=yes:cut=face")
+  parts = open_set.open_data(f"tracks:{folder}:frames=2:memory=yes:cut=face")
   assert len(parts["train"]) == 6 and parts["train"].cut == "face"
-  assert find.folder(f"tracks:{folder}:frames=2") == str(folder)
+  assert open_set.folder(f"tracks:{folder}:frames=2") == str(folder)
 
 
 def test_refusals(folder, tmp_path):

@@ -1,0 +1,1 @@
+"""The published or literal forms that benchmarks compare with."""

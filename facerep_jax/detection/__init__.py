@@ -1,0 +1,1 @@
+"""Faces in frames: finding, following and cutting them."""

@@ -1,0 +1,1 @@
+"""Tracks in files: what a record holds, shards, index and manifest."""

@@ -1,0 +1,1 @@
+"""Videos, frame by frame, in the colours that they declare."""
