@@ -274,7 +274,8 @@ def _guess(path, held):
   if not held.videos and not held.images:
     raise errors.InputError(
       f"{path}: holds no videos ({' '.join(video_file.EXTENSIONS)}) and no "
-      f"images ({' '.join(images.EXTENSIONS)}); {listing.say_empty(held.others)}."
+      f"images ({' '.join(images.EXTENSIONS)}); "
+      f"{listing.say_empty(held.others)}."
     )
   if held.videos and held.images:
     raise errors.InputError(
