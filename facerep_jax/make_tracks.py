@@ -9,7 +9,7 @@ import re
 import sys
 from typing import Any
 
-from facerep_jax import cli, errors
+from facerep_jax import cli, errors, setting_ranges
 from facerep_jax.data import (
   benchmark_set,
   build,
@@ -19,7 +19,6 @@ from facerep_jax.data import (
   sources,
 )
 from facerep_jax.files import outputs
-from facerep_jax.runs import setting_ranges
 
 _UNITS = "units"
 _NEEDED = ["--source=", "--output="]

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 from facerep_jax.data import sources, track_people, unit_report
 from facerep_jax.detection import crop, detect, face_look, face_tracker
 from facerep_jax.files import images
-from facerep_jax.runs import setting_ranges
 from facerep_jax.synthetic import generator
 from facerep_jax.tracks import chunks, schema
 from facerep_jax.video import video_file

@@ -9,10 +9,9 @@ import functools
 
 import numpy as np
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 from facerep_jax.data import transforms, turn_ramp
 from facerep_jax.files import decode, images
-from facerep_jax.runs import setting_ranges
 from facerep_jax.tracks import tfrecord, track_source
 
 # One fixed id per use of randomness; they never change.

@@ -6,8 +6,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from facerep_jax import errors
-from facerep_jax.runs import setting_ranges
+from facerep_jax import errors, setting_ranges
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from facerep_jax import errors
-from facerep_jax.runs import setting_ranges
+from facerep_jax import errors, setting_ranges
 
 # What a track may say of its frames, see `schema.LABELS`.
 LABELS = ("yaw_rad", "pitch_rad", "frontal")

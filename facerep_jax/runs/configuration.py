@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 from facerep_jax.data import samples, transforms, turn_ramp
 from facerep_jax.files import atomic
-from facerep_jax.runs import config_files, curriculum, optim, setting_ranges
+from facerep_jax.runs import config_files, curriculum, optim
 from facerep_jax.systems import base as base_system
 
 # What each stage has of its own, where there are stages.

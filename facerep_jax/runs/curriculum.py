@@ -9,8 +9,7 @@ Source: arXiv 1808.06882, section 3.3, and the authors' published script.
 
 import dataclasses
 
-from facerep_jax import errors
-from facerep_jax.runs import setting_ranges
+from facerep_jax import errors, setting_ranges
 
 # torch's ReduceLROnPlateau counts as an improvement what is smaller by more
 # than this share.

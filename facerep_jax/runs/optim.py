@@ -6,8 +6,7 @@ import math
 import jax.numpy as jnp
 import optax
 
-from facerep_jax import errors
-from facerep_jax.runs import setting_ranges
+from facerep_jax import errors, setting_ranges
 
 SCHEDULES = ("constant", "cosine", "waves")
 

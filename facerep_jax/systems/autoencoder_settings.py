@@ -2,11 +2,10 @@
 
 import dataclasses
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 from facerep_jax.faces import rendering
 from facerep_jax.models import unsup3d
 from facerep_jax.ops import camera, render
-from facerep_jax.runs import setting_ranges
 from facerep_jax.systems import perceptual
 
 NETWORKS = ("depth", "albedo", "light", "view", "confidence")

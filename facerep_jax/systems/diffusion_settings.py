@@ -3,9 +3,8 @@
 import dataclasses
 from typing import Any
 
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 from facerep_jax.ops import diffusion
-from facerep_jax.runs import setting_ranges
 
 NETWORKS = ("albedo", "depth")
 

@@ -9,10 +9,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from facerep_jax import errors, losses
+from facerep_jax import errors, losses, setting_ranges
 from facerep_jax.models import fabnet, initial
 from facerep_jax.ops import colour
-from facerep_jax.runs import setting_ranges
 from facerep_jax.systems import base
 
 

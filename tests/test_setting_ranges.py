@@ -3,9 +3,9 @@ import math
 import pytest
 
 from configs import fabnet, latentface
-from facerep_jax import errors
+from facerep_jax import errors, setting_ranges
 from facerep_jax.data import extract
-from facerep_jax.runs import configuration, setting_ranges, stages
+from facerep_jax.runs import configuration, stages
 
 NAN, INF = math.nan, math.inf
 
