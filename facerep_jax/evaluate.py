@@ -258,7 +258,7 @@ def _offered(text, opened, options, networks):
   if options.readouts:
     return offered
   folder = open_set.folder(text)
-  if folder:
+  if folder and reconstruction_task.is_possible(networks):
     offered.add("reconstruction")
   if folder and geometry_task.is_possible(networks, folder):
     offered.add("geometry")

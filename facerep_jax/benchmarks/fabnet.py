@@ -280,7 +280,7 @@ class Ours:
 
     def encode(variables, batch):
       key = jax.random.key(0)
-      return system.represent(variables, batch["images"], key)["embedding"]
+      return system.represent(variables, batch["images"], key)[0]["embedding"]
 
     start = time.perf_counter()
     jitted = sharding.jit_on_batch(encode, self._mesh)

@@ -9,7 +9,7 @@ import numpy as np
 
 from facerep_jax import cli, errors
 from facerep_jax.data.labelled import base as labelled_base
-from facerep_jax.evaluators import base, linear_probe
+from facerep_jax.evaluators import base, feature_roles, linear_probe
 from facerep_jax.inference import api
 
 PIXELS, HOG = "pixels (PCA)", "HOG"
@@ -232,9 +232,8 @@ def hog(pixels: np.ndarray) -> np.ndarray:
 
 def names(model: api.Representation) -> tuple[str, ...]:
   """Returns the names of a network's features, joined ones last."""
-  size = model.size_px
-  found = model.embed(np.zeros((1, size, size, 3), np.uint8), is_cut=True)
-  return (*found, *model.system.evaluated.joined)
+  found = model.feature_names
+  return (*found, *feature_roles.joined(found))
 
 
 def of_model(
@@ -259,7 +258,6 @@ def of_model(
       parts.append(model.embed(part, is_cut=True))
       bar.advance(len(part), len(part))
   found = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-  for name, members in model.system.evaluated.joined.items():
-    found[name] = np.concatenate([found[k] for k in members], axis=1)
+  found = feature_roles.with_joined(found)
   chosen = [name for name in names if name in found]
   return {name: found[name] for name in chosen or found}

@@ -17,11 +17,17 @@ _KEY = "reconstruction"
 _MAX_SAMPLES = 1000
 
 
+def is_possible(networks: studies.Networks) -> bool:
+  """Tells whether the run's system rebuilds images."""
+  return networks.run.system.reconstruct is not None
+
+
 def run(networks: studies.Networks, folder: str) -> dict[str, Any]:
   """Measures the reconstruction of one draw of each test chunk.
 
   Args:
-    networks: The run, the runs beside it, and random weights.
+    networks: The run, the runs beside it, and random weights; `is_possible`
+      holds.
     folder: Face tracks.
 
   Returns:
@@ -34,6 +40,7 @@ def run(networks: studies.Networks, folder: str) -> dict[str, Any]:
   models += [
     (f"{name}: {model.config.system}", "compare", model)
     for name, model in networks.compared.items()
+    if model.system.reconstruct is not None
   ]
   entries = []
   for name, kind, model in models:

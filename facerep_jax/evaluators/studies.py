@@ -6,7 +6,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from facerep_jax.data.labelled import base as labelled_base
-from facerep_jax.evaluators import features, probe_tasks, supervised
+from facerep_jax.evaluators import (
+  feature_roles,
+  features,
+  probe_tasks,
+  supervised,
+)
 from facerep_jax.inference import api
 from facerep_jax.runs import stages
 
@@ -47,7 +52,7 @@ class Networks:
   ) -> list[probe_tasks.Feature]:
     """Returns the features of one network; see `probe_tasks.Feature`."""
     found = features.of_model(model, pixels, self.only)
-    mirrored = model.system.evaluated.with_mirror
+    mirrored = feature_roles.WITH_MIRROR
     return [
       probe_tasks.Feature(f"{name}: {k}", kind, values, k in mirrored)
       for k, values in found.items()
@@ -56,7 +61,7 @@ class Networks:
   @property
   def main(self) -> dict[str, str]:
     """The run's main feature by task, as it is called in tables."""
-    known = self.run.system.evaluated.main
+    known = feature_roles.main(self.run.feature_names)
     own = self.run.config.system
     return {task: f"{own}: {name}" for task, name in known.items()}
 

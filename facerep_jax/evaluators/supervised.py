@@ -154,8 +154,8 @@ def _step(system, scales, classes, optimizer):
 
   def loss_fn(params, model_state, frozen, batch):
     variables = base.Variables(params["network"], model_state, frozen)
-    features, model_state = system.represent_train(
-      variables, batch["images"], jax.random.key(0)
+    features, model_state = system.represent(
+      variables, batch["images"], jax.random.key(0), train=True
     )
     x = jnp.concatenate([features[k] for k in sorted(features)], axis=-1)
     total = 0.0

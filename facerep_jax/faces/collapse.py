@@ -137,7 +137,7 @@ def measure(
   return out | {"sigma": means[0], "sigma_mirror": means[1]}
 
 
-def warnings(values: Mapping[str, float]) -> list[str]:
+def warnings(values: Mapping[str, float]) -> dict[str, str]:
   """Says in words which measurements are bad.
 
   Args:
@@ -145,19 +145,20 @@ def warnings(values: Mapping[str, float]) -> list[str]:
       over many steps, and not in the first few hundred.
 
   Returns:
-    A line for each rule of `RULES` that is broken, in their order.
+    A sentence for each rule of `RULES` that is broken, by its name, in their
+    order.
   """
-  lines = []
+  found = {}
   for rule in RULES:
     if rule.name not in values:
       continue
     value = float(values[rule.name])
     if value < rule.limit if rule.is_low else value > rule.limit:
       side = "below" if rule.is_low else "above"
-      lines.append(
+      found[rule.name] = (
         f"{rule.name} is {value:.2g}, {side} {rule.limit:g}: {rule.meaning}."
       )
-  return lines
+  return found
 
 
 def _inner(x):

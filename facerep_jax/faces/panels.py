@@ -1,5 +1,7 @@
 """Pictures of what faces are made of, a column for each kind."""
 
+import collections
+
 import jax
 import jax.numpy as jnp
 
@@ -10,32 +12,12 @@ YAWS_DEG = (-60, -30, 0, 30, 60)
 _NEAR, _FAR = 0.9, 1.1
 
 
-def captions(use_confidence: bool) -> tuple[str, ...]:
-  """Names the columns in their order.
-
-  Args:
-    use_confidence: Whether there is a confidence network.
-  """
-  return (
-    "input",
-    "rebuilt",
-    "albedo",
-    "shading",
-    "depth",
-    "normals",
-    "canonical",
-    *(f"yaw {yaw:+d}" for yaw in YAWS_DEG),
-    *(("confidence",) if use_confidence else ()),
-    "error x 3",
-  )
-
-
 def columns(
   images01: jax.Array,
   factors: dict[str, jax.Array],
   formation: rendering.Formation,
   use_confidence: bool,
-) -> dict[str, jax.Array]:
+) -> collections.OrderedDict[str, jax.Array]:
   """Draws the columns.
 
   Args:
@@ -45,27 +27,28 @@ def columns(
     use_confidence: Whether there is a confidence network.
 
   Returns:
-    [N, S, S, 3] float32, [0, 1], by caption.
+    [N, S, S, 3] float32, [0, 1], by caption, in their order.
   """
   error = jnp.abs(factors["reconstruction"] - images01)
   error = error * factors["mask"][..., None]
-  out = {
-    "input": images01,
-    "rebuilt": factors["reconstruction"],
-    "albedo": factors["albedo"],
-    "shading": factors["shading"],
-    "depth": depth_to_grey(factors["canonical_depth"]),
-    "normals": normals_to_rgb(factors["normal"]),
-    "canonical": factors["canonical"],
-    "error x 3": jnp.minimum(1.0, 3 * error),
-  }
+  columns = [
+    ("input", images01),
+    ("rebuilt", factors["reconstruction"]),
+    ("albedo", factors["albedo"]),
+    ("shading", factors["shading"]),
+    ("depth", depth_to_grey(factors["canonical_depth"])),
+    ("normals", normals_to_rgb(factors["normal"])),
+    ("canonical", factors["canonical"]),
+  ]
   for yaw in YAWS_DEG:
-    out[f"yaw {yaw:+d}"] = turned(
+    face = turned(
       factors["canonical_depth"], factors["canonical"], yaw, formation
     )
+    columns.append((f"yaw {yaw:+d}", face))
   if use_confidence:
-    out["confidence"] = _grey(jnp.exp(-2.0 * factors["confidence"]))
-  return out
+    columns.append(("confidence", _grey(jnp.exp(-2.0 * factors["confidence"]))))
+  columns.append(("error x 3", jnp.minimum(1.0, 3 * error)))
+  return collections.OrderedDict(columns)
 
 
 def picture(

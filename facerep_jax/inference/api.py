@@ -50,7 +50,14 @@ class Representation(face_methods.FaceMethods):
 
   def _compute(self, variables, batch):
     key = jax.random.key(0)  # The same input gives the same features.
-    return self.system.represent(variables, batch["images"], key)
+    return self.system.represent(variables, batch["images"], key)[0]
+
+  @property
+  def feature_names(self) -> tuple[str, ...]:
+    """Names of the features, in the order of `embed`; nothing is computed."""
+    shape = (1, self.size_px, self.size_px, 3)
+    batch = {"images": jax.ShapeDtypeStruct(shape, np.float32)}
+    return tuple(jax.eval_shape(self._compute, self.variables, batch))
 
   def embed(
     self,

@@ -20,14 +20,6 @@ from facerep_jax.systems import (
   base,
 )
 
-# Features that are made of others.
-JOINED = {
-  "raw": ("albedo_code", "depth_code"),
-  "parts": ("albedo_code", "depth_code", "view", "light"),
-}
-# How a head turns is the view; where its points are depends on its shape too.
-MAIN = {"pose": "view", "landmarks": "parts"}
-
 
 def make(*, dtype: str, **settings) -> base.System:
   """Builds the system.
@@ -42,39 +34,55 @@ def make(*, dtype: str, **settings) -> base.System:
   Raises:
     InputError: A setting is out of range.
   """
-  settings = dict(settings)
-  weights = autoencoder_settings.Weights(**settings.pop("weights", {}))
-  frozen = tuple(settings.pop("frozen", ()))
-  model = autoencoder_model.make(
-    autoencoder_settings.Settings(
-      dtype=dtype, weights=weights, frozen=frozen, **settings
-    )
-  )
-  settings, features = model.settings, model.features
+  model = _model(dtype, settings)
+  settings = model.settings
   bind = functools.partial
-  has_file = features is not None and features.read is not None
   return base.System(
     init=bind(_init, model),
     loss_fn=bind(_loss, model),
     eval_fn=bind(_evaluate, model),
     represent=bind(_represent, model),
-    represent_train=bind(_represent_train, model),
-    reconstruct=bind(_reconstruct, model),
     pictures=bind(_pictures, model),
-    captions=panels.captions(settings.use_confidence),
     num_frames=settings.num_frames,
     size_px=settings.size_px,
     factors=bind(_factors, model),
-    read_frozen=(lambda: {"features": features.read()}) if has_file else None,
-    warnings=collapse.warnings,
-    failures=bind(_failures, settings.formation),
-    notes=(features.note,) if features else (),
+    reconstruct=bind(_reconstruct, model),
     faces=base.Faces(
-      take_apart=bind(_represent, model),
+      take_apart=bind(_features, model),
       decode=bind(autoencoder_model.decode, model),
       formation=settings.formation,
     ),
-    evaluated=base.Evaluated(joined=JOINED, main=MAIN),
+    diagnose=bind(_diagnose, settings.formation),
+  )
+
+
+def resources(*, dtype: str, **settings) -> base.Resources:
+  """Returns the features of the perceptual loss, see `base.Resources`.
+
+  Args:
+    dtype: As for `make`.
+    **settings: As for `make`.
+
+  Raises:
+    InputError: A setting is out of range.
+  """
+  features = _model(dtype, settings).features
+  if features is None:
+    return base.Resources()
+  if features.read is None:
+    return base.Resources(note=features.note)
+  return base.Resources(lambda: {"features": features.read()}, features.note)
+
+
+def _model(dtype, settings):
+  """Builds networks for the keyword arguments of `make`."""
+  settings = dict(settings)
+  weights = autoencoder_settings.Weights(**settings.pop("weights", {}))
+  frozen = tuple(settings.pop("frozen", ()))
+  return autoencoder_model.make(
+    autoencoder_settings.Settings(
+      dtype=dtype, weights=weights, frozen=frozen, **settings
+    )
   )
 
 
@@ -133,15 +141,17 @@ def _first(explained, rows):
   return rendering.unpair(rows)[0] if is_pair else rows
 
 
-def _failures(formation, values):
-  """Says what makes a step worthless."""
-  if not values.get("num_lost"):
-    return []
-  return [
-    f"the renderer ran out of room (num_lost {values['num_lost']:.3g}), so "
-    "that pictures have holes. Set config.model.render_room above "
-    f"{formation.room:g}, with another --workdir."
-  ]
+def _diagnose(formation, values):
+  """See `base.System.diagnose`."""
+  found = [base.Finding(*x) for x in collapse.warnings(values).items()]
+  if values.get("num_lost"):
+    text = (
+      f"the renderer ran out of room (num_lost {values['num_lost']:.3g}), so "
+      "that pictures have holes. Set config.model.render_room above "
+      f"{formation.room:g}, with another --workdir."
+    )
+    found.append(base.Finding("num_lost", text, is_fatal=True))
+  return found
 
 
 def _evaluate(model, variables, batch):
@@ -179,14 +189,15 @@ def _l1(a, b, mask):
   return jnp.sum(jnp.mean(jnp.abs(a - b), axis=-1) * mask)
 
 
-def _represent(model, variables, images01, key):
+def _features(model, variables, images01, key):
   del key
   return autoencoder_model.encode(model, variables, 2 * images01 - 1)
 
 
-def _represent_train(model, variables, images01, key):
-  # Nothing in it depends on the batch.
-  return _represent(model, variables, images01, key), variables.model_state
+def _represent(model, variables, images01, key, train=False):
+  del train  # Nothing in it depends on the batch.
+  features = _features(model, variables, images01, key)
+  return features, variables.model_state
 
 
 def _reconstruct(model, variables, batch):

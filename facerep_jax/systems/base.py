@@ -1,6 +1,5 @@
 """What the loop, the API and the benchmark know about a learning system."""
 
-import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -49,19 +48,30 @@ class Faces(NamedTuple):
   formation: rendering.Formation
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluated:
-  """How the features of a system are measured.
+class Finding(NamedTuple):
+  """What looks wrong in the values of a log line.
 
   Attributes:
-    joined: Features that are made of others, put behind each other, by name.
-    main: The feature that a task is about, by task; in other tasks the first.
-    with_mirror: Those that hold image and mirror image already.
+    kind: Name of the check; findings of one kind are not repeated at once.
+    text: A sentence for the user.
+    is_fatal: Whether training must not go on.
   """
 
-  joined: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-  main: dict[str, str] = dataclasses.field(default_factory=dict)
-  with_mirror: tuple[str, ...] = ()
+  kind: str
+  text: str
+  is_fatal: bool = False
+
+
+class Resources(NamedTuple):
+  """Frozen parameters that a new run reads from files.
+
+  Attributes:
+    read: () -> parameters by name, in place of those of `System.init`.
+    note: What the log says of them when a run begins or goes on; may be empty.
+  """
+
+  read: Callable[[], dict[str, PyTree]] = dict
+  note: str = ""
 
 
 class System(NamedTuple):
@@ -77,49 +87,38 @@ class System(NamedTuple):
       (model_state, metrics): float32 scalars.
     eval_fn: (variables, batch) -> {name: (sum, weight)}; `loss` is among them
       and decides which checkpoint is best.
-    represent: (variables, images01 [N, H, W, 3], key) -> {name: [N, D]}.
-    represent_train: Likewise, as in a training step: features and the new
-      model_state.
-    reconstruct: (variables, batch) -> {name: [B, H, W, 3] float, [0, 1]}:
-      `target`, the system's `reconstruction` of it, and baselines.
-    pictures: (variables, batch) -> {caption: [B, H, W, 3] float, [0, 1]}.
-    captions: Those captions in the order of the columns.
+    represent: (variables, images01 [N, H, W, 3], key, train) -> features
+      {name: [N, D]} and the new model_state; with `train` as a training step
+      computes them.
+    pictures: (variables, batch) -> {caption: [B, H, W, 3] float, [0, 1]}, an
+      `OrderedDict`: the columns of a sheet, in their order.
     num_frames: T, frames that it needs of a track.
     size_px: H = W of what it sees.
+    reconstruct: (variables, batch) -> {name: [B, H, W, 3] float, [0, 1]}:
+      `target`, the system's `reconstruction` of it, and baselines. None if the
+      system rebuilds no images.
     factors: (variables, images01 [N, H, W, 3]) -> what the images are made of,
       by name: maps [N, H, W], pictures [N, H, W, 3] in [0, 1], and numbers
       [N, K]. None if the system has none.
-    read_frozen: () -> frozen parameters, by name, that a new run reads from
-      files in place of those of `init`. None if there are none.
-    warnings: Values of a log line -> what looks wrong in them, a sentence
-      each, whose first word says of what kind it is.
-    failures: Likewise; the first one ends the run.
-    notes: What the log says once, when a run begins or goes on.
     faces: How its faces are taken apart. None if it does not.
     encode: (frozen, frames [N, H, W, 3] uint8) -> [N, K] float32, all that the
       loss sees of frames; batches may hold `codes` [B, T, K] in their place.
       None if it sees more.
-    evaluated: How its features are measured.
+    diagnose: Values of a log line -> what looks wrong in them.
   """
 
   init: Callable[..., Variables]
   loss_fn: Callable[..., tuple[jax.Array, tuple[PyTree, dict[str, jax.Array]]]]
   eval_fn: Callable[..., dict[str, tuple[jax.Array, jax.Array]]]
-  represent: Callable[..., dict[str, jax.Array]]
-  represent_train: Callable[..., tuple[dict[str, jax.Array], PyTree]]
-  reconstruct: Callable[..., dict[str, jax.Array]]
+  represent: Callable[..., tuple[dict[str, jax.Array], PyTree]]
   pictures: Callable[..., dict[str, jax.Array]]
-  captions: tuple[str, ...]
   num_frames: int
   size_px: int
+  reconstruct: Callable[..., dict[str, jax.Array]] | None = None
   factors: Callable[..., dict[str, jax.Array]] | None = None
-  read_frozen: Callable[[], dict[str, PyTree]] | None = None
-  warnings: Callable[[dict[str, float]], list[str]] = lambda values: []
-  failures: Callable[[dict[str, float]], list[str]] = lambda values: []
-  notes: tuple[str, ...] = ()
   faces: Faces | None = None
   encode: Callable[..., jax.Array] | None = None
-  evaluated: Evaluated = Evaluated()
+  diagnose: Callable[[dict[str, float]], list[Finding]] = lambda values: []
 
 
 def build(config: ml_collections.ConfigDict) -> System:
@@ -133,16 +132,53 @@ def build(config: ml_collections.ConfigDict) -> System:
     The system.
 
   Raises:
-    InputError: There is no such system, or no such stage of it.
+    InputError: There is no such system, or no such stage of it; or the system
+      refuses a setting.
   """
-  if config.system not in NAMES:
+  return _module(config).make(dtype=config.dtype, **config.model)
+
+
+def resources(config: ml_collections.ConfigDict) -> Resources:
+  """Says what a system reads from files when a new run begins.
+
+  Args:
+    config: A run's config.
+
+  Returns:
+    What the function `resources` of the system's module returns, if it has one.
+
+  Raises:
+    InputError: As for `build`.
+  """
+  find = getattr(_module(config), "resources", Resources)
+  if find is Resources:
+    return Resources()
+  return find(dtype=config.dtype, **config.model)
+
+
+def _module(config):
+  """Imports the module of a system, or of one of its stages."""
+  name = config.system
+  if name in NAMES:
+    part = _stage(config) if name in STAGES else name
+    return importlib.import_module(f"facerep_jax.systems.{part}")
+  if "." not in name:
     raise errors.InputError(
-      f"config.system: expected one of {', '.join(NAMES)}, got "
-      f"{config.system!r}."
+      f"config.system: expected one of {', '.join(NAMES)}, or a module of your "
+      f"own such as my_package.my_system, got {name!r}."
     )
-  name = _stage(config) if config.system in STAGES else config.system
-  module = importlib.import_module(f"facerep_jax.systems.{name}")
-  return module.make(dtype=config.dtype, **config.model)
+  try:
+    module = importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    raise errors.InputError(
+      f"config.system: {name!r} cannot be imported ({error}). Work in the "
+      "folder that holds it, or install it."
+    ) from error
+  if not hasattr(module, "make"):
+    raise errors.InputError(
+      f"config.system: {name!r} has no function make; see docs/extending.md."
+    )
+  return module
 
 
 def _stage(config):

@@ -12,7 +12,6 @@ from facerep_jax import losses
 from facerep_jax.faces import rendering
 from facerep_jax.ops import diffusion, ranking
 from facerep_jax.systems import (
-  autoencoder,
   base,
   diffusion_model,
   diffusion_pictures,
@@ -21,18 +20,6 @@ from facerep_jax.systems import (
 
 # What evaluation draws at random is the same every time.
 _EVALUATION_KEY = 0
-_EVALUATED = base.Evaluated(
-  joined=autoencoder.JOINED,
-  main=autoencoder.MAIN
-  | {
-    "expression": "fer",
-    "expression_multilabel": "fer",
-    "action_units": "fer",
-    "verification": "verification",
-    "verification_supervised": "verification",
-  },
-  with_mirror=("verification",),
-)
 
 
 def make(*, dtype: str, **settings) -> base.System:
@@ -57,20 +44,17 @@ def make(*, dtype: str, **settings) -> base.System:
     loss_fn=bind(_loss, model),
     eval_fn=bind(_evaluate, model),
     represent=bind(_represent, model),
-    represent_train=bind(_represent_train, model),
-    reconstruct=_with_first(first.reconstruct),
     pictures=bind(diffusion_pictures.columns, model),
-    captions=diffusion_pictures.CAPTIONS,
     num_frames=model.settings.num_frames,
     size_px=first.size_px,
+    reconstruct=_with_first(first.reconstruct),
     factors=_with_first(first.factors),
-    encode=bind(_encode, model),
     faces=base.Faces(
       take_apart=bind(diffusion_model.take_apart, model),
       decode=_with_first(first.faces.decode),
       formation=first.faces.formation,
     ),
-    evaluated=_EVALUATED,
+    encode=bind(_encode, model),
   )
 
 
@@ -207,7 +191,7 @@ def _denoised(model, variables, name, codes, key):
   return found.reshape(codes.shape)
 
 
-def _represent(model, variables, images01, key):
+def _represent(model, variables, images01, key, train=False):
   """See `base.System.represent`.
 
   Source: arXiv 2309.08273, section 4; the authors' evaluation code.
@@ -217,8 +201,10 @@ def _represent(model, variables, images01, key):
     codes less these. `fer` [N, 4 D]: of albedo, then of depth, code less
     denoised code, and code. `verification` [N, 8 D]: of albedo, then of depth,
     denoised code and code; of the image and then of its mirror image.
-    `albedo_code`, `depth_code` [N, D], `view` [N, 6], `light` [N, 4].
+    `albedo_code`, `depth_code` [N, D], `view` [N, 6], `light` [N, 4]. And the
+    model_state.
   """
+  del train  # Nothing in it depends on the batch.
   both = rendering.pair(images01, images01[:, :, ::-1])
   found = diffusion_model.take_apart(model, variables, both, key)
   sides = [rendering.unpair(x) for x in found.values()]
@@ -243,9 +229,5 @@ def _represent(model, variables, images01, key):
   }
   out = {k: jnp.concatenate(parts, axis=-1) for k, parts in joined.items()}
   plain = ("albedo_code", "depth_code", "view", "light")
-  return out | {name: image[name] for name in plain}
-
-
-def _represent_train(model, variables, images01, key):
-  # Nothing in it depends on the batch.
-  return _represent(model, variables, images01, key), variables.model_state
+  features = out | {name: image[name] for name in plain}
+  return features, variables.model_state

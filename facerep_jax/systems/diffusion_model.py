@@ -97,7 +97,7 @@ def encode(
     As the stage before represents images.
   """
   unused = jax.random.key(0)  # Nothing in it is drawn at random.
-  return model.first.represent(of_first(variables), images01, unused)
+  return model.first.represent(of_first(variables), images01, unused)[0]
 
 
 def standardise(frozen: base.PyTree, name: str, code: jax.Array) -> jax.Array:

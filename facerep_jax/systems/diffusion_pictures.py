@@ -1,23 +1,12 @@
 """Pictures of what stage 2 has learned, a column for each kind."""
 
+import collections
+
 import jax
 import jax.numpy as jnp
 
 from facerep_jax.faces import rendering
 from facerep_jax.systems import diffusion_model
-
-CAPTIONS = (
-  "input",
-  "rebuilt",
-  "front",
-  "neutral",
-  "other frame",
-  "its neutral",
-  "track's mean",
-  "next face",
-  "its expression",
-  "change x 3",
-)
 
 
 def columns(model: diffusion_model.Model, variables, batch):
@@ -57,7 +46,7 @@ def columns(model: diffusion_model.Model, variables, batch):
   rebuilt = model.first.factors(
     diffusion_model.of_first(variables), frames[:, 0]
   )
-  return {
+  columns = {
     "input": frames[:, 0],
     "rebuilt": rebuilt["reconstruction"],
     "front": plain,
@@ -75,6 +64,7 @@ def columns(model: diffusion_model.Model, variables, batch):
     ),
     "change x 3": jnp.clip(0.5 + 1.5 * (plain - neutral), 0.0, 1.0),
   }
+  return collections.OrderedDict(columns)  # A dict would lose its order in jit.
 
 
 def _front(model, variables, albedo_code, depth_code, light):

@@ -4,6 +4,7 @@ Source: Wiles, Koepke, Zisserman, BMVC 2018 (arXiv 1808.06882), and the authors'
 published code.
 """
 
+import collections
 import functools
 
 import jax
@@ -74,11 +75,9 @@ def make(
     init=lambda key: _init(net, num_sources, frozen, key),
     loss_fn=lambda *args: _loss(warp, *args),
     eval_fn=lambda *args: _evaluate(warp, *args),
-    represent=lambda *args: _represent(net, *args),
-    represent_train=lambda *args: _represent_train(net, *args),
+    represent=functools.partial(_represent, net),
     reconstruct=lambda *args: _reconstruct(warp, *args),
-    pictures=lambda *args: _pictures(warp, *args),
-    captions=_captions(num_sources, use_mask),
+    pictures=lambda *args: _pictures(warp, use_mask, *args),
     num_frames=num_sources + 1,
     size_px=size_px,
   )
@@ -87,8 +86,9 @@ def make(
 def _warp(net, use_mask, variables, frames, **kwargs):
   """Rebuilds the first frame of each sample from the others."""
   target, sources = frames[:, 0], frames[:, 1:]
-  collections = _collections(variables)
-  return net.apply(collections, target, sources, use_mask=use_mask, **kwargs)
+  return net.apply(
+    _collections(variables), target, sources, use_mask=use_mask, **kwargs
+  )
 
 
 @initial.drawn_together
@@ -151,20 +151,12 @@ def _evaluate(warp, variables, batch):
   }
 
 
-def _represent(net, variables, images01, key):
-  del key
-  code = net.apply(
-    _collections(variables), images01, train=False, method="encode"
-  )
-  return {"embedding": code.astype(jnp.float32)}
-
-
-def _represent_train(net, variables, images01, key):
+def _represent(net, variables, images01, key, train=False):
   del key
   code, updated = net.apply(
     _collections(variables),
     images01,
-    train=True,
+    train=train,
     method="encode",
     mutable=["batch_stats"],
   )
@@ -181,33 +173,21 @@ def _reconstruct(warp, variables, batch):
   }
 
 
-def _captions(num_sources, use_mask):
-  each = range(1, num_sources + 1)
-  return (
-    *(f"source {s}" for s in each),
-    "target",
-    "warped",
-    *(f"flow {s}" for s in each),
-    *(f"mask {s}" for s in each if use_mask),
-    "error x 3",
-  )
-
-
-def _pictures(warp, variables, batch):
+def _pictures(warp, use_mask, variables, batch):
   frames = to_image01(batch["frames"])
   target = frames[:, 0]
   out = warp(variables, frames, train=False)
   error = jnp.abs(out["image"] - target)
-  columns = {
-    "target": target,
-    "warped": out["image"],
-    "error x 3": jnp.minimum(1.0, 3 * error),
-  }
-  for s in range(1, frames.shape[1]):
-    mask = out["attention"][:, s - 1, :, :, None]
-    columns |= {
-      f"source {s}": frames[:, s],
-      f"flow {s}": colour.flow_to_rgb(out["flow_ndc"][:, s - 1]),
-      f"mask {s}": jnp.repeat(mask, 3, axis=-1),
-    }
-  return columns
+  each = range(1, frames.shape[1])
+  columns = [(f"source {s}", frames[:, s]) for s in each]
+  columns += [("target", target), ("warped", out["image"])]
+  columns += [
+    (f"flow {s}", colour.flow_to_rgb(out["flow_ndc"][:, s - 1])) for s in each
+  ]
+  if use_mask:
+    masks = out["attention"][..., None]
+    columns += [
+      (f"mask {s}", jnp.repeat(masks[:, s - 1], 3, axis=-1)) for s in each
+    ]
+  columns.append(("error x 3", jnp.minimum(1.0, 3 * error)))
+  return collections.OrderedDict(columns)

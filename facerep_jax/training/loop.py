@@ -166,10 +166,10 @@ class _Log:
     """Logs what looks wrong, each kind once in a while."""
     if step < _FIRST_WARNING:
       return
-    for text in self._run.system.warnings(values):
-      kind = text.split()[0]
+    for kind, text, is_fatal in self._run.system.diagnose(values):
       last = self._warned.get(kind)
-      if last is None or step - last >= _STEPS_BETWEEN_WARNINGS:
+      is_new = last is None or step - last >= _STEPS_BETWEEN_WARNINGS
+      if is_new and not is_fatal:
         self._warned[kind] = step
         _log.warning("step %d: %s", step, text)
 
@@ -204,9 +204,11 @@ def _check_window(run, step, window):
 
 def _check_failures(run, step, where, values):
   """Stops the run if the system says that its results are wrong."""
-  found = run.system.failures(values)
-  if found:
-    raise FailureError(f"step {step}, {where}: {found[0]} {_last_good(run)}")
+  for finding in run.system.diagnose(values):
+    if finding.is_fatal:
+      raise FailureError(
+        f"step {step}, {where}: {finding.text} {_last_good(run)}"
+      )
 
 
 def _last_good(run):
@@ -266,10 +268,7 @@ def _save_pictures(run, variables, shown, step):
   if not distributed.is_first():
     return
   sheet = image_grid.sheet(
-    {
-      caption: columns[caption][:_NUM_PICTURE_ROWS]
-      for caption in run.system.captions
-    }
+    {name: rows[:_NUM_PICTURE_ROWS] for name, rows in columns.items()}
   )
   image_grid.save(run.workdir / "pictures" / f"step_{step:08d}.png", sheet)
   run.writer.picture(step, "validation", sheet)

@@ -116,15 +116,24 @@ def prepare(
   configuration.check(config)
   mesh = sharding.mesh_of_batch(config.batch_size, devices)
   system = base.build(config)
-  for note in system.notes:
-    _log.info(note)
+  resources = base.resources(config)
+  if resources.note:
+    _log.info(resources.note)
   source, drawn, eval_drawn = _open_data(config, system, data_path)
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   _store(config, workdir)
   checkpoints = checkpoint.Checkpoints(workdir, config.keep)
   step, state, frozen, progress = _make_state(
-    config, system, checkpoints, source, mesh, given or {}
+    config,
+    system,
+    checkpoints,
+    source,
+    mesh,
+    lambda: {
+      **(given or {}),
+      **resources.read(),
+    },
   )
   checkpoints.save_frozen(frozen)
   if config.data.cache_codes:
@@ -198,7 +207,7 @@ def _make_state(config, system, checkpoints, source, mesh, given):
 
   state, frozen = sharding.jit_init(create, mesh)(jax.random.key(config.seed))
   state, frozen, progress = _restore(
-    config, system, checkpoints, state, frozen, mesh, source, given
+    config, checkpoints, state, frozen, mesh, source, given
   )
   step = train_state.make_train_step(
     system,
@@ -229,14 +238,11 @@ def _open_data(config, system, data_path):
   return source, drawn, samples.Samples(held_out, eval_rule)
 
 
-def _restore(config, system, checkpoints, state, frozen, mesh, source, given):
+def _restore(config, checkpoints, state, frozen, mesh, source, given):
   """Goes on from the last checkpoint, or starts from other weights."""
   latest = checkpoints.latest()
   if latest is None:
-    if given:
-      frozen = frozen | sharding.put_replicated(given, mesh)
-    if system.read_frozen:
-      frozen = frozen | sharding.put_replicated(system.read_frozen(), mesh)
+    frozen = frozen | sharding.put_replicated(given(), mesh)
     if config.init_from:
       return _init_from(config, state, frozen, mesh)
     return state, frozen, curriculum.State()

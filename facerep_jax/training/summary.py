@@ -7,6 +7,7 @@ import numpy as np
 
 from facerep_jax import sharding
 from facerep_jax.data import batches, samples
+from facerep_jax.evaluators import feature_roles
 from facerep_jax.files import atomic, image_grid
 from facerep_jax.inference import api
 from facerep_jax.runs import configuration
@@ -104,9 +105,7 @@ def _about_yaw(model, features, read):
     # means pose.
     if name == "trained":
       found = {
-        split: summary_measures.of_pose(
-          model, summary_measures.with_joined(model, values)
-        )
+        split: summary_measures.of_pose(feature_roles.with_joined(values))
         for split, values in found.items()
       }
     out["yaw_readout"][name] = summary_measures.yaw_readout(found, parts)

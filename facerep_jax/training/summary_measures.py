@@ -7,6 +7,7 @@ import numpy as np
 
 from facerep_jax.evaluators import (
   bootstrap,
+  feature_roles,
   linear_probe,
   nearest,
   statistics,
@@ -40,21 +41,20 @@ def numbers(name: str, found: bootstrap.Interval) -> dict[str, float | None]:
   }
 
 
-def of_pose(model: api.Representation, found: Features) -> Features:
+def of_pose(found: Features) -> Features:
   """Picks the features that pose is read out of.
 
   Args:
-    model: What made the features.
-    found: Its features, joined ones too.
+    found: Features by name, joined ones too.
 
   Returns:
-    The one that the system names for it, or else all that are not joined.
+    The one that is about it, or else all that are not joined.
   """
-  evaluated = model.system.evaluated
-  main = evaluated.main.get("pose")
+  main = feature_roles.main(found).get("pose")
   if main:
     return {main: found[main]}
-  return {k: x for k, x in found.items() if k not in evaluated.joined}
+  joined = feature_roles.joined(found)
+  return {k: x for k, x in found.items() if k not in joined}
 
 
 def yaw_readout(
@@ -108,18 +108,17 @@ def viewpoint_of(
   return out
 
 
-def identity_feature(model: api.Representation, found: Features) -> str:
+def identity_feature(found: Features) -> str:
   """Returns the name of the feature that should tell people apart.
 
   Args:
-    model: What made the features.
-    found: Its features, joined ones too.
+    found: Features by name, joined ones too.
 
   Returns:
     `identity` where there is one, else the first that is joined of others, else
     the first.
   """
-  joined = model.system.evaluated.joined
+  joined = feature_roles.joined(found)
   return "identity" if "identity" in found else next(iter(joined or found))
 
 
@@ -145,8 +144,8 @@ def identity_readout(
   both = [side for sides in read.values() for side in sides]
   sizes = [len(side.images) for side in both]
   found = model.embed([image for side in both for image in side.images])
-  found, train = with_joined(model, found), with_joined(model, train)
-  name = identity_feature(model, found)
+  found, train = (feature_roles.with_joined(x) for x in (found, train))
+  name = identity_feature(found)
   x = found[name].astype(np.float64) - train[name].mean(0, np.float64)
   person, side = np.divmod(np.repeat(np.arange(len(both)), sizes), 2)
   is_right = np.zeros(len(x))
@@ -163,14 +162,6 @@ def identity_readout(
     "num_people": len(read),
     "num_frames": len(x),
     "feature": name,
-  }
-
-
-def with_joined(model: api.Representation, found: Features) -> Features:
-  """Adds the features that a system joins of others."""
-  return found | {
-    name: np.concatenate([found[member] for member in members], axis=1)
-    for name, members in model.system.evaluated.joined.items()
   }
 
 

@@ -1,5 +1,3 @@
-import types
-
 import jax
 import numpy as np
 import pytest
@@ -173,23 +171,22 @@ def test_hog_is_of_eight_by_eight_cells(size):
 def test_features_of_a_model_are_of_all_images_in_order():
   class Means:
     size_px = 4
-    system = types.SimpleNamespace(
-      evaluated=base.Evaluated(joined={"both": ("red", "colour")})
-    )
+    feature_names = ("depth_code", "albedo_code")
 
     def embed(self, images, is_cut):
       assert is_cut
       means = images.mean(axis=(1, 2))
-      return {"colour": means, "red": means[:, :1]}
+      return {"depth_code": means, "albedo_code": means[:, :1]}
 
   pixels = RNG.integers(0, 256, (300, 4, 4, 3)).astype(np.uint8)
   found = features.of_model(Means(), pixels)
-  np.testing.assert_allclose(found["colour"], pixels.mean(axis=(1, 2)))
-  assert list(found) == ["colour", "red", "both"]
+  red, colour = found["albedo_code"], found["depth_code"]
+  np.testing.assert_allclose(colour, pixels.mean(axis=(1, 2)))
+  assert list(found) == ["depth_code", "albedo_code", "raw"]
   np.testing.assert_array_equal(
-    found["both"], np.concatenate([found["red"], found["colour"]], axis=1)
+    found["raw"], np.concatenate([red, colour], axis=1)
   )
-  assert features.names(Means()) == ("colour", "red", "both")
+  assert features.names(Means()) == ("depth_code", "albedo_code", "raw")
   # Of a network that has none of those wanted, all are taken.
-  for wanted, want in ((["both", "other"], ["both"]), (["other"], list(found))):
+  for wanted, want in ((["raw", "other"], ["raw"]), (["other"], list(found))):
     assert list(features.of_model(Means(), pixels, wanted)) == want

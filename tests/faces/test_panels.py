@@ -57,13 +57,6 @@ def test_maps_as_pictures():
   np.testing.assert_allclose(colour, [0.5, 0.5, 1.0])
 
 
-def test_captions_name_each_column_once():
-  for use_confidence in (True, False):
-    names = panels.captions(use_confidence)
-    assert len(set(names)) == len(names)
-    assert ("confidence" in names) == use_confidence
-
-
 def test_a_picture_is_the_shaded_face_from_its_viewpoint():
   depth, image = _bump()
   light = jnp.array([[0.5, -0.5, 0.3, 0.0]])

@@ -20,13 +20,8 @@ def make_system():
     {"w": jax.random.normal(key)}, {"n": jnp.zeros(())}, {"c": jnp.zeros(())}
   )
   unused = lambda *args: {}
-  others = dict.fromkeys(
-    ("eval_fn", "represent", "represent_train", "reconstruct", "pictures"),
-    unused,
-  )
-  return base.System(
-    init, loss_fn, **others, captions=(), num_frames=1, size_px=1
-  )
+  others = dict.fromkeys(("eval_fn", "represent", "pictures"), unused)
+  return base.System(init, loss_fn, **others, num_frames=1, size_px=1)
 
 
 def run(values, log_every, lr_scale=1.0, ema_decay=0.0):

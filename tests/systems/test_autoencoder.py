@@ -5,7 +5,7 @@ import pytest
 
 from configs import latentface
 from facerep_jax import errors, sharding
-from facerep_jax.faces import rendering
+from facerep_jax.faces import panels, rendering
 from facerep_jax.runs import stages
 from facerep_jax.systems import (
   autoencoder,
@@ -283,8 +283,9 @@ def test_errors_of_evaluation_are_those_of_the_pictures(tiny):
 def test_features_do_not_depend_on_the_rest_of_the_batch(tiny):
   system, variables = tiny
   images = first_frames({"frames": frames(3)})
-  represent = jax.jit(system.represent)
-  whole = represent(variables, images, KEY)
+  represent = jax.jit(system.represent, static_argnames="train")
+  whole, model_state = represent(variables, images, KEY)
+  assert model_state == {}
   shapes = {name: value.shape for name, value in whole.items()}
   assert shapes == {
     "albedo_code": (3, 8),
@@ -292,8 +293,8 @@ def test_features_do_not_depend_on_the_rest_of_the_batch(tiny):
     "view": (3, 6),
     "light": (3, 4),
   }
-  alone = represent(variables, images[1:2], KEY)
-  trained, model_state = jax.jit(system.represent_train)(variables, images, KEY)
+  alone, _ = represent(variables, images[1:2], KEY)
+  trained, model_state = represent(variables, images, KEY, train=True)
   assert model_state == {}
   for name, value in whole.items():
     # Another batch size is another program: float32 rounding only.
@@ -319,7 +320,7 @@ def test_factors_are_in_their_ranges_and_fit_together(tiny):
   assert lengths.min() > 0.9 and lengths.max() <= 1 + 1e-6
   assert (out["confidence"] > 0).all()
   # View: the network's numbers in radians and scene units.
-  raw = np.asarray(jax.jit(system.represent)(variables, images, KEY)["view"])
+  raw = np.asarray(jax.jit(system.represent)(variables, images, KEY)[0]["view"])
   scale = np.array([np.pi / 3] * 3 + [0.1, 0.1, 0.0])
   np.testing.assert_allclose(out["view"], raw * scale, rtol=1e-4, atol=1e-7)
 
@@ -342,7 +343,11 @@ def test_reconstruction_is_grey_where_nothing_is_seen(tiny):
 def test_pictures_are_pictures(tiny):
   system, variables = tiny
   columns = jax.jit(system.pictures)(variables, {"frames": frames(2)})
-  assert set(columns) == set(system.captions) and "confidence" in columns
+  yaws = [f"yaw {yaw:+d}" for yaw in panels.YAWS_DEG]
+  assert list(columns) == [
+    *("input", "rebuilt", "albedo", "shading", "depth", "normals", "canonical"),
+    *(*yaws, "confidence", "error x 3"),
+  ]
   for name, value in columns.items():
     assert value.shape == (2, 64, 64, 3), name
     assert value.min() >= 0 and value.max() <= 1, name
@@ -354,7 +359,10 @@ def test_without_confidence_there_is_no_network_for_it():
   system = make(use_confidence=False)
   params = jax.eval_shape(system.init, KEY).params
   assert set(params) == {"depth", "albedo", "light", "view"}
-  assert "confidence" not in system.captions
+  variables = jax.eval_shape(system.init, KEY)
+  batch = {"frames": jax.ShapeDtypeStruct((1, 1, 64, 64, 3), np.uint8)}
+  columns = jax.eval_shape(system.pictures, variables, batch)
+  assert "input" in columns and "confidence" not in columns
 
 
 def test_frozen_networks_get_no_gradient_but_have_their_effect(tiny):
@@ -364,8 +372,8 @@ def test_frozen_networks_get_no_gradient_but_have_their_effect(tiny):
   assert set(parted.params) == {"depth", "albedo", "confidence"}
   assert set(parted.frozen) == {"light", "view"}
   images = first_frames({"frames": frames(2)})
-  got = jax.jit(system.represent)(parted, images, KEY)
-  want = jax.jit(make().represent)(variables, images, KEY)
+  got, _ = jax.jit(system.represent)(parted, images, KEY)
+  want, _ = jax.jit(make().represent)(variables, images, KEY)
   for name, value in want.items():
     # Two programs: float32 rounding only.
     np.testing.assert_allclose(got[name], value, rtol=1e-5, atol=1e-7)
@@ -376,9 +384,12 @@ def test_room_that_does_not_suffice_is_a_failure():
   variables = jax.jit(system.init)(KEY)
   _, (_, metrics) = loss_of(system, variables, {"frames": frames(1)})
   assert metrics["num_lost"] > 0
-  [text] = system.failures({"num_lost": float(metrics["num_lost"])})
-  assert "config.model.render_room above 0.1" in text
-  assert system.failures({"num_lost": 0.0, "loss": 1.0}) == []
+  [found] = system.diagnose({"num_lost": float(metrics["num_lost"])})
+  assert found.is_fatal and found.kind == "num_lost"
+  assert "config.model.render_room above 0.1" in found.text
+  assert system.diagnose({"num_lost": 0.0, "loss": 1.0}) == []
+  [found] = system.diagnose({"yaw_std_deg": 0.0})
+  assert found.kind == "yaw_std_deg" and not found.is_fatal
 
 
 @pytest.mark.parametrize(

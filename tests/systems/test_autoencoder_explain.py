@@ -186,7 +186,7 @@ def test_one_network_may_see_light_and_view():
   )
   known = jax.jit(system.init)(KEY)
   assert set(known.params) == {"depth", "albedo", autoencoder_settings.JOINT}
-  found = jax.jit(system.represent)(known, IMAGES11 / 2 + 0.5, KEY)
+  found, _ = jax.jit(system.represent)(known, IMAGES11 / 2 + 0.5, KEY)
   assert found["light"].shape == (4, 4) and found["view"].shape == (4, 6)
   net = make(light_and_view="joint").nets[autoencoder_settings.JOINT]
   both = jax.jit(net.apply)(

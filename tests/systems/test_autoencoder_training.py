@@ -4,6 +4,7 @@ import pytest
 
 from facerep_jax.models import vgg
 from facerep_jax.runs import metrics
+from facerep_jax.systems import base
 from facerep_jax.training import loop, setup, summary
 from tests import tiny, tiny_face
 
@@ -125,7 +126,10 @@ def test_another_run_and_a_file_give_weights(data, whole, tmp_path):
 def test_what_the_system_cannot_go_on_with_ends_the_run(data, tmp_path, whole):
   def fail(prepared):
     prepared.system = prepared.system._replace(
-      failures=lambda values: ["it is wrong."] if "loss" in values else []
+      diagnose=lambda values: [
+        base.Finding("odd", "it is odd."),
+        base.Finding("bad", "it is wrong.", is_fatal="loss" in values),
+      ]
     )
 
   with pytest.raises(loop.FailureError) as caught:
@@ -138,7 +142,10 @@ def test_what_the_system_cannot_go_on_with_ends_the_run(data, tmp_path, whole):
 def test_warnings_come_once_in_a_while(monkeypatch, caplog, tmp_path, whole):
   def warn(prepared):
     prepared.system = prepared.system._replace(
-      warnings=lambda values: ["shape is flat.", f"view {values['loss']} low."]
+      diagnose=lambda values: [
+        base.Finding("shape", "shape is flat."),
+        base.Finding("view", f"view {values['loss']} low."),
+      ]
     )
 
   monkeypatch.setattr(loop, "_FIRST_WARNING", 3)

@@ -63,7 +63,7 @@ def images(count, seed=0):
 def test_features_are_made_of_codes_and_neutral_codes(tiny):
   system, variables = tiny
   pictures = images(2)
-  out = jax.jit(system.represent)(variables, pictures, KEY)
+  out, _ = jax.jit(system.represent)(variables, pictures, KEY)
   take_apart = jax.jit(system.faces.take_apart)
   one = take_apart(variables, pictures, KEY)
   mirror = take_apart(variables, pictures[:, :, ::-1], KEY)
@@ -280,7 +280,8 @@ def test_pictures_and_reconstruction(tiny):
   system, variables = tiny
   batch = {"frames": frames(2)}
   found = jax.jit(system.pictures)(variables, batch)
-  assert set(found) == set(system.captions)
+  assert list(found)[:3] == ["input", "rebuilt", "front"]
+  assert list(found)[-1] == "change x 3" and len(found) == 10
   for name, value in found.items():
     assert value.shape == (2, 64, 64, 3), name
     assert value.min() >= 0 and value.max() <= 1, name

@@ -174,7 +174,7 @@ def test_validation_is_the_mean_over_samples_not_over_batches(monkeypatch):
       "loss": ((batch["x"] * batch["weight"]).sum(), batch["weight"].sum()),
       "unseen": (batch["x"][0], 0 * batch["x"][0]),
     },
-    system=types.SimpleNamespace(failures=lambda values: []),
+    system=types.SimpleNamespace(diagnose=lambda values: []),
     writer=types.SimpleNamespace(write=lambda *line: written.append(line)),
   )
   state = types.SimpleNamespace(params={}, model_state={}, ema={})

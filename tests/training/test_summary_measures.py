@@ -1,10 +1,7 @@
-import types
-
 import numpy as np
 import pytest
 
-from facerep_jax.evaluators import bootstrap
-from facerep_jax.systems import base
+from facerep_jax.evaluators import bootstrap, feature_roles
 from facerep_jax.training import summary_frames, summary_measures
 from tests import made_up_faces
 
@@ -14,9 +11,8 @@ RNG = np.random.default_rng(0)
 class Model:
   """What it knows of a picture is a function of its first pixel."""
 
-  def __init__(self, function, evaluated=None):
+  def __init__(self, function):
     self.function = function
-    self.system = types.SimpleNamespace(evaluated=evaluated or base.Evaluated())
 
   def embed(self, pictures):
     return self.function(np.array([x[0, 0] for x in pictures], np.float32))
@@ -60,16 +56,13 @@ def test_a_perfect_feature_is_read_out_perfectly():
   assert found["r2"] <= 0 and found["r2_low"] <= found["r2"]
 
 
-def test_pose_is_read_out_of_what_the_system_names():
-  features = {"a": np.ones((3, 1)), "b": np.zeros((3, 1))}
-  named = base.Evaluated(joined={"both": ("a", "b")}, main={"pose": "both"})
-  model = Model(None, named)
-  joined = summary_measures.with_joined(model, features)
-  found = summary_measures.of_pose(model, joined)
-  np.testing.assert_array_equal(found.pop("both"), [[1, 0]] * 3)
-  assert not found
-  unnamed = Model(None, base.Evaluated(joined={"both": ("a", "b")}))
-  assert set(summary_measures.of_pose(unnamed, joined)) == {"a", "b"}
+def test_pose_is_read_out_of_the_view_or_of_all():
+  codes = {"albedo_code": np.ones((3, 1)), "depth_code": np.zeros((3, 1))}
+  joined = feature_roles.with_joined(codes)
+  assert set(joined) == {*codes, "raw"}
+  assert set(summary_measures.of_pose(joined)) == set(codes)
+  view = {"view": np.ones((3, 6))}
+  assert set(summary_measures.of_pose(joined | view)) == {"view"}
 
 
 def test_a_viewpoint_that_turns_half_as_far():
@@ -162,15 +155,13 @@ def test_rank_is_that_of_a_loop():
 
 
 def test_the_feature_of_identity():
-  joined = base.Evaluated(joined={"raw": ("a", "b")})
-  found = {"a": np.ones((2, 1)), "b": np.zeros((2, 2))}
-  model = Model(None, joined)
-  both = summary_measures.with_joined(model, found)
+  codes = {"albedo_code": np.ones((2, 1)), "depth_code": np.zeros((2, 2))}
+  both = feature_roles.with_joined(codes)
   np.testing.assert_array_equal(both["raw"], [[1, 0, 0]] * 2)
-  assert summary_measures.identity_feature(model, both) == "raw"
-  assert summary_measures.identity_feature(Model(None), found) == "a"
+  assert summary_measures.identity_feature(both) == "raw"
+  assert summary_measures.identity_feature({"a": codes["albedo_code"]}) == "a"
   both["identity"] = np.ones((2, 1))
-  assert summary_measures.identity_feature(model, both) == "identity"
+  assert summary_measures.identity_feature(both) == "identity"
 
 
 class Painter:

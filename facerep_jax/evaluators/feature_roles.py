@@ -1,0 +1,66 @@
+"""Which features are joined of others, and which one each task is about.
+
+What a feature means follows from its name, whatever system computes it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+# A feature of this name is made where all of its members are there.
+JOINED = {
+  "raw": ("albedo_code", "depth_code"),
+  "parts": ("albedo_code", "depth_code", "view", "light"),
+}
+# The feature that a task is about, where it is there. How a head turns is the
+# view; where its points are depends on its shape too.
+MAIN = {
+  "pose": "view",
+  "landmarks": "parts",
+  "expression": "fer",
+  "expression_multilabel": "fer",
+  "action_units": "fer",
+  "verification": "verification",
+  "verification_supervised": "verification",
+}
+# Those that hold image and mirror image already.
+WITH_MIRROR = ("verification",)
+
+
+def joined(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+  """Returns the members of each feature that can be joined of some others."""
+  there = set(names)
+  return {
+    name: members
+    for name, members in JOINED.items()
+    if there.issuperset(members)
+  }
+
+
+def main(names: Iterable[str]) -> dict[str, str]:
+  """Returns the feature that each task is about, by task.
+
+  Args:
+    names: Of the features that there are; those that can be joined count too.
+
+  Returns:
+    None for the tasks that are about no feature in particular.
+  """
+  there = set(names)
+  there |= joined(there).keys()
+  return {task: name for task, name in MAIN.items() if name in there}
+
+
+def with_joined(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Adds the features that can be joined.
+
+  Args:
+    features: [N, D] by name.
+
+  Returns:
+    These, and the joined ones behind them.
+  """
+  return dict(features) | {
+    name: np.concatenate([features[member] for member in members], axis=1)
+    for name, members in joined(features).items()
+  }
