@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import sys
 from typing import Any, NamedTuple
 
 import flax.traverse_util
@@ -253,11 +254,14 @@ def _config(path, found):
     ) from error
   tree = tree if isinstance(tree, dict) else {}
   lacking = configuration.lacking(tree, _NEEDED)
-  if lacking or step < 0 or tree["system"] not in base.NAMES:
+  # A file must not choose what is imported.
+  known = (*base.NAMES, *sys.modules)
+  if lacking or step < 0 or tree["system"] not in known:
     raise errors.InputError(
       f"{path}: expected the settings and the step of a model, of one of the "
-      f"systems {', '.join(base.NAMES)}; got system {tree.get('system')!r}, "
-      f"step {step}, without {', '.join(lacking) or 'gaps'}."
+      f"systems {', '.join(base.NAMES)} or of a module that you imported; got "
+      f"system {tree.get('system')!r}, step {step}, without "
+      f"{', '.join(lacking) or 'gaps'}."
     )
   return lean.config_of(ml_collections.ConfigDict(tree))
 

@@ -63,7 +63,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
   """Returns the settings that every system shares, at their defaults.
 
   Args:
-    system: Module in `facerep_jax.systems`.
+    system: "fabnet" or "latentface", or a module of your own by its whole name.
     preset: Name of the variant, for messages.
 
   Returns:
@@ -342,7 +342,7 @@ def load(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
   is_staged = bool(names) and all(isinstance(tree.get(x), dict) for x in names)
   needed = _NEEDED if is_staged else (*_NEEDED, *_NEEDED_ALONE)
   missing = lacking(tree, needed)
-  if missing or tree["system"] not in base_system.NAMES:
+  if missing or not base_system.is_known(str(tree["system"])):
     raise errors.InputError(
       f"{path}: is damaged, or of another version: expected the settings of a "
       f"run of {' or '.join(base_system.NAMES)}; it lacks "

@@ -16,6 +16,11 @@ NAMES = ("fabnet", "latentface")
 STAGES = {"latentface": ("autoencoder", "diffusion")}
 
 
+def is_known(system: str) -> bool:
+  """Tells whether a name is that of a system, or of a module of the user's."""
+  return system in NAMES or "." in system
+
+
 class Variables(NamedTuple):
   """Arrays of a system.
 
@@ -162,7 +167,7 @@ def _module(config):
   if name in NAMES:
     part = _stage(config) if name in STAGES else name
     return importlib.import_module(f"facerep_jax.systems.{part}")
-  if "." not in name:
+  if not is_known(name):
     raise errors.InputError(
       f"config.system: expected one of {', '.join(NAMES)}, or a module of your "
       f"own such as my_package.my_system, got {name!r}."
