@@ -203,6 +203,19 @@ def _parser():
   )
   add("--split", default="70/10/20", help="train/validation/test shares")
   add("--seed", type=int, default=0, help="of the split and synthetic tracks")
+  _add_synthetic(add, default)
+  add("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+  add(
+    "--overwrite",
+    action="store_true",
+    help="discard what DIR holds of an earlier run",
+  )
+  add("--sheet", help="PNG file to draw tracks and face boxes to")
+  return parser
+
+
+def _add_synthetic(add, default):
+  """Adds the options of drawn tracks."""
   add("--num-people", type=int, default=default.num_people, help="synthetic")
   add("--tracks-per-person", type=int, default=default.tracks_per_person)
   add("--num-frames", type=int, default=default.num_frames, help="a track")
@@ -228,14 +241,6 @@ def _parser():
     action="store_true",
     help="store depth and mask of synthetic tracks, too",
   )
-  add("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-  add(
-    "--overwrite",
-    action="store_true",
-    help="discard what DIR holds of an earlier run",
-  )
-  add("--sheet", help="PNG file to draw tracks and face boxes to")
-  return parser
 
 
 def _settings(options):

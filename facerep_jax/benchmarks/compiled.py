@@ -12,7 +12,6 @@ from jax.sharding import Mesh
 from facerep_jax import sharding
 from facerep_jax.runs import curriculum, optim, train_state
 from facerep_jax.systems import base
-from facerep_jax.training import setup
 
 PyTree = Any
 
@@ -78,7 +77,7 @@ def training_step(config: ml_collections.ConfigDict, mesh: Mesh) -> Program:
   system, size = base.build(config), config.model.size_px
   optimizer = optim.make(optim.Recipe(**config.optimizer), config.steps)
   abstract = jax.eval_shape(system.init, jax.random.key(0))
-  names = setup.metric_names(system, abstract, config.batch_size)
+  names = train_state.metric_names(system, abstract, config.batch_size)
 
   def create(key):
     return train_state.create(system, optimizer, names, config.ema_decay, key)
@@ -87,7 +86,7 @@ def training_step(config: ml_collections.ConfigDict, mesh: Mesh) -> Program:
   shape = (config.batch_size, system.num_frames, size, size, 3)
   frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
   batch = sharding.put_batch({"frames": frames}, mesh)
-  control = setup.control_scalars(
+  control = curriculum.control_scalars(
     curriculum.Rule(**config.curriculum), curriculum.State(), config.batch_size
   )
   step = train_state.make_train_step(

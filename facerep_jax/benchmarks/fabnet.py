@@ -19,7 +19,6 @@ from facerep_jax.convert import fabnet as convert_fabnet
 from facerep_jax.runs import optim, train_state
 from facerep_jax.systems import base
 from facerep_jax.systems import fabnet as system_module
-from facerep_jax.training import setup
 
 _log = logging.getLogger(__name__)
 # Frame size in pixels to batch size.
@@ -216,7 +215,7 @@ class Ours:
     self._optimizer = optim.make(recipe, num_steps=1)
     system = self._make(use_mask=True)
     abstract = jax.eval_shape(system.init, jax.random.key(0))
-    names = setup.metric_names(system, abstract, batch_size)
+    names = train_state.metric_names(system, abstract, batch_size)
 
     def create(key):
       return train_state.create(system, self._optimizer, names, 0.0, key)

@@ -98,16 +98,20 @@ def build(
       folder.remove()
       raise errors.InputError(_nothing_found(made))
     manifest = _assemble(made, output, settings, plan) | {"work": work}
-    manifest = _with_passed_over(manifest, passed_over)
-    # Last: without it, readers refuse the folder.
-    atomic.write_json(os.path.join(output, MANIFEST), manifest, indent=1)
-    folder.remove()
+    return _end(manifest, output, folder, passed_over)
   except OSError as error:
     if error.errno in environment.FULL:
       raise _disk_full(output, error) from error
     raise
   finally:
     folder.close()
+
+
+def _end(manifest, output, folder, passed_over):
+  """Writes the manifest; without it, readers refuse the folder."""
+  manifest = _with_passed_over(manifest, passed_over)
+  atomic.write_json(os.path.join(output, MANIFEST), manifest, indent=1)
+  folder.remove()
   return manifest
 
 

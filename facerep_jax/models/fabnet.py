@@ -108,6 +108,15 @@ class Decoder(nn.Module):
     return jnp.tanh(x.astype(jnp.float32))
 
 
+def _blend(attention, warped):
+  """Puts one image [B, H, W, 3] together from those of S sources."""
+  if warped.shape[1] == 1:
+    # Attention is one and its gradient zero; written so, the compiler can
+    # leave out the backward pass of the mask decoder.
+    return warped[:, 0]
+  return jnp.sum(attention[..., None] * warped, axis=1)
+
+
 class FabNet(nn.Module):
   """Rebuilds a target frame by warping source frames of the same track.
 
@@ -201,14 +210,8 @@ class FabNet(nn.Module):
     mask_logits = jnp.stack(masks, axis=1)
     warped = self._warp(sources, flow_ndc)
     attention = nn.softmax(mask_logits, axis=1)
-    if num_sources == 1:
-      # Attention is one and its gradient zero; written so, the compiler can
-      # leave out the backward pass of the mask decoder.
-      image = warped[:, 0]
-    else:
-      image = jnp.sum(attention[..., None] * warped, axis=1)
     return {
-      "image": image,
+      "image": _blend(attention, warped),
       "warped": warped,
       "flow_ndc": flow_ndc,
       "mask_logits": mask_logits,

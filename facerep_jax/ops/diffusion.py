@@ -256,8 +256,7 @@ def ddim(
   """Samples without new noise on the way.
 
   Each step clips the clean sample x that the prediction implies and mixes it
-  with a direction d for the next step: sqrt(a_next) x + sqrt(1 - a_next) d,
-  with a_next = 1 after the last.
+  with a direction d: sqrt(a_next) x + sqrt(1 - a_next) d; a_next = 1 at last.
 
   Source: DDIM (Song, Meng, Ermon 2021), equation 12 with sigma 0; "published":
   `diffusers.DDIMScheduler.step` as LatentFace uses it.
@@ -270,9 +269,8 @@ def ddim(
     num_steps: Steps of the sampler, 1 to T; see `timesteps`.
     prediction: What `denoise` predicts, as for `target`.
     direction: "textbook": the noise that makes the clipped x the noisy sample.
-      "published": for clean predictions the prediction itself, unclipped, in
-      the place of the noise; for the others the noise that belongs to the
-      unclipped x (for epsilon: the prediction).
+      "published": for clean predictions the prediction itself, unclipped; for
+      the others the noise that belongs to the unclipped x.
     spacing: Of the steps, as for `timesteps`.
     clip: Clean samples are clipped to [-clip, clip]; 0 for not at all.
 
@@ -282,10 +280,7 @@ def ddim(
   Raises:
     InputError: A name is unknown, or a number out of its range.
   """
-  _check("prediction", prediction, PREDICTIONS)
-  _check("direction", direction, DIRECTIONS)
-  if clip < 0:
-    raise errors.InputError(f"clip: expected 0 (none) or more, got {clip}.")
+  _check_sampler(prediction, direction, clip)
   steps = timesteps(num_steps, len(alpha_bars), spacing)
   here = jnp.asarray(alpha_bars)[steps]
   after = jnp.append(here[1:], 1)
@@ -297,14 +292,22 @@ def ddim(
     clean = jnp.clip(implied, -clip, clip) if clip else implied
     if direction == "textbook":
       towards = to_noise(clean, noisy, a_here)
+    elif prediction == "clean":
+      towards = output
     else:
-      is_raw = prediction == "clean"
-      towards = output if is_raw else to_noise(implied, noisy, a_here)
+      towards = to_noise(implied, noisy, a_here)
     noisy = add_noise(clean, towards, a_after)
     return noisy, noisy
 
   clean, states = jax.lax.scan(step, noise, (steps, here, after))
   return DDIM(clean, states)
+
+
+def _check_sampler(prediction, direction, clip):
+  _check("prediction", prediction, PREDICTIONS)
+  _check("direction", direction, DIRECTIONS)
+  if clip < 0:
+    raise errors.InputError(f"clip: expected 0 (none) or more, got {clip}.")
 
 
 def _amplitudes(alpha_bar):

@@ -9,6 +9,8 @@ Source: arXiv 1808.06882, section 3.3, and the authors' published script.
 
 import dataclasses
 
+import numpy as np
+
 from facerep_jax import errors, setting_ranges
 
 # torch's ReduceLROnPlateau counts as an improvement what is smaller by more
@@ -159,3 +161,28 @@ def _plateau(rule, state, loss):
       state, lr_num_drops=state.lr_num_drops + 1, lr_num_bad=0
     )
   return dataclasses.replace(state, lr_num_bad=state.lr_num_bad + 1)
+
+
+def control_scalars(
+  rule: Rule, progress: State, batch_size: int
+) -> dict[str, np.generic]:
+  """Returns the scalars that a training step takes from the host.
+
+  Args:
+    rule: Settings.
+    progress: Where they stand.
+    batch_size: Samples of a global batch.
+
+  Returns:
+    `band_start` and `band_stop` int32, the ranks that train; `lr_scale`
+    float32, factor of the updates.
+
+  Raises:
+    InputError: As for `band`.
+  """
+  start, stop = band(rule, progress, batch_size)
+  return {
+    "band_start": np.int32(start),
+    "band_stop": np.int32(stop),
+    "lr_scale": np.float32(lr_scale(rule, progress)),
+  }

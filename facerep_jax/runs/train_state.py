@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from facerep_jax.runs import curriculum
 from facerep_jax.systems import base
 
 PyTree = Any
@@ -41,10 +42,38 @@ def init_key(key: jax.Array) -> jax.Array:
   return jax.random.fold_in(key, 0)
 
 
+def metric_names(
+  system: base.System, variables: base.Variables, batch_size: int
+) -> tuple[str, ...]:
+  """Asks a system for the names of its training metrics, without computing.
+
+  Args:
+    system: What is trained.
+    variables: Its arrays, or their shapes.
+    batch_size: Samples of a global batch.
+
+  Returns:
+    The names, sorted.
+  """
+  shape = (batch_size, system.num_frames, system.size_px, system.size_px, 3)
+  batch = {"frames": jax.ShapeDtypeStruct(shape, jnp.uint8)}
+  off = curriculum.Rule(use=False)
+  out = jax.eval_shape(
+    system.loss_fn,
+    variables.params,
+    variables.frozen,
+    variables.model_state,
+    batch,
+    curriculum.control_scalars(off, curriculum.State(), batch_size),
+    jax.eval_shape(lambda: jax.random.key(0)),
+  )
+  return tuple(sorted(out[1][1]))
+
+
 def create(
   system: base.System,
   optimizer: optax.GradientTransformation,
-  metric_names: tuple[str, ...],
+  names: tuple[str, ...],
   ema_decay: float,
   key: jax.Array,
 ) -> tuple[TrainState, PyTree]:
@@ -53,7 +82,7 @@ def create(
   Args:
     system: What is trained.
     optimizer: Its optimiser.
-    metric_names: Names of what `system.loss_fn` measures.
+    names: Of what `system.loss_fn` measures.
     ema_decay: Decay of the moving average, 0 for none.
     key: Root key.
 
@@ -61,7 +90,7 @@ def create(
     The state, and the frozen parameters.
   """
   variables = system.init(init_key(key))
-  names = (*metric_names, "grad_norm")
+  names = (*names, "grad_norm")
   state = TrainState(
     step=jnp.zeros((), jnp.int32),
     params=variables.params,

@@ -48,20 +48,7 @@ def make(
   Raises:
     InputError: A setting is out of range.
   """
-  numbers = {
-    "size_px": size_px,
-    "width": width,
-    "embed_dim": embed_dim,
-    "num_sources": num_sources,
-  }
-  setting_ranges.check(
-    numbers, setting_ranges.MODELS["fabnet"], "config.model."
-  )
-  if num_sources > 1 and not use_mask:
-    raise errors.InputError(
-      f"config.model.num_sources={num_sources}, use_mask={use_mask}: expected "
-      "the mask when there are several sources."
-    )
+  _check(size_px, width, embed_dim, num_sources, use_mask)
   net = fabnet.FabNet(
     size=size_px,
     width=width,
@@ -81,6 +68,23 @@ def make(
     num_frames=num_sources + 1,
     size_px=size_px,
   )
+
+
+def _check(size_px, width, embed_dim, num_sources, use_mask):
+  numbers = {
+    "size_px": size_px,
+    "width": width,
+    "embed_dim": embed_dim,
+    "num_sources": num_sources,
+  }
+  setting_ranges.check(
+    numbers, setting_ranges.MODELS["fabnet"], "config.model."
+  )
+  if num_sources > 1 and not use_mask:
+    raise errors.InputError(
+      f"config.model.num_sources={num_sources}, use_mask={use_mask}: expected "
+      "the mask when there are several sources."
+    )
 
 
 def _warp(net, use_mask, variables, frames, **kwargs):

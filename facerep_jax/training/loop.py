@@ -14,7 +14,7 @@ from facerep_jax import cli, distributed, errors, sharding
 from facerep_jax.data import batches
 from facerep_jax.files import image_grid
 from facerep_jax.runs import curriculum, metrics, train_state
-from facerep_jax.training import preemption, setup
+from facerep_jax.training import first_look, preemption, setup
 
 _log = logging.getLogger(__name__)
 _NUM_PICTURE_ROWS = 8
@@ -63,7 +63,9 @@ def train(
 def _loop(run, state, is_told_to_stop):
   config, step = run.config, run.start
   stream = device_batches(run, step)
-  control = setup.control_scalars(run.rule, run.progress, config.batch_size)
+  control = curriculum.control_scalars(
+    run.rule, run.progress, config.batch_size
+  )
   ahead, clock = collections.deque(), _Clock()
   num_evals = step // run.eval_every
   with cli.Progress(config.steps, "steps", "tracks", start=step) as bar:
@@ -72,6 +74,8 @@ def _loop(run, state, is_told_to_stop):
       with clock.step():
         with clock.wait():
           batch = next(stream)
+        if step == run.start:
+          _show_first(run, batch)
         state, window = run.train_step(state, run.frozen, batch, control)
         step += 1
         ahead.append(window)
@@ -90,7 +94,7 @@ def _loop(run, state, is_told_to_stop):
         num_evals += 1
         loss = _evaluate(run, state, step, num_evals)
         run.progress = curriculum.update(run.rule, run.progress, loss)
-        control = setup.control_scalars(
+        control = curriculum.control_scalars(
           run.rule, run.progress, config.batch_size
         )
         if num_evals % config.every.save == 0 or step == config.steps:
@@ -102,6 +106,13 @@ def _loop(run, state, is_told_to_stop):
       _save(run, step, state, None)
     _log.info("stopped at step %d; the same command goes on from it.", step)
   return state
+
+
+def _show_first(run, batch):
+  """Draws the first batch: a wrong crop is seen at once."""
+  if distributed.is_first() and "frames" in batch:
+    path = first_look.save(run.workdir, batch)
+    _log.info("first batch, as the system sees it: %s", path)
 
 
 def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 from jax.sharding import Mesh
 
 from facerep_jax import distributed, errors, sharding
@@ -27,7 +26,7 @@ from facerep_jax.runs import (
 )
 from facerep_jax.systems import base
 from facerep_jax.tracks import track_source
-from facerep_jax.training import code_cache, init_from
+from facerep_jax.training import code_cache, first_look, init_from
 
 _log = logging.getLogger(__name__)
 # After which a network file system shows everywhere what was written.
@@ -46,9 +45,6 @@ class Run:
   source: track_source.TrackSource
   samples: samples.Samples
   eval_samples: samples.Samples
-  num_eval_samples: int
-  eval_every: int
-  rule: curriculum.Rule
   progress: curriculum.State
   checkpoints: checkpoint.Checkpoints
   writer: metrics.Writer | metrics.Silent
@@ -57,37 +53,21 @@ class Run:
   picture_step: Callable
   start: int
 
+  @property
+  def rule(self) -> curriculum.Rule:
+    """The curriculum's settings."""
+    return curriculum.Rule(**self.config.curriculum)
 
-def metric_names(
-  system: base.System,
-  variables: base.Variables,
-  batch_size: int,
-) -> tuple[str, ...]:
-  """Asks a system for the names of its training metrics, without computing."""
-  shape = (batch_size, system.num_frames, system.size_px, system.size_px, 3)
-  batch = {"frames": jax.ShapeDtypeStruct(shape, np.uint8)}
-  out = jax.eval_shape(
-    system.loss_fn,
-    variables.params,
-    variables.frozen,
-    variables.model_state,
-    batch,
-    control_scalars(curriculum.Rule(use=False), curriculum.State(), batch_size),
-    jax.eval_shape(lambda: jax.random.key(0)),
-  )
-  return tuple(sorted(out[1][1]))
+  @property
+  def num_eval_samples(self) -> int:
+    """Samples of an evaluation; by default one of each validation draw."""
+    return self.config.eval_samples or self.eval_samples.epoch_size
 
-
-def control_scalars(
-  rule: curriculum.Rule, progress: curriculum.State, batch_size: int
-) -> dict[str, np.generic]:
-  """Turns the curriculum into the scalars that a step takes from the host."""
-  start, stop = curriculum.band(rule, progress, batch_size)
-  return {
-    "band_start": np.int32(start),
-    "band_stop": np.int32(stop),
-    "lr_scale": np.float32(curriculum.lr_scale(rule, progress)),
-  }
+  @property
+  def eval_every(self) -> int:
+    """Steps between evaluations; by default an epoch's."""
+    epoch = -(-self.samples.epoch_size // self.config.batch_size)
+    return self.config.every.eval or epoch
 
 
 def prepare(
@@ -116,28 +96,17 @@ def prepare(
   configuration.check(config)
   mesh = sharding.mesh_of_batch(config.batch_size, devices)
   system = base.build(config)
-  resources = base.resources(config)
-  if resources.note:
-    _log.info(resources.note)
-  source, drawn, eval_drawn = _open_data(config, system, data_path)
-  workdir = pathlib.Path(workdir)
-  workdir.mkdir(parents=True, exist_ok=True)
-  _store(config, workdir)
+  data = _open_data(config, system, data_path)
+  workdir = _own_folder(config, workdir)
   checkpoints = checkpoint.Checkpoints(workdir, config.keep)
   step, state, frozen, progress = _make_state(
-    config,
-    system,
-    checkpoints,
-    source,
-    mesh,
-    lambda: {
-      **(given or {}),
-      **resources.read(),
-    },
+    config, system, checkpoints, data[0], mesh, _frozen_of(config, given)
   )
   checkpoints.save_frozen(frozen)
+  _log.info(first_look.sizes(system, state.params, frozen, config, mesh))
   if config.data.cache_codes:
-    drawn = _with_codes(config, workdir, system, frozen, source)
+    data = _with_codes(config, workdir, system, frozen, *data)
+  source, drawn, eval_drawn = data
   start = int(state.step)
   run = Run(
     config=config,
@@ -148,9 +117,6 @@ def prepare(
     source=source,
     samples=drawn,
     eval_samples=eval_drawn,
-    num_eval_samples=config.eval_samples or eval_drawn.epoch_size,
-    eval_every=config.every.eval or -(-drawn.epoch_size // config.batch_size),
-    rule=curriculum.Rule(**config.curriculum),
     progress=progress,
     checkpoints=checkpoints,
     writer=metrics.Writer(workdir, start)
@@ -164,8 +130,24 @@ def prepare(
   return run, state
 
 
-def _with_codes(config, workdir, system, frozen, source):
-  """Returns training samples of codes that were computed before."""
+def _own_folder(config, workdir):
+  """Makes the run's folder, or checks that it is of the same run."""
+  workdir = pathlib.Path(workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  _store(config, workdir)
+  return workdir
+
+
+def _frozen_of(config, given):
+  """Returns () -> the frozen parameters with which a new run begins."""
+  resources = base.resources(config)
+  if resources.note:
+    _log.info(resources.note)
+  return lambda: (given or {}) | resources.read()
+
+
+def _with_codes(config, workdir, system, frozen, source, drawn, eval_drawn):
+  """Replaces training samples by those of codes that were computed before."""
   if system.encode is None:
     raise errors.InputError(
       "config.data.cache_codes=True, but what is trained looks at frames "
@@ -176,7 +158,7 @@ def _with_codes(config, workdir, system, frozen, source):
   )
   with distributed.first_alone("codes"):
     codes = code_cache.make(workdir, system, frozen, source, rule)
-  return code_cache.CodeSamples(source, rule, codes)
+  return source, code_cache.CodeSamples(source, rule, codes), eval_drawn
 
 
 def _store(config, workdir):
@@ -200,7 +182,7 @@ def _make_state(config, system, checkpoints, source, mesh, given):
   """Builds the step, and initialises or restores what it works on."""
   optimizer = optim.make(optim.Recipe(**config.optimizer), config.steps)
   abstract = jax.eval_shape(system.init, jax.random.key(0))
-  names = metric_names(system, abstract, config.batch_size)
+  names = train_state.metric_names(system, abstract, config.batch_size)
 
   def create(key):
     return train_state.create(system, optimizer, names, config.ema_decay, key)

@@ -108,3 +108,16 @@ def test_refuses_what_cannot_train():
     curriculum.Rule(low=0.6)
   with pytest.raises(errors.InputError, match="lr_counting"):
     curriculum.Rule(lr_counting="epochs")
+
+
+def test_the_curriculum_decides_which_ranks_train():
+  state = curriculum.State(num_moves=1, lr_num_drops=2)
+  rule = curriculum.Rule(low=0.0, high=0.5, step=0.1, lr_factor=0.5)
+  found = curriculum.control_scalars(rule, state, 10)
+  assert found == {"band_start": 1, "band_stop": 6, "lr_scale": 0.25}
+  off = curriculum.control_scalars(
+    curriculum.Rule(use=False), curriculum.State(), 1
+  )
+  assert (off["band_start"], off["band_stop"]) == (0, 1)
+  with pytest.raises(errors.InputError, match="batch_size=1 is too small"):
+    curriculum.control_scalars(curriculum.Rule(), curriculum.State(), 1)

@@ -4,8 +4,9 @@ import numpy as np
 import optax
 import pytest
 
-from facerep_jax.runs import train_state
+from facerep_jax.runs import stages, train_state
 from facerep_jax.systems import base
+from tests import tiny_face
 
 
 def make_system():
@@ -113,3 +114,12 @@ def test_evaluation_uses_the_moving_average_when_there_is_one():
   assert plain.params["w"] == state.params["w"]
   averaged = state.replace(ema={"w": jnp.float32(3)})
   assert train_state.inference_variables(averaged, {}).params["w"] == 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_metrics_are_named_whatever_the_size_of_the_batch(batch_size):
+  config = stages.config_of(tiny_face.staged(""), "diffusion")
+  system = base.build(config)
+  abstract = jax.eval_shape(system.init, jax.random.key(0))
+  found = train_state.metric_names(system, abstract, batch_size)
+  assert found == ("loss", "loss_albedo", "loss_depth")

@@ -9,11 +9,10 @@ from facerep_jax.ops import diffusion as ops
 from facerep_jax.runs import curriculum, optim, stages
 from facerep_jax.systems import base, diffusion, diffusion_model
 from facerep_jax.systems import diffusion_settings as settings_of
-from facerep_jax.training import setup
 from tests import tiny_face
 
 KEY = jax.random.key(0)
-CONTROL = setup.control_scalars(
+CONTROL = curriculum.control_scalars(
   curriculum.Rule(use=False), curriculum.State(), 2
 )
 
@@ -170,7 +169,7 @@ def test_only_the_denoisers_learn_and_both_do(tiny):
 def test_one_device_equals_eight(tiny):
   system, variables = tiny
   batch = {"frames": np.asarray(frames(8))}
-  control = setup.control_scalars(
+  control = curriculum.control_scalars(
     curriculum.Rule(use=False), curriculum.State(), 8
   )
   found = []
