@@ -17,6 +17,7 @@ from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
+EXPERIMENTS = ROOT / "docs" / "experiments"
 CONFIG = "--config=configs/fabnet.py:demo"
 
 
@@ -57,8 +58,8 @@ def test_shellcheck_finds_nothing():
   found = str(beside) if beside.exists() else shutil.which("shellcheck")
   if found is None:
     pytest.skip("shellcheck is absent")
-  scripts = sorted(map(str, LAUNCH.iterdir()))
-  assert len(scripts) == 3
+  scripts = sorted(map(str, (*LAUNCH.iterdir(), *EXPERIMENTS.iterdir())))
+  assert len(scripts) == 3 + 9
   done = subprocess.run([found, *scripts], capture_output=True, text=True)
   assert done.returncode == 0, done.stdout
 
