@@ -41,7 +41,8 @@ def sizes(
     f"model: {_short(sum(counts.values()))} parameters ({parts})"
     + (f", {_short(fixed)} more are frozen" if fixed else "")
     + f"; batches of {config.batch_size} samples of {system.num_frames} "
-    f"frames, {system.size_px} px, on {num_devices} device{'s' * (num_devices > 1)}."
+    + f"frames, {system.size_px} px, on {num_devices} "
+    + ("devices." if num_devices > 1 else "device.")
   )
 
 
