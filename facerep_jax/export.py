@@ -63,7 +63,7 @@ def differences(
   size = one.size_px
   rng = np.random.default_rng(_SEED)
   images = rng.integers(0, 256, (_IMAGES, size, size, 3)).astype(np.uint8)
-  left, right = (x.embed(images, is_cut=True) for x in (one, other))
+  left, right = (x.embed(images, is_cropped=True) for x in (one, other))
   return {
     name: (
       float(np.abs(value - right[name]).max()),

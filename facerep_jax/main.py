@@ -15,7 +15,7 @@ from ml_collections import config_flags
 
 from facerep_jax import cli, distributed, environment, errors
 from facerep_jax.files import outputs
-from facerep_jax.runs import config_files, configuration
+from facerep_jax.runs import config_files, configuration, renamed_settings
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -99,6 +99,9 @@ def _find_config(arguments):
 def _check_known(name, known):
   if name in known:
     return
+  successor = renamed_settings.successor(name)
+  if successor in known:
+    raise errors.InputError(f"--{name}: is called --{successor} now.")
   close = difflib.get_close_matches(name, known, 1, 0.5)
   hint = f"; did you mean --{close[0]}?" if close else ""
   raise errors.InputError(f"--{name}: there is no such setting{hint}")

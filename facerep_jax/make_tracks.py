@@ -220,9 +220,9 @@ def _add_synthetic(add, default):
   add("--tracks-per-person", type=int, default=default.tracks_per_person)
   add("--num-frames", type=int, default=default.num_frames, help="a track")
   add(
-    "--turns",
+    "--pose-scale",
     type=float,
-    default=default.turns,
+    default=default.pose_scale,
     help="factor of yaw, pitch and roll of synthetic heads",
   )
   add(
@@ -256,7 +256,7 @@ def _settings(options):
     num_people=options.num_people,
     tracks_per_person=options.tracks_per_person,
     num_frames=options.num_frames,
-    turns=options.turns,
+    pose_scale=options.pose_scale,
     expressions=options.expressions,
     restyle=options.restyle,
     maps=options.depth,

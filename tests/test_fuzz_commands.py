@@ -36,7 +36,7 @@ COMMANDS = {
   make_tracks: (
     *("--source", "--layout", "--person", "--size", "--fps", "--chunk"),
     *("--quality", "--detector", "--split", "--seed", "--num-people"),
-    *("--num-frames", "--turns", "--expressions", "--workers", "--sheet"),
+    *("--num-frames", "--pose-scale", "--expressions", "--workers", "--sheet"),
   ),
   embed: ("--workdir", "--model", "--images", "--batch-size", "--crop"),
   render: (

@@ -148,7 +148,7 @@ def test_benchmark_is_made_as_it_is_fixed(tmp_path, capsys, monkeypatch):
   [
     (["--source=/none/there"], "no such file or folder"),
     (["--size=7"], "--size=7: expected"),
-    (["--turns=2"], "--turns=2.0: expected a number from 0 to 1"),
+    (["--pose-scale=2"], "--pose-scale=2.0: expected a number from 0 to 1"),
     (["--expressions=17"], "expected 0 (one or two) up to the number of fr"),
     (["--chunk=1"], "--chunk=1: expected"),
     (["--fps=0"], "--fps=0.0: expected"),

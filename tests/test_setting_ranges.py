@@ -82,7 +82,7 @@ def test_messages_name_settings_as_the_command_line_does():
   config = stages.config_of(latentface.get_config("demo"), "autoencoder")
   for key, text in (
     ("optimizer.l2", "config.autoencoder.optimizer.l2: "),
-    ("data.colour", "config.autoencoder.data.colour: "),
+    ("data.colour_jitter", "config.autoencoder.data.colour_jitter: "),
     ("model.weights.mirror", "config.autoencoder.model.weights.mirror: "),
     ("data.num_threads", "config.data.num_threads: "),
     ("seed", "config.seed: "),

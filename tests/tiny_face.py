@@ -16,7 +16,7 @@ MODEL = {
   "decoder": "transposed",
   "light_and_view": "separate",
   "num_frames": 1,
-  "face_from": "own",
+  "cross_frame": "own",
 }
 LEAN = {
   "use_confidence": False,
@@ -43,7 +43,7 @@ def staged(data_path: str, **changes):
   # A part of a run with fewer steps is then a part of the whole.
   out.autoencoder.optimizer.schedule = "constant"
   out.autoencoder.model.update(MODEL)
-  out.autoencoder.model.weights.update(mirror=0.5, rough_shape=0.0)
+  out.autoencoder.model.weights.update(mirror=0.5, depth_smoothness=0.0)
   out.diffusion.model.update(DIFFUSION)
   out.diffusion.batch_size = 1  # As published.
   out.diffusion.data.min_frames = 3

@@ -19,9 +19,9 @@ long=(
   --config.autoencoder.batch_size=8 --config.autoencoder.eval_samples=400
   --config.diffusion.eval_samples=400
   --config.autoencoder.model.num_frames=1
-  --config.autoencoder.model.face_from=own
+  --config.autoencoder.model.cross_frame=own
   --config.autoencoder.model.depth_gain=0.075
-  --config.autoencoder.model.depth_dome=0.6
+  --config.autoencoder.model.depth_prior=0.6
 )
 first=("${long[@]}" --config.stage=autoencoder)
 people=(--config.data.path=people --config.autoencoder.model.num_groups=16)

@@ -13,18 +13,18 @@ first=(
   --config.stage=autoencoder --config.autoencoder.every.eval=500
   --config.autoencoder.model.num_groups=16
 )
-upright=(--config.autoencoder.model.dome_upright=1)
+upright=(--config.autoencoder.model.depth_prior_upright=1)
 rough=(
-  "${upright[@]}" --config.autoencoder.model.weights.rough_shape=0.5
+  "${upright[@]}" --config.autoencoder.model.weights.depth_smoothness=0.5
 )
 few=(
-  --config.synthetic.num_people=600 --config.synthetic.turns=0.4 "${rough[@]}"
+  --config.synthetic.num_people=600 --config.synthetic.pose_scale=0.4 "${rough[@]}"
 )
-all=(--config.synthetic.num_people=1000 --config.synthetic.turns=1)
+all=(--config.synthetic.num_people=1000 --config.synthetic.pose_scale=1)
 low=(
-  --config.autoencoder.model.weights.rough_shape=5
+  --config.autoencoder.model.weights.depth_smoothness=5
   --config.autoencoder.model.depth_gain=0.075
-  --config.autoencoder.model.depth_dome=0.6
+  --config.autoencoder.model.depth_prior=0.6
 )
 
 "${first[@]}" "${few[@]}" --config.autoencoder.batch_size=4 \

@@ -17,12 +17,12 @@ python -m facerep_jax.ablate --workdir=runs/12 --output=space \
 "${demo[@]}" --config.data.path=lively --config.autoencoder.batch_size=8 \
   --config.autoencoder.eval_samples=200 --config.diffusion.eval_samples=200 \
   --config.autoencoder.model.num_frames=1 \
-  --config.autoencoder.model.face_from=own \
+  --config.autoencoder.model.cross_frame=own \
   --config.autoencoder.model.depth_gain=1.0 \
-  --config.autoencoder.model.depth_dome=0.0 \
+  --config.autoencoder.model.depth_prior=0.0 \
   --config.autoencoder.model.image_formation=flat \
   --config.autoencoder.model.weights.mirror=0.0 \
-  --config.autoencoder.model.weights.rough_shape=0.0 \
+  --config.autoencoder.model.weights.depth_smoothness=0.0 \
   --config.autoencoder.optimizer.schedule=cosine \
   --config.autoencoder.optimizer.learning_rate=3e-4 \
   --config.autoencoder.optimizer.last_rate=3e-5 \

@@ -30,10 +30,10 @@ def _flat(name):
 # What the autoencoder is without space: one picture, made by the same networks.
 _WITHOUT_3D = {
   _flat("model.image_formation"): "flat",
-  _flat("model.face_from"): "own",
+  _flat("model.cross_frame"): "own",
   _flat("model.weights.mirror"): 0.0,
-  _flat("model.weights.rough_shape"): 0.0,
-  _flat("model.depth_dome"): 0.0,
+  _flat("model.weights.depth_smoothness"): 0.0,
+  _flat("model.depth_prior"): 0.0,
   _flat("model.depth_gain"): 1.0,
   "init_from": "",
 }

@@ -30,7 +30,7 @@ _COLUMNS = (
   report.Column("render_ms", "of which rendering, ms", ".1f"),
   report.Column("render_share", "share", ".1%"),
   report.Column("step_mb", "memory of a step, MB", ".0f"),
-  report.Column("num_lost", "lost", ".0f"),
+  report.Column("num_dropped", "lost", ".0f"),
   report.Column("compile_s", "compilation, s", ".1f"),
 )
 
@@ -79,7 +79,7 @@ def measure(
 def _row(config, limit_s):
   step = compiled.training_step(config, compiled.one_device())
   drawing = compile_drawing(config)
-  num_lost = float(step.call()["num_lost"])
+  num_dropped = float(step.call()["num_dropped"])
   times = timing.by_turns(
     {
       "step": timing.repeated(step.call),
@@ -102,7 +102,7 @@ def _row(config, limit_s):
     "render_share": render_s / step_s,
     "step_mb": step.memory_bytes / 1e6,
     "render_mb": drawing.memory_bytes / 1e6,
-    "num_lost": num_lost,
+    "num_dropped": num_dropped,
     "compile_s": step.compile_s,
     "num_turns": len(times["step"].turns_s),
   }

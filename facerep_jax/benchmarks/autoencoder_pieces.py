@@ -16,7 +16,7 @@ PUT_BACK = types.MappingProxyType(
     "transposed decoders": {"decoder": "transposed"},
     "both mirrors": {"mirror": "both"},
     "separate light and view": {"light_and_view": "separate"},
-    "a face for each frame": {"face_from": "next"},
+    "a face for each frame": {"cross_frame": "next"},
   }
 )
 # Each alone, left out.

@@ -41,7 +41,7 @@ _COLUMNS = (
   report.Column("both_ms_per_image", "per image, ms", ".1f"),
   report.Column("forward_mb", "memory forward, MB", ".1f"),
   report.Column("both_mb", "memory of both, MB", ".1f"),
-  report.Column("num_lost", "lost"),
+  report.Column("num_dropped", "lost"),
   report.Column("compile_s", "compilation, s", ".1f"),
 )
 _GROWTH_COLUMNS = (
@@ -114,7 +114,7 @@ def _measure_form(form, softness, shapes, limit_s):
       programs[_key(shape, name)] = program
       work[_key(shape, name)] = timing.repeated(program.call)
     seen = programs[_key(shape, "forward")].call()
-    lost[shape] = int(seen.num_lost.sum())
+    lost[shape] = int(seen.num_dropped.sum())
   times = timing.by_turns(work, limit_s=limit_s * len(shapes))
   rows = []
   for shape in shapes:
@@ -131,7 +131,7 @@ def _measure_form(form, softness, shapes, limit_s):
     rows.append(
       {"form": form, "size_px": size_px, "batch_size": batch_size}
       | row
-      | {"num_lost": lost[shape]}
+      | {"num_dropped": lost[shape]}
     )
   return rows
 

@@ -72,7 +72,7 @@ def _make_synthetic(config):
   )
   config.curriculum.use = False
   config.curriculum.lr_factor = 1.0
-  config.data.update(sample_by="chunk", use_mirror=True, colour=0.2)
+  config.data.update(sample_by="chunk", use_mirror=True, colour_jitter=0.2)
   config.every.update(log=250, eval=2_500, save=1, pictures=1)
   config.keep = 1
   config.synthetic.update(configuration.VARIED_PEOPLE)

@@ -80,9 +80,9 @@ def _set_diffusion(config):
     l2=5e-4,
     clip_norm=1.0,
     clip_by="network",
-    schedule="waves",
+    schedule="cyclic_cosine",
     last_rate=1e-5,
-    wave_steps=100,
+    cycle_steps=100,
   )
   config.curriculum.use = False
   config.curriculum.lr_factor = 1.0
@@ -111,7 +111,7 @@ def _make_small(config):
 def _make_demo(config):
   _make_demo_autoencoder(config.autoencoder)
   _make_demo_diffusion(config.diffusion)
-  config.synthetic.turns = 0.4
+  config.synthetic.pose_scale = 0.4
   config.synthetic.expressions = 4
   config.synthetic.num_people = 300
   config.synthetic.size_px = 96
@@ -171,18 +171,18 @@ def _make_light_autoencoder(config):
   model.mirror = "random"
   # From the noise of the first shapes so short a run does not recover.
   model.depth_gain = 0.1
-  model.depth_dome = 0.8
-  model.dome_upright = 0.2
+  model.depth_prior = 0.8
+  model.depth_prior_upright = 0.2
   # A frame that faces the camera explains one that may be turned: its texture
   # cannot copy the turn.
   model.num_frames = 2
-  model.face_from = "one"
+  model.cross_frame = "one"
   model.first_share = 0.8
   model.weights.update(
     mirror=1.0,
     perceptual=0.3,
     laplacian=1.0,
-    rough_shape=1.0,
+    depth_smoothness=1.0,
     view_search=0.5,
   )
   model.perceptual = "pyramid"

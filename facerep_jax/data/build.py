@@ -132,7 +132,10 @@ def _part_settings(settings):
   detector = settings.detector
   if detector is not None:  # By content, wherever the file lies.
     detector = hashlib.sha256(_read(detector)).hexdigest()
-  return dataclasses.asdict(settings) | {"format": FORMAT, "detector": detector}
+  kept = dataclasses.asdict(settings) | {"format": FORMAT, "detector": detector}
+  # Under the name of before, so that finished datasets are known again.
+  kept["turns"] = kept.pop("pose_scale")
+  return kept
 
 
 def _read(path):

@@ -52,7 +52,7 @@ def synthetic(
   tracks_per_person: int,
   num_frames: int,
   size_px: int,
-  turns: float = 1.0,
+  pose_scale: float = 1.0,
   expressions: int = 0,
   heads: str = "",
   restyle: bool = False,
@@ -65,7 +65,7 @@ def synthetic(
     tracks_per_person: Of each.
     num_frames: Of each track.
     size_px: Side of the frames.
-    turns: Factor of yaw, pitch and roll, 0 to 1.
+    pose_scale: Factor of yaw, pitch and roll, 0 to 1.
     expressions: How many a track shows; 0: one or two.
     heads: Whose: "", "ict", "mixed" or a path, as in module
       `synthetic.heads`.
@@ -75,7 +75,7 @@ def synthetic(
     Folder of the tracks.
 
   Raises:
-    InputError: There is no room for it, it cannot be written, `turns` or
+    InputError: There is no room for it, it cannot be written, `pose_scale` or
       `expressions` are out of range, or there are no heads at that path.
   """
   settings = extract.Settings(
@@ -84,7 +84,7 @@ def synthetic(
     num_people=num_people,
     tracks_per_person=tracks_per_person,
     num_frames=num_frames,
-    turns=turns,
+    pose_scale=pose_scale,
     expressions=expressions,
     restyle=restyle,
   )
@@ -249,8 +249,8 @@ def _name(settings, heads):
     "num_frames": settings.num_frames,
     "size_px": settings.size_px,
   }
-  if settings.turns != 1:
-    what["turns"] = settings.turns
+  if settings.pose_scale != 1:
+    what["turns"] = settings.pose_scale  # As sets of before are named.
   if settings.expressions:
     what["expressions"] = settings.expressions
   if settings.restyle:

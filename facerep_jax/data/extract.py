@@ -39,7 +39,7 @@ class Settings:
     num_people: Of a synthetic source.
     tracks_per_person: Of a synthetic source.
     num_frames: Of a synthetic track.
-    turns: Factor of yaw, pitch and roll of synthetic heads, 0 to 1.
+    pose_scale: Factor of yaw, pitch and roll of synthetic heads, 0 to 1.
     expressions: How many a synthetic track shows; 0: one or two.
     restyle: Draw hair style and glasses anew for each synthetic track.
     maps: Store depth and mask of synthetic tracks, too.
@@ -55,7 +55,7 @@ class Settings:
   num_people: int = 16
   tracks_per_person: int = 4
   num_frames: int = 16
-  turns: float = 1.0
+  pose_scale: float = 1.0
   expressions: int = 0
   restyle: bool = False
   maps: bool = False
@@ -119,7 +119,7 @@ def _synthetic(entry, settings, report):
       tracks_per_person=settings.tracks_per_person,
       num_frames=settings.num_frames,
       size_px=settings.size_px,
-      turns=settings.turns,
+      pose_scale=settings.pose_scale,
       expressions=settings.expressions,
       heads=entry.path,
       restyle=settings.restyle,

@@ -36,7 +36,7 @@ class Sampling:
     is_shuffled: Whether each epoch has a new order.
     is_jittered: Whether crops are drawn at random, or are the middle ones.
     use_mirror: Whether half of the samples are mirrored.
-    colour: Strength of the colour jitter, 0 (none) to 1.
+    colour_jitter: Strength of the colour jitter, 0 (none) to 1.
     on_bad_record: "error", or "skip" to take the next sample instead.
     crop: What the network sees of a frame.
     ramp: Which frames are drawn at which step of the training.
@@ -52,7 +52,7 @@ class Sampling:
   is_shuffled: bool = True
   is_jittered: bool = True
   use_mirror: bool = False
-  colour: float = 0.0
+  colour_jitter: float = 0.0
   on_bad_record: str = "error"
   crop: transforms.Crop = dataclasses.field(default_factory=transforms.Crop)
   ramp: turn_ramp.TurnRamp = dataclasses.field(
@@ -223,8 +223,8 @@ class Samples:
     frames = np.concatenate(parts) if len(parts) > 1 else parts[0]
     if self._is_mirrored(rng):
       frames = transforms.mirror(frames)
-    if sampling.colour:
-      frames = transforms.jitter_colour(frames, sampling.colour, rng)
+    if sampling.colour_jitter:
+      frames = transforms.jitter_colour(frames, sampling.colour_jitter, rng)
     return {"frames": frames, "record": np.int64(records[0])}
 
   def _frames(self, record, number, rng, epoch, sample):

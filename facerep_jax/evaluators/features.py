@@ -75,14 +75,14 @@ def crop(
   count, size = len(source.names), model.size_px
   pixels = np.empty((count, size, size, 3), np.uint8)
   places = np.empty((count, 3))  # Left, top, side; px of the image.
-  is_cut = source.cut == "face"
+  is_cropped = source.cut == "face"
 
   def one(i):
     image = source.read(i)
     if source.cut == "photo":
       image, _ = find_face(image)
-    pixels[i] = model.crop(image, i, is_cut=is_cut)
-    places[i] = _place(image.shape, model.square(is_cut=is_cut))
+    pixels[i] = model.crop(image, i, is_cropped=is_cropped)
+    places[i] = _place(image.shape, model.square(is_cropped=is_cropped))
 
   what = f"of {source.name} {source.split}"
   with (
@@ -255,7 +255,7 @@ def of_model(
   with cli.Progress(len(pixels), "images", "embedded") as bar:
     for start in range(0, len(pixels), _BLOCK):
       part = pixels[start : start + _BLOCK]
-      parts.append(model.embed(part, is_cut=True))
+      parts.append(model.embed(part, is_cropped=True))
       bar.advance(len(part), len(part))
   found = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
   found = feature_roles.with_joined(found)

@@ -108,7 +108,9 @@ def _scale(value):
 def _start(model, numbers, classes, optimizer, seed):
   """Returns the parameters with heads, the model's state and Adam's."""
   size = model.size_px
-  features = model.embed(np.zeros((1, size, size, 3), np.uint8), is_cut=True)
+  features = model.embed(
+    np.zeros((1, size, size, 3), np.uint8), is_cropped=True
+  )
   width = sum(value.shape[1] for value in features.values())
   outputs = {name: value.shape[1] for name, value in numbers.items()}
   outputs |= {name: value.max() + 1 for name, value in classes.items()}

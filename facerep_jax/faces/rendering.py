@@ -28,7 +28,7 @@ class Formation(NamedTuple):
     pixel_grid: "published" or "consistent", see `ops.render`.
     normal_border: "replicate" or "forward", see `ops.normals`.
     softness: Of the edges of the mesh; hard by default.
-    room: Of the renderer for soft pictures, see `ops.render`.
+    capacity_factor: Of the renderer for soft pictures, see `ops.render`.
     max_angle_deg: Turn at a view of 1.
     max_shift: Shift along x and y at a view of 1, scene units.
   """
@@ -38,7 +38,7 @@ class Formation(NamedTuple):
   pixel_grid: str = "published"
   normal_border: str = "replicate"
   softness: render.Softness = render.HARD
-  room: float = 1.5
+  capacity_factor: float = 1.5
   max_angle_deg: float = 60.0
   max_shift: float = 0.1
 
@@ -200,5 +200,5 @@ def photograph(
     background=WHITE,
     # Of a depth map, back sides show from behind only.
     cull=formation.softness.edge_px > 0,
-    room=formation.room,
+    capacity_factor=formation.capacity_factor,
   )

@@ -64,7 +64,7 @@ class Representation(face_methods.FaceMethods):
     images: np.ndarray | Sequence[np.ndarray],
     *,
     batch_size: int = BATCH_SIZE,
-    is_cut: bool = False,
+    is_cropped: bool = False,
   ) -> dict[str, np.ndarray]:
     """Computes the features of face images.
 
@@ -76,8 +76,8 @@ class Representation(face_methods.FaceMethods):
       images: [N, H, W, 3], or a sequence of [H, W, 3] of any sizes; uint8, or
         float in [0, 1]. Of images that are not square, the central square.
       batch_size: Images at a time; rounded up to the number of devices.
-      is_cut: Whether the images went through `crop` or show no more than that
-        does; they are only resized.
+      is_cropped: Whether the images went through `crop` or show no more than
+        that does; they are only resized.
 
     Returns:
       Features by name, [N, D] float32.
@@ -86,7 +86,7 @@ class Representation(face_methods.FaceMethods):
       InputError: An image has another shape, type or range.
     """
     return self.map_images(
-      self._represent, images, batch_size=batch_size, is_cut=is_cut
+      self._represent, images, batch_size=batch_size, is_cropped=is_cropped
     )
 
   def map_images(
@@ -95,7 +95,7 @@ class Representation(face_methods.FaceMethods):
     images: np.ndarray | Sequence[np.ndarray],
     *,
     batch_size: int = BATCH_SIZE,
-    is_cut: bool = False,
+    is_cropped: bool = False,
   ) -> dict[str, np.ndarray]:
     """Cuts images and applies a compiled function to them.
 
@@ -104,7 +104,7 @@ class Representation(face_methods.FaceMethods):
         ...]}, as of `sharding.jit_on_batch`.
       images: As for `embed`.
       batch_size: As for `embed`.
-      is_cut: As for `embed`.
+      is_cropped: As for `embed`.
 
     Returns:
       What the function returns, for all images.
@@ -114,23 +114,23 @@ class Representation(face_methods.FaceMethods):
     """
     rows = sharding.round_up(batch_size, self.mesh)
     batches = (
-      {"images": self._cut(images[start : start + rows], start, is_cut)}
+      {"images": self._cut(images[start : start + rows], start, is_cropped)}
       for start in range(0, max(len(images), 1), rows)
     )
     return sharding.map_batches(step, self.variables, batches, rows, self.mesh)
 
-  def _cut(self, images, start, is_cut):
+  def _cut(self, images, start, is_cropped):
     """Returns images as the network sees them, float32, [0, 1]."""
     size = self.size_px
     batch = np.zeros((len(images), size, size, 3), np.float32)
     for row, image in enumerate(images):
-      out = self.crop(image, start + row, is_cut=is_cut)
+      out = self.crop(image, start + row, is_cropped=is_cropped)
       batch[row] = out / np.float32(255) if out.dtype == np.uint8 else out
     return batch
 
-  def square(self, *, is_cut: bool = False) -> tuple[float, float, float]:
+  def square(self, *, is_cropped: bool = False) -> tuple[float, float, float]:
     """Returns left, top and side of what `crop` takes, of a frame of side 1."""
-    if is_cut:
+    if is_cropped:
       return 0.0, 0.0, 1.0
     left, top, side = (x / self._crop.frame_px for x in self._crop.middle())
     return left, top, side
@@ -140,7 +140,7 @@ class Representation(face_methods.FaceMethods):
     image: np.ndarray,
     number: int = 0,
     *,
-    is_cut: bool = False,
+    is_cropped: bool = False,
     size_px: int | None = None,
   ) -> np.ndarray:
     """Cuts and resizes an image to what the network sees.
@@ -148,7 +148,7 @@ class Representation(face_methods.FaceMethods):
     Args:
       image: [H, W, 3], uint8, or float in [0, 1].
       number: Of the image, for messages.
-      is_cut: Whether to keep all of it.
+      is_cropped: Whether to keep all of it.
       size_px: Side of the result, to look at; by default the network's.
 
     Returns:
@@ -175,7 +175,7 @@ class Representation(face_methods.FaceMethods):
           f"image {number}: expected floats in [0, 1], got "
           f"{image.min()} to {image.max()}. Divide by 255, or pass uint8."
         )
-    square = self.square(is_cut=is_cut)
+    square = self.square(is_cropped=is_cropped)
     return transforms.crop_and_resize(image, square, 1, size_px or self.size_px)
 
   def untrained(self) -> "Representation":

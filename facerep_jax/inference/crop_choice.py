@@ -40,7 +40,7 @@ class Looked(NamedTuple):
   aspect: float
 
   @property
-  def is_cut(self) -> bool:
+  def is_cropped(self) -> bool:
     """Whether the images are cut to the face already."""
     if not self.num_images or self.aspect > _MAX_ASPECT:
       return False
@@ -115,7 +115,7 @@ def choose(
   found = f"a face found in {seen.num_found} of {seen.num_images} looked at"
   if seen.num_found:
     found += f", over {100 * seen.share:.0f} % of the image's side"
-  if seen.is_cut:
+  if seen.is_cropped:
     _log.warning(
       "%s: %s: taken for cut to the face already, so ALL images are left WHOLE "
       "(--crop says otherwise).",

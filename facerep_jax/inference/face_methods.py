@@ -98,14 +98,18 @@ class FaceMethods:
     return sharding.map_batches(step, self.variables, batches, rows, self.mesh)
 
   def explain(
-    self, images: Images, *, batch_size: int = BATCH_SIZE, is_cut: bool = False
+    self,
+    images: Images,
+    *,
+    batch_size: int = BATCH_SIZE,
+    is_cropped: bool = False,
   ) -> Codes:
     """Finds what faces are made of.
 
     Args:
       images: As for `embed`.
       batch_size: As for `embed`.
-      is_cut: As for `embed`.
+      is_cropped: As for `embed`.
 
     Returns:
       `albedo_code` and `depth_code` [N, D], `view` [N, 6] and `light` [N, 4] in
@@ -118,7 +122,9 @@ class FaceMethods:
     """
     _ = self.formation  # Checks that there is one.
     step = self._step(_take_apart, self.system.faces)
-    return self.map_images(step, images, batch_size=batch_size, is_cut=is_cut)
+    return self.map_images(
+      step, images, batch_size=batch_size, is_cropped=is_cropped
+    )
 
   def decode(
     self, codes: Codes, *, batch_size: int = BATCH_SIZE
@@ -229,7 +235,7 @@ class FaceMethods:
 
     Args:
       images: As for `embed`.
-      **settings: `batch_size` and `is_cut` as for `embed`, `size_px` as for
+      **settings: `batch_size` and `is_cropped` as for `embed`, `size_px` as for
         `photograph`; so in all that follows.
 
     Returns:
@@ -335,7 +341,9 @@ class FaceMethods:
     Returns:
       Pictures; `editing.transferred` says what is done.
     """
-    only = {k: settings[k] for k in ("batch_size", "is_cut") if k in settings}
+    only = {
+      k: settings[k] for k in ("batch_size", "is_cropped") if k in settings
+    }
     expressions = self.explain(expression_images, **only)
     return self._draw_images(
       identity_images,
@@ -344,10 +352,14 @@ class FaceMethods:
     )
 
   def maps(
-    self, images: Images, *, batch_size: int = BATCH_SIZE, is_cut: bool = False
+    self,
+    images: Images,
+    *,
+    batch_size: int = BATCH_SIZE,
+    is_cropped: bool = False,
   ) -> dict[str, np.ndarray]:
     """Explains images and draws as `draw_maps` does; see `explain`."""
-    codes = self.explain(images, batch_size=batch_size, is_cut=is_cut)
+    codes = self.explain(images, batch_size=batch_size, is_cropped=is_cropped)
     return self.draw_maps(codes, batch_size=batch_size)
 
   def _draw_images(
@@ -359,10 +371,10 @@ class FaceMethods:
     light=None,
     size_px=None,
     batch_size=BATCH_SIZE,
-    is_cut=False,
+    is_cropped=False,
   ):
     """Takes faces apart, changes their codes, and draws them."""
-    codes = self.explain(images, batch_size=batch_size, is_cut=is_cut)
+    codes = self.explain(images, batch_size=batch_size, is_cropped=is_cropped)
     return self.draw(
       change(codes),
       view=view,

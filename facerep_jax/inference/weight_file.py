@@ -22,7 +22,7 @@ import safetensors.numpy
 from facerep_jax import errors
 from facerep_jax.files import atomic
 from facerep_jax.inference import lean
-from facerep_jax.runs import configuration, stages
+from facerep_jax.runs import configuration, renamed_settings, stages
 from facerep_jax.systems import base
 
 SUFFIX = ".safetensors"
@@ -252,7 +252,7 @@ def _config(path, found):
     raise errors.InputError(
       f"{path}: its metadata is damaged ({error}). Download or copy it again."
     ) from error
-  tree = tree if isinstance(tree, dict) else {}
+  tree = renamed_settings.translated(tree) if isinstance(tree, dict) else {}
   lacking = configuration.lacking(tree, _NEEDED)
   # A file must not choose what is imported.
   known = (*base.NAMES, *sys.modules)

@@ -29,8 +29,8 @@ class ResizeDecoder(nn.Module):
     dtype: Type of the computation.
     num_groups: In which `width` channels are normalised; wider layers have as
       many more.
-    drawn_px: Side of the last convolution, a power of two from 8 to S; from
-      there on the map is only enlarged. A smooth map needs no more.
+    resampled_from_px: Side of the last convolution, a power of two from 8 to S;
+      from there on the map is only enlarged. A smooth map needs no more.
   """
 
   size_px: int
@@ -38,7 +38,7 @@ class ResizeDecoder(nn.Module):
   out_channels: int
   dtype: Dtype
   num_groups: int
-  drawn_px: int
+  resampled_from_px: int
 
   @nn.compact
   def __call__(self, code: jax.Array) -> jax.Array:
@@ -47,11 +47,11 @@ class ResizeDecoder(nn.Module):
     Raises:
       InputError: A side is no power of two, or too small.
     """
-    _check(self.size_px, self.drawn_px)
+    _check(self.size_px, self.resampled_from_px)
     seed = layers.FromVector(8 * self.width, self.dtype, name="seed")
     x = nn.relu(seed(code))
     side = _FIRST_PX
-    while side < self.drawn_px:
+    while side < self.resampled_from_px:
       side *= 2
       scale = max(1, min(4, self.size_px // (2 * side)))
       up = layers.UpsampleConv(
@@ -68,8 +68,11 @@ class ResizeDecoder(nn.Module):
     return x
 
 
-def _check(size_px, drawn_px):
-  for name, side in (("size_px", size_px), ("drawn_px", drawn_px)):
+def _check(size_px, resampled_from_px):
+  for name, side in (
+    ("size_px", size_px),
+    ("resampled_from_px", resampled_from_px),
+  ):
     if side < 2 * _FIRST_PX or side & (side - 1) or side > size_px:
       raise errors.InputError(
         f"{name}: expected a power of two from {2 * _FIRST_PX} to {size_px}, "

@@ -142,7 +142,7 @@ class MapNet(nn.Module):
       picture's colours is their differences from place to place.
     decoder_kind: "transposed", the published one; or "resize", see
       `resize_decoder.ResizeDecoder`.
-    drawn_px: Of the "resize" decoder; 0 for `size_px`.
+    resampled_from_px: Of the "resize" decoder; 0 for `size_px`.
   """
 
   size_px: int = 64
@@ -153,7 +153,7 @@ class MapNet(nn.Module):
   dtype: Dtype = jnp.float32
   num_groups: int = NUM_GROUPS
   decoder_kind: str = "transposed"
-  drawn_px: int = 0
+  resampled_from_px: int = 0
 
   def setup(self):
     """Names the two parts, the top level of the parameters."""
@@ -165,7 +165,7 @@ class MapNet(nn.Module):
     rest = (self.out_channels, self.dtype, self.num_groups)
     if self.decoder_kind == "resize":
       self.decoder = resize_decoder.ResizeDecoder(
-        *sizes, *rest, self.drawn_px or self.size_px
+        *sizes, *rest, self.resampled_from_px or self.size_px
       )
     else:
       self.decoder = MapDecoder(*sizes, *rest)

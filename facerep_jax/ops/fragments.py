@@ -47,14 +47,14 @@ class Fragments(NamedTuple):
     x: [P] int32, column of the pixel.
     y: [P] int32, row of the pixel.
     is_used: [P] bool, False in the unused rest of the list.
-    num_lost: int32 scalar, pairs or rows that found no room.
+    num_dropped: int32 scalar, pairs or rows that were dropped.
   """
 
   face: jax.Array
   x: jax.Array
   y: jax.Array
   is_used: jax.Array
-  num_lost: jax.Array
+  num_dropped: jax.Array
 
 
 def expand(

@@ -52,14 +52,14 @@ class Rendered(NamedTuple):
     colour: [N, S, S, C] float32.
     depth: [N, S, S] float32, scene units.
     mask: [N, S, S] float32, share of the pixel that is covered.
-    num_lost: [N] int32, fragments of soft pictures that found no room; unless
+    num_dropped: [N] int32, fragments of soft pictures that were dropped; unless
       it is 0 the picture has holes. Hard pictures lose none.
   """
 
   colour: jax.Array
   depth: jax.Array
   mask: jax.Array
-  num_lost: jax.Array
+  num_dropped: jax.Array
 
 
 def render_mesh(
@@ -73,7 +73,7 @@ def render_mesh(
   background: float = 1.0,
   background_depth: float = 1.2,
   cull: bool = False,
-  room: float = 2.0,
+  capacity_factor: float = 2.0,
 ) -> Rendered:
   """Draws triangle meshes.
 
@@ -90,9 +90,9 @@ def render_mesh(
     background_depth: Depth there.
     cull: Whether to leave out back sides (clockwise on the screen). Soft edges
       need it where a surface hides its own far side.
-    room: Of soft pictures: length of the lists of pairs of triangle and pixel,
-      relative to a surface that fills the image once. The work grows with it;
-      steep surfaces, layers, large triangles need more.
+    capacity_factor: Of soft pictures: length of the lists of pairs of triangle
+      and pixel, relative to a surface that fills the image once. The work grows
+      with it; steep surfaces, layers, large triangles need more.
 
   Returns:
     The pictures, without triangles that have a corner nearer than `NEAREST` or
@@ -109,15 +109,15 @@ def render_mesh(
   errors.check_shape("colours", colours, f"{num} {num_vertices} C")
   faces = jnp.asarray(_check_faces(faces, num_vertices))
   size = camera.size_px
-  draw = _drawer(softness, size, len(faces), room)
+  draw = _drawer(softness, size, len(faces), capacity_factor)
   xy_px, depth, is_before = _on_screen(vertices, camera, pixel_grid)
   colours = colours.astype(depth.dtype)
   empty = [background] * colours.shape[-1] + [background_depth]
   empty = jnp.array(empty, depth.dtype)
   draw_one = functools.partial(_draw_one, draw, faces, empty, cull)
-  out, mask, num_lost = jax.vmap(draw_one)(xy_px, depth, is_before, colours)
+  out, mask, num_dropped = jax.vmap(draw_one)(xy_px, depth, is_before, colours)
   out, mask = (x.reshape(num, size, size, -1) for x in (out, mask))
-  return Rendered(out[..., :-1], out[..., -1], mask[..., 0], num_lost)
+  return Rendered(out[..., :-1], out[..., -1], mask[..., 0], num_dropped)
 
 
 def render_depth_map(
@@ -232,7 +232,7 @@ def to_grid(
 
 
 def capacity(
-  size_px: int, num_faces: int, softness: Softness, room: float
+  size_px: int, num_faces: int, softness: Softness, capacity_factor: float
 ) -> fragments.Capacity:
   """Returns the lengths of the lists of fragments of a soft image.
 
@@ -240,7 +240,7 @@ def capacity(
     size_px: S, of the image.
     num_faces: F.
     softness: Of the picture; soft edges widen each triangle.
-    room: As of `render_mesh`.
+    capacity_factor: As of `render_mesh`.
 
   Returns:
     The lengths.
@@ -248,8 +248,8 @@ def capacity(
   reach = 1 + softness.edge_px
   wide = 0.75 * num_faces * reach
   return fragments.Capacity(
-    rows=int(room * (wide + size_px * size_px)),
-    pixels=int(room * (wide * reach + size_px * size_px)),
+    rows=int(capacity_factor * (wide + size_px * size_px)),
+    pixels=int(capacity_factor * (wide * reach + size_px * size_px)),
   )
 
 
@@ -272,7 +272,7 @@ def _draw_one(draw, faces, empty, cull, xy_px, depth, is_before, colours):
   return draw(mesh, empty)
 
 
-def _drawer(softness, size_px, num_faces, room):
+def _drawer(softness, size_px, num_faces, capacity_factor):
   """Returns the function that draws one image: values, mask, lost."""
   edge_px, depth = softness
   if edge_px < 0 or depth < 0 or (edge_px > 0) != (depth > 0):
@@ -280,13 +280,15 @@ def _drawer(softness, size_px, num_faces, room):
       f"softness: expected edge_px and depth both 0 or both positive, got "
       f"{edge_px} and {depth}."
     )
-  if not room > 0:
-    raise errors.InputError(f"room: expected more than 0, got {room}.")
+  if not capacity_factor > 0:
+    raise errors.InputError(
+      f"capacity_factor: expected more than 0, got {capacity_factor}."
+    )
   if edge_px:
     return functools.partial(
       soft_raster.draw,
       size_px=size_px,
-      capacity=capacity(size_px, num_faces, softness, room),
+      capacity=capacity(size_px, num_faces, softness, capacity_factor),
       edge_px=edge_px,
       temperature=depth,
     )

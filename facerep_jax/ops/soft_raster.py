@@ -76,7 +76,7 @@ def draw(
   over = jnp.minimum(jnp.maximum(sums[2], sums[3]), 1.0)
   out = over[:, None] * nearest + (mask - over)[:, None] * rest
   out += (1 - mask)[:, None] * background[None]
-  return out, mask, found.num_lost
+  return out, mask, found.num_dropped
 
 
 def _measure(mesh, found, *, edge_px):

@@ -12,7 +12,12 @@ import ml_collections
 from facerep_jax import errors, setting_ranges
 from facerep_jax.data import samples, transforms, turn_ramp
 from facerep_jax.files import atomic
-from facerep_jax.runs import config_files, curriculum, optim
+from facerep_jax.runs import (
+  config_files,
+  curriculum,
+  optim,
+  renamed_settings,
+)
 from facerep_jax.systems import base as base_system
 
 # What each stage has of its own, where there are stages.
@@ -31,7 +36,7 @@ OWN_DATA = (
   "with_replacement",
   "use_jitter",
   "use_mirror",
-  "colour",
+  "colour_jitter",
   "cache_codes",
   "turn_ramp",
 )
@@ -96,7 +101,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "on_bad_record": "error",
     "use_jitter": True,
     "use_mirror": False,
-    "colour": 0.0,
+    "colour_jitter": 0.0,
     "cache_codes": False,  # Compute what the frozen stage says only once.
     "turn_ramp": dataclasses.asdict(turn_ramp.TurnRamp()),
     "num_threads": 2,
@@ -108,7 +113,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "tracks_per_person": 2,
     "num_frames": 16,
     "size_px": 128,
-    "turns": 1.0,  # Factor of yaw, pitch and roll.
+    "pose_scale": 1.0,  # Factor of yaw, pitch and roll.
     "expressions": 0,  # Of a track; 0: one or two.
     "heads": "",  # Empty: built-in; ict, mixed, or path of ICT-FaceKit's data.
     "restyle": False,  # Hair style and glasses anew for each track.
@@ -196,7 +201,7 @@ def sampling(
     **common,
     seed=config.seed,
     use_mirror=data.use_mirror,
-    colour=data.colour,
+    colour_jitter=data.colour_jitter,
     ramp=turn_ramp.TurnRamp(**data.turn_ramp),
     batch_size=config.batch_size,
   )
@@ -295,7 +300,8 @@ def check_same(
   path = pathlib.Path(workdir) / "config.json"
   new = json.loads(config.to_json())
   if path.exists():
-    old, fresh = flatten(atomic.read_json(path)), flatten(new)
+    old = flatten(renamed_settings.translated(atomic.read_json(path)))
+    fresh = flatten(new)
     differing = [
       f"config.{name} (there {old.get(name)!r}, here {fresh.get(name)!r})"
       for name in sorted(old.keys() | fresh.keys())
@@ -337,6 +343,7 @@ def load(workdir: str | os.PathLike) -> ml_collections.ConfigDict:
       f"{workdir}: expected the folder of a run, but it has no config.json. "
       "Give the --workdir that training wrote."
     ) from error
+  tree = renamed_settings.translated(tree)
   config = ml_collections.ConfigDict(tree)
   names = base_system.STAGES.get(str(tree.get("system")), ())
   is_staged = bool(names) and all(isinstance(tree.get(x), dict) for x in names)

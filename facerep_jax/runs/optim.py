@@ -8,7 +8,7 @@ import optax
 
 from facerep_jax import errors, setting_ranges
 
-SCHEDULES = ("constant", "cosine", "waves")
+SCHEDULES = ("constant", "cosine", "cyclic_cosine")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Recipe:
     clip_by: Whose norm that is: of "all" networks together, or of each
       "network" (each entry of the parameters) alone.
     schedule: "constant"; "cosine", which falls from `learning_rate` to
-      `last_rate` over the run; or "waves", which swings between the two, each
-      way in `wave_steps` steps, without end.
+      `last_rate` over the run; or "cyclic_cosine", which swings between the
+      two, each way in `cycle_steps` steps, without end.
     last_rate: Where the learning rate ends, or turns.
-    wave_steps: See `schedule`.
+    cycle_steps: See `schedule`.
 
-  Source: torch.optim.SGD and torch.optim.Adam; "waves" is
+  Source: torch.optim.SGD and torch.optim.Adam; "cyclic_cosine" is
     torch.optim.lr_scheduler.CosineAnnealingLR stepped past its T_max.
 
   Raises:
@@ -46,7 +46,7 @@ class Recipe:
   clip_by: str = "all"
   schedule: str = "constant"
   last_rate: float = 0.0
-  wave_steps: int = 100
+  cycle_steps: int = 100
 
   def __post_init__(self):
     for name, allowed in (
@@ -107,12 +107,12 @@ def _clip(recipe):
 
 def _schedule(recipe, num_steps):
   """Returns step -> learning rate."""
-  is_wave = recipe.schedule == "waves"
-  half = recipe.wave_steps if is_wave else num_steps
+  is_cyclic = recipe.schedule == "cyclic_cosine"
+  half = recipe.cycle_steps if is_cyclic else num_steps
 
   def rate(step):
     step = jnp.asarray(step, jnp.float32)
-    step = step if is_wave else jnp.minimum(step, float(num_steps))
+    step = step if is_cyclic else jnp.minimum(step, float(num_steps))
     height = 0.5 * (1.0 + jnp.cos(math.pi * step / half))
     span = recipe.learning_rate - recipe.last_rate
     return recipe.last_rate + span * height

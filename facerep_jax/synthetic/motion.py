@@ -73,7 +73,7 @@ def path(knots: np.ndarray, num_frames: int) -> np.ndarray:
 def draw(
   rng: np.random.Generator,
   num_frames: int,
-  turns: float = 1.0,
+  pose_scale: float = 1.0,
   expressions: int = 0,
 ) -> Motion:
   """Draws the motion of a track.
@@ -81,13 +81,13 @@ def draw(
   Args:
     rng: Where the numbers come from.
     num_frames: T.
-    turns: Factor of yaw, pitch and roll.
+    pose_scale: Factor of yaw, pitch and roll.
     expressions: How many follow each other; 0: one, in some tracks two.
 
   Returns:
     The paths.
   """
-  yaw, pitch, roll = (turns * x for x in _pose(rng, num_frames))
+  yaw, pitch, roll = (pose_scale * x for x in _pose(rng, num_frames))
   left, right, expression, intensity = _face(rng, num_frames, expressions)
   # The eyes make up for some of the head's turn.
   gaze = path(bounded_normal(rng, (6, 2)) * [0.14, 0.08], num_frames)

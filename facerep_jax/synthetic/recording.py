@@ -41,7 +41,7 @@ class Settings:
     max_quality: Highest JPEG quality.
     max_blur: Largest weight of a neighbouring pixel in the lens's blur.
     max_noise: Largest deviation of the noise, share of the range.
-    turns: Factor of the heads' yaw, pitch and roll.
+    pose_scale: Factor of the heads' yaw, pitch and roll.
     expressions: How many a track shows; 0: one or two.
     heads: Whose: "", "ict", "mixed" or a path, as in module `heads`.
     restyle: Draw hair style and glasses anew for each recording of a person.
@@ -62,7 +62,7 @@ class Settings:
   max_quality: int = 95
   max_blur: float = 0.18
   max_noise: float = 0.02
-  turns: float = 1.0
+  pose_scale: float = 1.0
   expressions: int = 0
   heads: str = ""
   restyle: bool = False
@@ -123,7 +123,7 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
   owner = style if settings.restyle else who  # Draws the glasses.
   bare = head.neutral(model, shape)
   paths = motion.draw(
-    what, settings.num_frames, settings.turns, settings.expressions
+    what, settings.num_frames, settings.pose_scale, settings.expressions
   )
   light = shading.draw(what, settings.num_frames)
   side = settings.size_px * settings.supersample

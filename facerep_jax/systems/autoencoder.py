@@ -130,7 +130,7 @@ def _measurements(settings, explained):
     found.face.view[:, :3] * settings.max_angle_deg,
     found.sigma,
   ) | {
-    "num_lost": jnp.sum(explained.images.num_lost).astype(jnp.float32),
+    "num_dropped": jnp.sum(explained.images.num_dropped).astype(jnp.float32),
     "mask_share": jnp.mean(explained.mask),
   }
 
@@ -144,13 +144,14 @@ def _first(explained, rows):
 def _diagnose(formation, values):
   """See `base.System.diagnose`."""
   found = [base.Finding(*x) for x in collapse.warnings(values).items()]
-  if values.get("num_lost"):
+  if values.get("num_dropped"):
     text = (
-      f"the renderer ran out of room (num_lost {values['num_lost']:.3g}), so "
-      "that pictures have holes. Set config.model.render_room above "
-      f"{formation.room:g}, with another --workdir."
+      "the renderer dropped fragments (num_dropped "
+      f"{values['num_dropped']:.3g}), so that pictures have holes. Set "
+      f"config.model.render_capacity above {formation.capacity_factor:g}, with "
+      "another --workdir."
     )
-    found.append(base.Finding("num_lost", text, is_fatal=True))
+    found.append(base.Finding("num_dropped", text, is_fatal=True))
   return found
 
 
@@ -174,13 +175,13 @@ def _evaluate(model, variables, batch):
   share = jnp.sum(mask, axis=(1, 2))[:, None, None, None]
   mean = jnp.sum(target01 * mask[..., None], (1, 2), keepdims=True)
   mean = mean / jnp.maximum(share, 1.0)
-  lost = explained.images.num_lost.reshape(len(weight), -1).sum(axis=1)
-  num_lost = jnp.sum(jnp.where(weight > 0, lost, 0))
+  lost = explained.images.num_dropped.reshape(len(weight), -1).sum(axis=1)
+  num_dropped = jnp.sum(jnp.where(weight > 0, lost, 0))
   return out | {
     "l1": (_l1(panels.to01(picture), target01, mask), area),
     "l1_mean_colour": (_l1(mean, target01, mask), area),
     "mask_share": (jnp.sum(jnp.mean(mask, axis=(1, 2))), total),
-    "num_lost": (num_lost.astype(jnp.float32), total),
+    "num_dropped": (num_dropped.astype(jnp.float32), total),
   }
 
 

@@ -14,7 +14,7 @@ class Explanation(NamedTuple):
   """Images and what the model makes of them.
 
   Attributes:
-    prediction: Of the networks; with `light_per` or `face_from` the light, or
+    prediction: Of the networks; with `light_per` or `cross_frame` the light, or
       shape and texture, of its faces are those of other frames of the track.
     canonical: The faces that are drawn, from the front.
     images: These faces as they are seen.
@@ -120,7 +120,7 @@ def _faces(model, variables, codes, num_frames, key):
   """Gives frames of a track what was found in others, where wanted."""
   settings = model.settings
   shape = [codes[name] for name in ("albedo_code", "depth_code")]
-  kind = settings.face_from
+  kind = settings.cross_frame
   if kind == "one":
     count = len(codes["view"]) // num_frames
     chosen = chosen_frames(count, num_frames, settings.first_share, key)

@@ -58,14 +58,14 @@ def of_images(
   each = weighted(weights, {name: x.each() for name, x in sums.items()})
   keep = losses.in_band(each, *band)
   values = {name: x.mean(keep) for name, x in sums.items()}
-  if weights.same_albedo or weights.same_shape:
+  if weights.albedo_consistency or weights.shape_consistency:
     values |= consistency(explained.prediction.face, num_frames)
   if weights.view_search:
     values["view_search"] = _view_error(
       model.settings, explained, images11, num_frames, search_key
     )
-  if weights.rough_shape:
-    values["rough_shape"] = roughness(explained.prediction.face.depth)
+  if weights.depth_smoothness:
+    values["depth_smoothness"] = roughness(explained.prediction.face.depth)
   return weighted(weights, values), (values, explained)
 
 
@@ -151,10 +151,10 @@ def consistency(face: rendering.Face, num_frames: int) -> dict[str, jax.Array]:
     num_frames: T.
 
   Returns:
-    float32 scalars, 0 where all frames agree: `same_albedo`, mean distance of
-    the albedo from the mean of its track, [-1, 1]; `same_shape`, likewise of
-    the depth averaged over cells, in units of half its range, so that an
-    expression may differ.
+    float32 scalars, 0 where all frames agree: `albedo_consistency`, mean
+    distance of the albedo from the mean of its track, [-1, 1];
+    `shape_consistency`, likewise of the depth averaged over cells, in units of
+    half its range, so that an expression may differ.
   """
   num, size = face.depth.shape[0], face.depth.shape[1]
   cells = face.depth.reshape(
@@ -162,8 +162,8 @@ def consistency(face: rendering.Face, num_frames: int) -> dict[str, jax.Array]:
   )
   shape = jnp.mean(cells, axis=(2, 4)) / _HALF_DEPTH_RANGE
   return {
-    "same_albedo": _spread(face.albedo11, num_frames),
-    "same_shape": _spread(shape, num_frames),
+    "albedo_consistency": _spread(face.albedo11, num_frames),
+    "shape_consistency": _spread(shape, num_frames),
   }
 
 
@@ -202,9 +202,9 @@ def weighted(
     "perceptual_mirror": features * mirror,
     "laplacian": weights.laplacian,
     "laplacian_mirror": weights.laplacian * mirror,
-    "same_albedo": weights.same_albedo,
-    "same_shape": weights.same_shape,
-    "rough_shape": weights.rough_shape,
+    "albedo_consistency": weights.albedo_consistency,
+    "shape_consistency": weights.shape_consistency,
+    "depth_smoothness": weights.depth_smoothness,
     "view_search": weights.view_search,
   }
   return sum(factors[name] * value for name, value in values.items())

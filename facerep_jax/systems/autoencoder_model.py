@@ -71,7 +71,7 @@ def _networks(settings):
     dtype=dtype,
   )
   nets = {
-    "depth": coded(out_channels=1, use_tanh=False, drawn_px=size // 2),
+    "depth": coded(out_channels=1, use_tanh=False, resampled_from_px=size // 2),
     "albedo": coded(out_channels=3, use_tanh=True),
     "light": vector(num_out=_NUM_LIGHT),
     "view": vector(num_out=_NUM_VIEW),
@@ -182,7 +182,9 @@ def decode(
   depth = _apply(model, variables, "depth", depth_code, method="decode")
   albedo11 = _apply(model, variables, "albedo", albedo_code, method="decode")
   settings = model.settings
-  start = settings.depth_dome * dome(settings.size_px, settings.dome_upright)
+  start = settings.depth_prior * dome(
+    settings.size_px, settings.depth_prior_upright
+  )
   raw = settings.depth_gain * depth[..., 0] + start
   return depth_ops.rescale(raw), albedo11
 

@@ -21,18 +21,18 @@ class Weights:
     mirror: Of the mirrored copy's photometric and perceptual terms.
     perceptual: Of the perceptual terms; without one, see `Settings`.
     laplacian: Of the errors of the bands of a Laplacian pyramid.
-    same_albedo: Of what differs in albedo between the frames of a track.
-    same_shape: Of what differs in coarse shape between them.
-    rough_shape: Of the bends of the depth map.
+    albedo_consistency: Of what differs in albedo between the frames of a track.
+    shape_consistency: Of what differs in coarse shape between them.
+    depth_smoothness: Of the bends of the depth map.
     view_search: Of how far yaws are from those found by trial.
   """
 
   mirror: float = 0.5
   perceptual: float = 1.0
   laplacian: float = 0.0
-  same_albedo: float = 0.0
-  same_shape: float = 0.0
-  rough_shape: float = 0.0
+  albedo_consistency: float = 0.0
+  shape_consistency: float = 0.0
+  depth_smoothness: float = 0.0
   view_search: float = 0.0
 
 
@@ -60,7 +60,7 @@ class Settings:
       published, or at "random" one of them: the mirror with the probability
       weights.mirror / (1 + weights.mirror), so that the loss is the published
       one on average, times 1 / (1 + weights.mirror).
-    face_from: Whose shape and texture explain a frame in the loss: its "own";
+    cross_frame: Whose shape and texture explain a frame in the loss: its "own";
       those of the "next" frame of its track; or those of "one" frame that is
       drawn for all. With all but the first only viewpoint and light can tell
       the frames of a track apart.
@@ -78,14 +78,15 @@ class Settings:
     softness_edge_px: Width over which edges of the mesh are blurred; 0 (with
       `softness_depth`) draws hard.
     softness_depth: Depth over which surfaces blend, scene units.
-    render_room: Of the renderer for soft pictures, see `ops.render`. What is
-      rough, as shapes are before they are learned, needs more than a face.
+    render_capacity: Capacity factor of the renderer for soft pictures, see
+      `ops.render`. Rough shapes, as they are before they are learned, need more
+      than a face.
     depth_gain: Factor of the depth network's output; small ones begin with a
       smooth shape instead of noise.
-    depth_dome: Height of the dome that is added to it, before it is squashed to
-      the range of depths: the shape with which training begins.
-    dome_upright: Share of that height at the top and the bottom; 0 makes the
-      dome an upright cylinder.
+    depth_prior: Height of the dome that is added to it, before it is squashed
+      to the range of depths: the shape with which training begins.
+    depth_prior_upright: Share of that height at the top and the bottom; 0 makes
+      the dome an upright cylinder.
     max_angle_deg: Greatest turn of the head about each axis.
     max_shift: Greatest shift along x and y, scene units.
     perceptual: Features of the perceptual loss, one of `perceptual.KINDS`.
@@ -112,7 +113,7 @@ class Settings:
   num_frames: int = 1
   light_per: str = "image"
   mirror: str = "both"
-  face_from: str = "own"
+  cross_frame: str = "own"
   first_share: float = 0.5
   others_share: float = 1.0
   view_tries: int = 6
@@ -121,10 +122,10 @@ class Settings:
   normal_border: str = "replicate"
   softness_edge_px: float = 0.0
   softness_depth: float = 0.0
-  render_room: float = 4.0
+  render_capacity: float = 4.0
   depth_gain: float = 1.0
-  depth_dome: float = 0.0
-  dome_upright: float = 1.0
+  depth_prior: float = 0.0
+  depth_prior_upright: float = 1.0
   max_angle_deg: float = 60.0
   max_shift: float = 0.1
   perceptual: str = "vgg16"
@@ -155,7 +156,7 @@ class Settings:
       pixel_grid=self.pixel_grid,
       normal_border=self.normal_border,
       softness=render.Softness(self.softness_edge_px, self.softness_depth),
-      room=self.render_room,
+      capacity_factor=self.render_capacity,
       max_angle_deg=self.max_angle_deg,
       max_shift=self.max_shift,
     )
@@ -168,7 +169,7 @@ def _check_choices(settings):
     ("decoder", ("transposed", "resize")),
     ("light_and_view", ("separate", "joint")),
     ("mirror", ("both", "random")),
-    ("face_from", ("own", "next", "one")),
+    ("cross_frame", ("own", "next", "one")),
     ("image_formation", rendering.FORMATIONS),
     ("pixel_grid", render.PIXEL_GRIDS),
     ("normal_border", ("replicate", "forward")),
@@ -204,21 +205,24 @@ def _check_ranges(settings):
       "both more."
     )
   if settings.image_formation == "flat" and (
-    weights.mirror or settings.face_from != "own"
+    weights.mirror or settings.cross_frame != "own"
   ):
     raise errors.InputError(
       "config.model.image_formation='flat' knows neither mirrored faces nor "
-      "viewpoints: set weights.mirror=0 and face_from='own'."
+      "viewpoints: set weights.mirror=0 and cross_frame='own'."
     )
-  if settings.num_frames == 1 and settings.face_from != "own":
+  if settings.num_frames == 1 and settings.cross_frame != "own":
     raise errors.InputError(
-      f"config.model.face_from={settings.face_from!r} takes the face of other "
-      "frames, but config.model.num_frames is 1. Set it to 2 or more."
+      f"config.model.cross_frame={settings.cross_frame!r} takes the face of "
+      "other frames, but config.model.num_frames is 1. Set it to 2 or more."
     )
-  if settings.num_frames == 1 and (weights.same_albedo or weights.same_shape):
+  if settings.num_frames == 1 and (
+    weights.albedo_consistency or weights.shape_consistency
+  ):
     raise errors.InputError(
-      f"config.model.weights: same_albedo={weights.same_albedo}, same_shape="
-      f"{weights.same_shape} compare the frames of a track, but "
+      "config.model.weights: albedo_consistency="
+      f"{weights.albedo_consistency}, shape_consistency="
+      f"{weights.shape_consistency} compare the frames of a track, but "
       "config.model.num_frames is 1. Set it to 2 or more."
     )
 

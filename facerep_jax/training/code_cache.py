@@ -82,11 +82,11 @@ def _check(sampling):
       "config.data.cache_codes=True knows no config.data.turn_ramp. Set its "
       "first_deg to 0, or do without the cache."
     )
-  if sampling.is_jittered or sampling.colour:
+  if sampling.is_jittered or sampling.colour_jitter:
     raise errors.InputError(
       "config.data.cache_codes=True needs frames that are the same in every "
-      "epoch. Set config.data.use_jitter=False and config.data.colour=0, or do "
-      "without the cache."
+      "epoch. Set config.data.use_jitter=False and "
+      "config.data.colour_jitter=0, or do without the cache."
     )
 
 

@@ -21,7 +21,7 @@ def test_a_row_per_config(monkeypatch):
     return compile_it
 
   monkeypatch.setattr(
-    compiled, "training_step", fake("step", {"num_lost": 2.0})
+    compiled, "training_step", fake("step", {"num_dropped": 2.0})
   )
   monkeypatch.setattr(autoencoder, "compile_drawing", fake("render", None))
   monkeypatch.setattr(
@@ -40,7 +40,7 @@ def test_a_row_per_config(monkeypatch):
     assert (row["preset"], row["size_px"], row["width"]) == ("demo", 64, 16)
     assert row["render_share"] == pytest.approx(0.2)
     assert row["step_spread"] == pytest.approx(0.4)
-    assert (row["step_mb"], row["num_lost"], row["compile_s"]) == (3, 2, 1.5)
+    assert (row["step_mb"], row["num_dropped"], row["compile_s"]) == (3, 2, 1.5)
   assert report.table(section)
 
 

@@ -31,7 +31,7 @@ def compiled_passes(monkeypatch):
   def compile_pass(draw, batch, *, use_gradient):
     num, size = batch["depth"].shape[:2]
     asked.append((size, num, use_gradient))
-    lost = types.SimpleNamespace(num_lost=np.full(num, 2))
+    lost = types.SimpleNamespace(num_dropped=np.full(num, 2))
     memory = size * num * (3 if use_gradient else 1) * 1_000_000
     return compiled.Program(lambda: lost, 0.5, memory)
 
@@ -55,7 +55,7 @@ def test_rows_and_their_growth(compiled_passes):
     size_px, num = row["size_px"], row["batch_size"]
     assert (row["forward_ms"], row["both_ms"]) == (250, 250)
     assert row["both_ms_per_image"] == 250 / num
-    assert row["num_lost"] == 2 * num and row["compile_s"] == 1
+    assert row["num_dropped"] == 2 * num and row["compile_s"] == 1
     assert row["forward_mb"] == size_px * num
     assert row["both_mb"] == 3 * size_px * num
   assert [
@@ -74,7 +74,7 @@ def test_real_work_is_timed():
   forms = {"hard": renderer.HARD}
   speed, _ = render.measure(((8, 1),), forms=forms, limit_s=0)
   (row,) = speed.rows
-  assert row["forward_ms"] > 0 and row["num_lost"] == 0
+  assert row["forward_ms"] > 0 and row["num_dropped"] == 0
   # Its arguments alone: depth, colours, view; the gradient is as large.
   arguments_mb = 4 * (8 * 8 * 4 + 6) / 1e6
   assert row["forward_mb"] > arguments_mb

@@ -108,8 +108,8 @@ def test_other_settings_are_another_set(place, monkeypatch, name):
 
 def test_smaller_turns_are_another_set(place, drawn):
   first = cache.synthetic(**TINY)
-  assert cache.synthetic(**TINY, turns=1.0) == first
-  half = cache.synthetic(**TINY, turns=0.5)
+  assert cache.synthetic(**TINY, pose_scale=1.0) == first
+  half = cache.synthetic(**TINY, pose_scale=0.5)
   assert half != first
   yaw, yaw_half = (
     track_source.TrackSource(folder, "train")
@@ -119,7 +119,7 @@ def test_smaller_turns_are_another_set(place, drawn):
   )
   np.testing.assert_array_equal(yaw_half, yaw / 2)
   with pytest.raises(errors.InputError, match="turns: .* 0 to 1, got 1.5"):
-    cache.synthetic(**TINY, turns=1.5)
+    cache.synthetic(**TINY, pose_scale=1.5)
 
 
 def test_another_generator_is_another_set(place, monkeypatch):

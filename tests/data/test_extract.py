@@ -279,7 +279,9 @@ def test_two_faces_in_one_clip_are_two_people(tmp_path, monkeypatch):
 def test_dissolve_between_two_people_ends_the_track(tmp_path, monkeypatch):
   box = np.array([[12, 12, 52, 52, 1.0]], np.float32)
   monkeypatch.setattr(extract, "_detector", lambda model: lambda image: box)
-  drawn = generator.Settings(num_people=2, num_frames=8, size_px=64, turns=0.2)
+  drawn = generator.Settings(
+    num_people=2, num_frames=8, size_px=64, pose_scale=0.2
+  )
   first, second = (
     [
       images.decode(frame, "").pixels.astype(np.float64)

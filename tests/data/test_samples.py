@@ -23,13 +23,13 @@ def colours(sample):
 
 
 def test_sample_is_a_function_of_seed_and_number(people):
-  first = helpers.samples_of(people, seed=1, use_mirror=True, colour=0.3)
-  again = helpers.samples_of(people, seed=1, use_mirror=True, colour=0.3)
+  first = helpers.samples_of(people, seed=1, use_mirror=True, colour_jitter=0.3)
+  again = helpers.samples_of(people, seed=1, use_mirror=True, colour_jitter=0.3)
   order = np.random.default_rng(0).permutation(40)
   want = {int(i): first[int(i)] for i in order}
   for i in range(40):
     helpers.assert_same(again[i], want[i])
-  other = helpers.samples_of(people, seed=2, use_mirror=True, colour=0.3)
+  other = helpers.samples_of(people, seed=2, use_mirror=True, colour_jitter=0.3)
   same = [
     np.array_equal(other[i]["frames"], want[i]["frames"]) for i in range(40)
   ]
@@ -153,8 +153,11 @@ def test_only_chunks_of_one_frame_are_refused(tmp_path):
       r"sample_by: expected one of \('person', 'recordings', 'chunk'",
     ),
     ({"on_bad_record": "no"}, "on_bad_record: expected one of"),
-    ({"colour": 1.5}, "colour: expected a number from 0 to 1, got 1.5"),
-    ({"colour": -0.1}, "colour: expected a number from 0 to 1"),
+    (
+      {"colour_jitter": 1.5},
+      "colour_jitter: expected a number from 0 to 1, got 1.5",
+    ),
+    ({"colour_jitter": -0.1}, "colour_jitter: expected a number from 0 to 1"),
   ],
 )
 def test_sampling_refuses(change, text):
@@ -232,7 +235,7 @@ def test_half_of_the_samples_are_mirrored_all_frames_alike(ramps):
 
 
 def test_colour_changes_all_frames_of_a_sample_alike(ramps):
-  samples = helpers.samples_of(ramps, colour=0.3, is_jittered=False)
+  samples = helpers.samples_of(ramps, colour_jitter=0.3, is_jittered=False)
   plain = helpers.samples_of(ramps, is_jittered=False)[0]["frames"]
   got = [samples[i]["frames"] for i in range(4)]
   for frames in got:

@@ -42,8 +42,8 @@ def find(frames, boxes=None, cuts=(), fps=FPS):
   for frame, found in zip(frames, faces):
     looks.add(frame, found)
   times = np.arange(len(frames)) / fps
-  is_cut = np.isin(np.arange(len(frames)), cuts)
-  return track_people.find(times, faces, is_cut, looks)
+  is_cropped = np.isin(np.arange(len(frames)), cuts)
+  return track_people.find(times, faces, is_cropped, looks)
 
 
 def spans(found):

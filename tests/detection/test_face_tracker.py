@@ -14,9 +14,9 @@ def box(x, y, side=40):
 
 def run(faces, fps=10, cuts=()):
   times = np.arange(len(faces)) / fps
-  is_cut = np.isin(np.arange(len(faces)), cuts)
+  is_cropped = np.isin(np.arange(len(faces)), cuts)
   return face_tracker.follow(
-    times, [np.reshape(f, (-1, 5)) for f in faces], is_cut
+    times, [np.reshape(f, (-1, 5)) for f in faces], is_cropped
   )
 
 

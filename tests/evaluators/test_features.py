@@ -173,8 +173,8 @@ def test_features_of_a_model_are_of_all_images_in_order():
     size_px = 4
     feature_names = ("depth_code", "albedo_code")
 
-    def embed(self, images, is_cut):
-      assert is_cut
+    def embed(self, images, is_cropped):
+      assert is_cropped
       means = images.mean(axis=(1, 2))
       return {"depth_code": means, "albedo_code": means[:, :1]}
 

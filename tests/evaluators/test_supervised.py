@@ -27,7 +27,7 @@ def images(people=12, count=8):
 
 
 def explained(model, pixels, yaw, group):
-  code = model.embed(pixels, is_cut=True)["embedding"]
+  code = model.embed(pixels, is_cropped=True)["embedding"]
   found = linear_probe.ridge(code, yaw[:, None], group)
   return statistics.r2(found.outputs(code), yaw[:, None])(np.ones(len(yaw)))
 

@@ -16,11 +16,11 @@ class Run:
 
   size_px = SIZE_PX
 
-  def square(self, *, is_cut):
-    return api.Representation.square(self, is_cut=is_cut)
+  def square(self, *, is_cropped):
+    return api.Representation.square(self, is_cropped=is_cropped)
 
-  def crop(self, image, number, *, is_cut):
-    assert is_cut
+  def crop(self, image, number, *, is_cropped):
+    assert is_cropped
     return image
 
 

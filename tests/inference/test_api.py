@@ -77,21 +77,21 @@ def test_what_is_cut_is_only_resized(model):
   rng = np.random.default_rng(3)
   images = rng.integers(0, 256, (2, 256, 256, 3)).astype(np.uint8)
   assert model.square() == (43 / 256, 18 / 256, 170 / 256)
-  assert model.square(is_cut=True) == (0, 0, 1)
+  assert model.square(is_cropped=True) == (0, 0, 1)
   cut = np.stack([model.crop(image) for image in images])
   assert cut.shape == (2, 32, 32, 3) and cut.dtype == np.uint8
   codes = model.embed(images)["embedding"]
   np.testing.assert_array_equal(
-    model.embed(cut, is_cut=True)["embedding"], codes
+    model.embed(cut, is_cropped=True)["embedding"], codes
   )
   # The same pixels, cut by hand and resized here.
   inside = images[:, 18:188, 43:213]
   np.testing.assert_array_equal(
-    model.embed(inside, is_cut=True)["embedding"], codes
+    model.embed(inside, is_cropped=True)["embedding"], codes
   )
-  np.testing.assert_array_equal(model.crop(inside[0], is_cut=True), cut[0])
+  np.testing.assert_array_equal(model.crop(inside[0], is_cropped=True), cut[0])
   # What has the right size already stays as it is.
-  np.testing.assert_array_equal(model.crop(cut[0], is_cut=True), cut[0])
+  np.testing.assert_array_equal(model.crop(cut[0], is_cropped=True), cut[0])
 
 
 def test_a_crop_of_floats_keeps_their_type(model):

@@ -39,7 +39,7 @@ TIGHT, CLOSE, WIDE = (3, 3, 45, 45), (8, 8, 40, 40), (12, 12, 32, 32)
 
 
 @pytest.mark.parametrize(
-  ("boxes", "shape", "is_cut"),
+  ("boxes", "shape", "is_cropped"),
   [
     ([TIGHT, None], (48, 48), True),  # FER-2013: every other one is found.
     ([TIGHT], (48, 48), True),
@@ -51,10 +51,10 @@ TIGHT, CLOSE, WIDE = (3, 3, 45, 45), (8, 8, 40, 40), (12, 12, 32, 32)
     ([None], (48, 64), False),
   ],
 )
-def test_sets_that_are_cut_already_are_told(boxes, shape, is_cut):
+def test_sets_that_are_cut_already_are_told(boxes, shape, is_cropped):
   images = [picture(*shape, box) for box in boxes] * 20
   seen = crop_choice.look(len(images), images.__getitem__, bright)
-  assert seen.is_cut == is_cut
+  assert seen.is_cropped == is_cropped
   assert seen.num_images == min(32, len(images))
   share = sum(box is not None for box in boxes) / len(boxes)
   assert seen.num_found == share * seen.num_images
@@ -74,7 +74,7 @@ def test_sample_is_spread_and_unreadable_images_are_passed_over():
   assert max(np.diff(asked)) <= 33
   assert seen.num_images == sum(x % 2 == 0 for x in asked) == seen.num_found
   assert seen.share == 42 / 48
-  assert not crop_choice.look(0, read, bright).is_cut
+  assert not crop_choice.look(0, read, bright).is_cropped
 
 
 def test_one_set_has_one_kind_of_crop_and_one_line(tmp_path, caplog):

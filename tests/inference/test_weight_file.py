@@ -76,8 +76,8 @@ def test_arrays_are_those_of_the_run_in_float16(both):
 def test_features_are_those_of_the_run_to_float16(both):
   model, path = both
   images = made_up_faces.photos(2, model.size_px)
-  want = model.embed(images, is_cut=True)
-  got = facerep_jax.load(path, devices=ONE).embed(images, is_cut=True)
+  want = model.embed(images, is_cropped=True)
+  got = facerep_jax.load(path, devices=ONE).embed(images, is_cropped=True)
   assert got.keys() == want.keys()
   for name, value in want.items():
     # Each weight is off by up to 2**-11 of itself; what 16 layers one behind

@@ -12,23 +12,23 @@ KEY = jax.random.key(0)
 CODE = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float32)
 
 
-def make(size_px=32, drawn_px=32):
+def make(size_px=32, resampled_from_px=32):
   return resize_decoder.ResizeDecoder(
     size_px=size_px,
     width=4,
     out_channels=2,
     dtype=jnp.float32,
     num_groups=2,
-    drawn_px=drawn_px,
+    resampled_from_px=resampled_from_px,
   )
 
 
-def decoded(params, code, drawn_px, size_px):
+def decoded(params, code, resampled_from_px, size_px):
   """The decoder in float64 loops."""
   seed = np.float64(params["seed"]["kernel"])
   x = np.maximum(np.einsum("nc,ijcd->nijd", np.float64(code), seed), 0)
   side = 4
-  while side < drawn_px:
+  while side < resampled_from_px:
     side *= 2
     up, norm = params[f"up{side}"], params[f"norm{side}"]
     x = image_oracle.upsample_loop(x)

@@ -64,7 +64,7 @@ def test_lists_all_that_touch_and_nothing_else(kind):
   for half_px in (0.5, 0.2):
     found = _find(points, half_px)
     pairs = _pairs(found)
-    assert found.num_lost == 0
+    assert found.num_dropped == 0
     assert len(set(pairs)) == len(pairs)
     # Float32 corners, of up to 600 px: 3e-5 px, times the length of an edge.
     assert _overlaps(points, half_px, 1e-3) <= set(pairs)
@@ -89,7 +89,7 @@ def test_counts_what_found_no_room():
   all_pairs = _pairs(_find(points, 0.5))
   for pixels in (len(all_pairs) - 3, len(all_pairs)):
     found = _find(points, 0.5, fragments.Capacity(4000, pixels))
-    assert found.num_lost == len(all_pairs) - pixels
+    assert found.num_dropped == len(all_pairs) - pixels
     assert set(_pairs(found)) <= set(all_pairs)
     assert int(found.is_used.sum()) == pixels
   # Also rows in which the triangle passes the image by.
@@ -98,7 +98,9 @@ def test_counts_what_found_no_room():
   )
   rows = int(touched.counts.sum())
   assert rows >= len({pair[:2] for pair in all_pairs})
-  assert _find(points, 0.5, fragments.Capacity(rows - 7, 20000)).num_lost == 7
+  assert (
+    _find(points, 0.5, fragments.Capacity(rows - 7, 20000)).num_dropped == 7
+  )
 
 
 def test_leaves_out_what_is_not_drawn():

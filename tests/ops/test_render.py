@@ -37,7 +37,7 @@ def _draw(
     camera,
     softness=softness,
     pixel_grid=pixel_grid,
-    room=4.0,
+    capacity_factor=4.0,
   )
 
 
@@ -143,7 +143,7 @@ def test_meshes_match_the_oracle(softness, pixel_grid):
       pixel_grid=pixel_grid,
       background=0.3,
       background_depth=1.5,
-      room=9.0,
+      capacity_factor=9.0,
     )
   )(points, colours)
   xy, depth, values = scenes.seen(points[0], colours[0], CAMERA)
@@ -157,7 +157,7 @@ def test_meshes_match_the_oracle(softness, pixel_grid):
   else:
     want, mask = oracle.soft(*mesh, empty, *softness)
     clear = np.ones((SIZE, SIZE), bool)
-  assert clear.mean() > 0.95 and out.num_lost[0] == 0
+  assert clear.mean() > 0.95 and out.num_dropped[0] == 0
   got = np.concatenate([out.colour[0], out.depth[0][..., None]], -1)
   # Float32 weights of large triangles.
   is_same = np.abs(got - want).max(-1)[clear] < 1e-3
@@ -303,7 +303,7 @@ def test_eight_devices_draw_what_one_draws(softness):
     out = render.render_depth_map(
       batch["depth"] * scale, batch["colour"], pose, CAMERA, softness=softness
     )
-    return jnp.mean(out.colour**2) + jnp.mean(out.depth), out.num_lost.sum()
+    return jnp.mean(out.colour**2) + jnp.mean(out.depth), out.num_dropped.sum()
 
   results, programs = [], []
   for devices in (jax.devices()[:1], jax.devices()):
@@ -338,7 +338,10 @@ def test_eight_devices_draw_what_one_draws(softness):
     ({"softness": render.Softness(1.0, 0.0)}, "both 0 or both positive"),
     ({"softness": render.Softness(-1.0, 0.1)}, "got -1.0 and 0.1"),
     ({"pixel_grid": "centred"}, "one of consistent, published, got 'centred'"),
-    ({"room": 0.0}, "room: expected more than 0, got 0.0"),
+    (
+      {"capacity_factor": 0.0},
+      "capacity_factor: expected more than 0, got 0.0",
+    ),
   ),
 )
 def test_bad_input_is_one_clear_line(change, message):

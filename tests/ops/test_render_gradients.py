@@ -47,7 +47,7 @@ def test_soft_gradient_to_vertices_colours_and_focal_length(seed):
         colours,
         camera,
         softness=render.Softness(1.2, 0.05),
-        room=9.0,
+        capacity_factor=9.0,
       )
     )
 
@@ -67,7 +67,7 @@ def test_soft_gradient_to_pose_depth_and_colours(seed):
     pose = cameras.pose_from_view(view, max_shift_z=0.02)
     return _scalar(
       render.render_depth_map(
-        depth, colour, pose, camera, softness=SOFT, room=9.0
+        depth, colour, pose, camera, softness=SOFT, capacity_factor=9.0
       )
     )
 
@@ -113,7 +113,12 @@ def _mask(parameters, softness):
   colours = jnp.ones_like(vertices)
   camera = cameras.Camera(24)
   return render.render_mesh(
-    vertices, WEDGE_FACES, colours, camera, softness=softness, room=6.0
+    vertices,
+    WEDGE_FACES,
+    colours,
+    camera,
+    softness=softness,
+    capacity_factor=6.0,
   ).mask
 
 
@@ -209,7 +214,7 @@ def _value_and_gradient(points, faces, softness):
   @functools.partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
   def f(points, colours):
     out = render.render_mesh(
-      points, faces, colours, CAMERA, softness=softness, room=9.0
+      points, faces, colours, CAMERA, softness=softness, capacity_factor=9.0
     )
     return _scalar32(out), out
 
@@ -231,7 +236,7 @@ def _all_finite(tree):
 def test_odd_meshes_are_finite(softness):
   points = np.array(list(ODD.values()), np.float32)
   (_, out), grads = _value_and_gradient(points, ODD_FACES, softness)
-  np.testing.assert_array_equal(out.num_lost, 0)
+  np.testing.assert_array_equal(out.num_dropped, 0)
   for n, name in enumerate(ODD):
     assert all(_all_finite(x[n]) for x in (*out, *grads)), name
   covers = dict(zip(ODD, np.mean(out.mask, (1, 2))))
@@ -268,11 +273,11 @@ def test_steep_and_rough_depth_maps_are_finite(softness):
   def f(depth, colour, view):
     pose = cameras.pose_from_view(view, max_angle_deg=90.0)
     out = render.render_depth_map(
-      depth, colour, pose, CAMERA, softness=softness, room=20.0
+      depth, colour, pose, CAMERA, softness=softness, capacity_factor=20.0
     )
     return _scalar32(out), out
 
   (value, out), grads = f(depth, colour, view)
-  np.testing.assert_array_equal(out.num_lost, 0)
+  np.testing.assert_array_equal(out.num_dropped, 0)
   assert _all_finite((value, out, grads))
   assert np.abs(grads[2]).max() < 1e5

@@ -37,10 +37,10 @@ def _draw(
 ):
   """Values [S, S, C] and mask [S, S]."""
   arrays = [np.asarray(x, dtype) for x in (xy, depth, values)]
-  out, mask, num_lost = _compiled(
+  out, mask, num_dropped = _compiled(
     *arrays, np.int32(faces), dtype(temperature), edge=edge, cull=cull
   )
-  assert num_lost == 0
+  assert num_dropped == 0
   return out.reshape(SIZE, SIZE, -1), mask.reshape(SIZE, SIZE)
 
 

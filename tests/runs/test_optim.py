@@ -82,7 +82,7 @@ def test_clipping_by_network_limits_each_alone():
     ("constant", [0, 50, 99], [0.5, 0.5, 0.5]),
     ("cosine", [0, 50, 100, 150], [0.5, 0.3, 0.1, 0.1]),
     # Falls for 20 steps, rises for 20, and so on.
-    ("waves", [0, 10, 20, 40, 50, 60], [0.5, 0.3, 0.1, 0.5, 0.3, 0.1]),
+    ("cyclic_cosine", [0, 10, 20, 40, 50, 60], [0.5, 0.3, 0.1, 0.5, 0.3, 0.1]),
   ],
 )
 def test_learning_rate_over_the_run(schedule, steps, rates):
@@ -91,7 +91,7 @@ def test_learning_rate_over_the_run(schedule, steps, rates):
     momentum=0.0,
     schedule=schedule,
     last_rate=0.1 if schedule != "constant" else 0.0,
-    wave_steps=20,
+    cycle_steps=20,
   )
   tx = optim.make(recipe, num_steps=100)
   params = jnp.zeros(1)
@@ -109,10 +109,13 @@ def test_learning_rate_over_the_run(schedule, steps, rates):
   [
     ({"name": "lamb"}, "one of sgd, adam, got 'lamb'"),
     ({"clip_by": "layer"}, "clip_by: expected one of all, network"),
-    ({"schedule": "step"}, "schedule: expected one of constant, cosine, waves"),
+    (
+      {"schedule": "step"},
+      "schedule: expected one of constant, cosine, cyclic_cosine",
+    ),
     ({"learning_rate": 0.0}, "learning_rate: expected a number, more than 0"),
     ({"last_rate": 1.0}, "last_rate: expected 0 to the learning_rate 0.001"),
-    ({"wave_steps": 0}, "wave_steps: expected a whole number from 1 to"),
+    ({"cycle_steps": 0}, "cycle_steps: expected a whole number from 1 to"),
   ],
 )
 def test_settings_out_of_range(changes, text):

@@ -80,9 +80,9 @@ def test_loss_is_the_weighted_sum_of_its_terms():
   weights = {
     "mirror": 0.3,
     "perceptual": 2.0,
-    "same_albedo": 5.0,
-    "same_shape": 7.0,
-    "rough_shape": 3.0,
+    "albedo_consistency": 5.0,
+    "shape_consistency": 7.0,
+    "depth_smoothness": 3.0,
   }
   system = make(perceptual="gradients", num_frames=2, weights=weights)
   variables = jax.jit(system.init)(KEY)
@@ -94,20 +94,22 @@ def test_loss_is_the_weighted_sum_of_its_terms():
     + 0.3 * metrics["photometric_mirror"]
     + 2.0 * metrics["perceptual"]
     + 0.6 * metrics["perceptual_mirror"]
-    + 5.0 * metrics["same_albedo"]
-    + 7.0 * metrics["same_shape"]
-    + 3.0 * metrics["rough_shape"]
+    + 5.0 * metrics["albedo_consistency"]
+    + 7.0 * metrics["shape_consistency"]
+    + 3.0 * metrics["depth_smoothness"]
   )
   np.testing.assert_allclose(loss, want, rtol=1e-6)
   assert metrics["loss"] == loss and model_state == {}
-  assert metrics["num_lost"] == 0 and 0.5 < metrics["mask_share"] <= 1
-  assert metrics["same_albedo"] > 0 and metrics["same_shape"] > 0
+  assert metrics["num_dropped"] == 0 and 0.5 < metrics["mask_share"] <= 1
+  assert metrics["albedo_consistency"] > 0 and metrics["shape_consistency"] > 0
   # Evaluation leaves out what does not compare pictures.
   sums = jax.jit(system.eval_fn)(
     variables, {"frames": frames(2, 2), "weight": jnp.ones(2)}
   )
-  rest = 5.0 * metrics["same_albedo"] + 7.0 * metrics["same_shape"]
-  rest += 3.0 * metrics["rough_shape"]
+  rest = (
+    5.0 * metrics["albedo_consistency"] + 7.0 * metrics["shape_consistency"]
+  )
+  rest += 3.0 * metrics["depth_smoothness"]
   # Two programs; the loss is a difference of larger numbers.
   np.testing.assert_allclose(sums["loss"][0] / 4, loss - rest, rtol=1e-4)
   assert sums["loss"][1] == 4
@@ -118,7 +120,7 @@ def test_frames_can_be_explained_by_the_face_of_the_next():
   moved = autoencoder_explain.of_next_frame(rows, 3)
   np.testing.assert_array_equal(moved[:, 0], [1, 2, 0, 4, 5, 3])
   own, following = (
-    make(perceptual="none", num_frames=2, face_from=kind)
+    make(perceptual="none", num_frames=2, cross_frame=kind)
     for kind in ("own", "next")
   )
   variables = jax.jit(own.init)(KEY)
@@ -146,7 +148,7 @@ def test_every_network_learns(tiny):
 
 
 def test_gradients_do_not_depend_on_device_count():
-  weights = {"same_albedo": 1.0, "same_shape": 1.0}
+  weights = {"albedo_consistency": 1.0, "shape_consistency": 1.0}
   system = make(num_frames=2, light_per="track", weights=weights)
   variables = jax.jit(system.init)(KEY)
   batch = {"frames": frames(8, 2)}
@@ -202,7 +204,7 @@ def test_consistency_is_zero_for_equal_frames_and_counts_differences():
     np.repeat(depth, 2, 0), np.repeat(albedo, 2, 0), numbers[:, :4], numbers
   )
   same = autoencoder_loss.consistency(face, 2)
-  assert same["same_albedo"] == 0 and same["same_shape"] == 0
+  assert same["albedo_consistency"] == 0 and same["shape_consistency"] == 0
   # Of one track in two, one frame is lighter by 0.2: each frame of it is 0.1
   # off the mean. Its depth is off by 0.01, of half a range of 0.1.
   other = face._replace(
@@ -210,13 +212,13 @@ def test_consistency_is_zero_for_equal_frames_and_counts_differences():
     depth=face.depth + np.array([0, 0.01, 0, 0]).reshape(4, 1, 1),
   )
   found = autoencoder_loss.consistency(other, 2)
-  np.testing.assert_allclose(found["same_albedo"], 0.05, rtol=1e-5)
-  np.testing.assert_allclose(found["same_shape"], 0.025, rtol=1e-5)
+  np.testing.assert_allclose(found["albedo_consistency"], 0.05, rtol=1e-5)
+  np.testing.assert_allclose(found["shape_consistency"], 0.025, rtol=1e-5)
   # A wave within the cells moves no cell.
   wave = np.where(np.arange(16) % 2, 0.01, -0.01).reshape(1, 1, 16)
   moved = face.depth + wave * np.array([0, 1, 0, 0]).reshape(4, 1, 1)
   found = autoencoder_loss.consistency(face._replace(depth=moved), 2)
-  np.testing.assert_allclose(found["same_shape"], 0, atol=1e-6)
+  np.testing.assert_allclose(found["shape_consistency"], 0, atol=1e-6)
 
 
 def test_roughness_is_of_bends_alone():
@@ -231,7 +233,7 @@ def test_roughness_is_of_bends_alone():
 @pytest.mark.parametrize("upright", [1.0, 0.2])
 def test_training_can_begin_with_a_dome(tiny, upright):
   _, variables = tiny
-  system = make(depth_gain=0.0, depth_dome=0.5, dome_upright=upright)
+  system = make(depth_gain=0.0, depth_prior=0.5, depth_prior_upright=upright)
   images = first_frames({"frames": frames(1)})
   depth = jax.jit(system.factors)(variables, images)["canonical_depth"][0]
   place = np.square(np.linspace(-1, 1, 64))
@@ -380,14 +382,14 @@ def test_frozen_networks_get_no_gradient_but_have_their_effect(tiny):
 
 
 def test_room_that_does_not_suffice_is_a_failure():
-  system = make(render_room=0.1, softness_edge_px=1.0, softness_depth=0.01)
+  system = make(render_capacity=0.1, softness_edge_px=1.0, softness_depth=0.01)
   variables = jax.jit(system.init)(KEY)
   _, (_, metrics) = loss_of(system, variables, {"frames": frames(1)})
-  assert metrics["num_lost"] > 0
-  [found] = system.diagnose({"num_lost": float(metrics["num_lost"])})
-  assert found.is_fatal and found.kind == "num_lost"
-  assert "config.model.render_room above 0.1" in found.text
-  assert system.diagnose({"num_lost": 0.0, "loss": 1.0}) == []
+  assert metrics["num_dropped"] > 0
+  [found] = system.diagnose({"num_dropped": float(metrics["num_dropped"])})
+  assert found.is_fatal and found.kind == "num_dropped"
+  assert "config.model.render_capacity above 0.1" in found.text
+  assert system.diagnose({"num_dropped": 0.0, "loss": 1.0}) == []
   [found] = system.diagnose({"yaw_std_deg": 0.0})
   assert found.kind == "yaw_std_deg" and not found.is_fatal
 
@@ -398,7 +400,7 @@ def test_room_that_does_not_suffice_is_a_failure():
     ({"size_px": 48}, "config.model.size_px: expected one of 64, 128, 256"),
     ({"width": 8}, "config.model.width: expected a multiple of 16, got 8"),
     ({"light_per": "batch"}, "light_per: expected one of image, track"),
-    ({"face_from": "next"}, "config.model.face_from='next' takes the face"),
+    ({"cross_frame": "next"}, "config.model.cross_frame='next' takes the face"),
     ({"image_formation": "draw"}, "image_formation: expected one of"),
     ({"pixel_grid": "own"}, "config.model.pixel_grid: expected one of"),
     ({"perceptual": "vgg"}, "config.model.perceptual: expected one of vgg16"),
@@ -406,7 +408,7 @@ def test_room_that_does_not_suffice_is_a_failure():
     ({"num_frames": 0}, "config.model.num_frames: expected a whole"),
     ({"softness_edge_px": 1.0}, "softness_depth=0.0: expected both 0"),
     ({"max_angle_deg": 90.0}, "max_angle_deg: expected a number, more than 0"),
-    ({"weights": {"same_shape": 1.0}}, "num_frames is 1. Set it to 2"),
+    ({"weights": {"shape_consistency": 1.0}}, "num_frames is 1. Set it to 2"),
     ({"weights": {"mirror": -1.0}}, "weights.mirror: expected a number from"),
   ],
 )

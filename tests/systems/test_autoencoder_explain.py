@@ -135,7 +135,7 @@ def test_the_random_loss_is_that_of_both_on_average(variables):
 
 
 def test_all_frames_of_a_track_have_one_face(variables):
-  model = make(face_from="one", num_frames=2, first_share=1.0)
+  model = make(cross_frame="one", num_frames=2, first_share=1.0)
   found = explain(model, variables, num_frames=2).prediction
   codes = (found.albedo_code, found.depth_code)
   shared = [x[0::2] for x in codes]
@@ -155,7 +155,7 @@ def test_all_frames_of_a_track_have_one_face(variables):
 
 
 def test_evaluation_explains_each_image_by_its_own_face(variables):
-  model = make(face_from="one", num_frames=2, mirror="random")
+  model = make(cross_frame="one", num_frames=2, mirror="random")
   found = jax.jit(
     lambda v: autoencoder_explain.for_evaluation(model, v, IMAGES11)
   )(variables)
@@ -227,7 +227,7 @@ def test_what_has_no_weight_is_not_computed(variables):
     ({"mirror": "none"}, "mirror: expected one of both, random"),
     ({"decoder": "nearest"}, "decoder: expected one of transposed, resize"),
     ({"light_and_view": "one"}, "light_and_view: expected one of separate"),
-    ({"face_from": "one"}, "face_from='one' takes the face of other"),
+    ({"cross_frame": "one"}, "cross_frame='one' takes the face of other"),
     ({"first_share": 1.5}, "first_share: expected a number from 0 to 1"),
     ({"others_share": -0.1}, "others_share: expected a number from 0 to 1"),
     ({"view_tries": 0}, "view_tries: expected a whole number from 1"),

@@ -127,7 +127,7 @@ def test_light_and_view(ours_and_theirs):
 def test_pictures(ours_and_theirs):
   ours, theirs = ours_and_theirs
   images, mask = ours.explained.images, ours.explained.mask
-  assert (images.num_lost == 0).all()
+  assert (images.num_dropped == 0).all()
   theirs_mask = np.unpackbits(theirs["mask"]).reshape(4, 64, 64)
   # A few pixels whose centre lies on an edge differ between rasterisers.
   assert (mask != theirs_mask[:2]).mean() < 1e-3

@@ -74,7 +74,7 @@ def test_summary_at_the_end(whole, tmp_path):
   values = summary.measure(whole[0], data, examples)
   assert list(examples.glob("*.png"))
   assert 0 < values["test"]["l1"] < 0.5
-  assert values["test"]["num_lost"] == 0
+  assert values["test"]["num_dropped"] == 0
   assert set(values["yaw_readout"]) == {"trained", "random_weights"}
   for name in ("r", "slope"):
     value, low, high = (

@@ -179,7 +179,9 @@ def test_damaged_codes_are_computed_again(source, tmp_path, caplog, damage):
   assert set(os.listdir(tmp_path)) == {"codes.npy", "codes.json"}
 
 
-@pytest.mark.parametrize("change", [{"is_jittered": True}, {"colour": 0.2}])
+@pytest.mark.parametrize(
+  "change", [{"is_jittered": True}, {"colour_jitter": 0.2}]
+)
 def test_frames_that_change_have_no_code(source, tmp_path, change):
   sampling = samples.Sampling(
     **{"num_frames": 3, "size_px": 16, "is_jittered": False} | change

@@ -43,7 +43,7 @@ def test_same_pictures_and_gradients_as_the_renderer(
   softness = render.Softness(edge_px, 0.01)
   want, want_gradient = drawn(render.render_depth_map, batch, softness)
   got, gradient = drawn(brute_force.render_depth_map, batch, softness)
-  assert want.num_lost.sum() == 0 and got.num_lost.shape == (2,)
+  assert want.num_dropped.sum() == 0 and got.num_dropped.shape == (2,)
   # The face covers much of the picture, not all of it.
   assert 0.3 < want.mask.mean() < 0.98
   for name in ("colour", "depth", "mask"):

@@ -1,0 +1,52 @@
+"""Settings that had another name before, and what they are called now."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Last parts of names; each was that of one setting only.
+SUCCESSORS = {
+  "colour": "colour_jitter",
+  "depth_dome": "depth_prior",
+  "dome_upright": "depth_prior_upright",
+  "face_from": "cross_frame",
+  "render_room": "render_capacity",
+  "rough_shape": "depth_smoothness",
+  "same_albedo": "albedo_consistency",
+  "same_shape": "shape_consistency",
+  "turns": "pose_scale",
+  "wave_steps": "cycle_steps",
+}
+# Values, by the present name of their setting.
+_VALUES = {"schedule": {"waves": "cyclic_cosine"}}
+
+
+def translated(tree: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns a stored config with the present names and values.
+
+  Args:
+    tree: Of config.json, or of a file of weights; any version.
+
+  Returns:
+    A copy in the same order.
+  """
+  out = {}
+  for old, value in tree.items():
+    name = SUCCESSORS.get(old, old)
+    if isinstance(value, Mapping):
+      out[name] = translated(value)
+    else:
+      known = _VALUES.get(name, {})
+      out[name] = known.get(value, value) if isinstance(value, str) else value
+  return out
+
+
+def successor(name: str) -> str | None:
+  """Returns the present name of a setting, or None where it has no other.
+
+  Args:
+    name: Joined with dots, such as "config.model.face_from".
+  """
+  *parents, last = name.split(".")
+  if last not in SUCCESSORS:
+    return None
+  return ".".join((*parents, SUCCESSORS[last]))
