@@ -66,12 +66,12 @@ def test_errors_name_settings_as_the_user_gives_them():
   one = stages.config_of(config, "diffusion")
   with pytest.raises(errors.InputError) as caught, stages.named(one):
     raise errors.InputError(
-      "run/config.json: config.batch_size=3, config.data.colour=2, "
+      "run/config.json: config.batch_size=3, config.data.colour_jitter=2, "
       "config.data.path=x, config.diffusion.model.width, config.optimizer.l2."
     )
   assert str(caught.value) == (
     "run/config.json: config.diffusion.batch_size=3, "
-    "config.diffusion.data.colour=2, config.data.path=x, "
+    "config.diffusion.data.colour_jitter=2, config.data.path=x, "
     "config.diffusion.model.width, config.diffusion.optimizer.l2."
   )
 
