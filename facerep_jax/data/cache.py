@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -26,9 +27,6 @@ from facerep_jax.tracks import dataset_info
 _log = logging.getLogger(__name__)
 # Of a frame, and of each pixel of its side; measured from 32 to 256 px.
 _FRAME_BYTES, _SIDE_BYTES = 1100, 16
-
-# Names, to worker processes, the set that their parent is making.
-_IN_WORK = "FACEREP_CACHE_IN_WORK"
 
 
 def root() -> pathlib.Path:
@@ -52,8 +50,8 @@ def synthetic(
   tracks_per_person: int,
   num_frames: int,
   size_px: int,
-  pose_scale: float = 1.0,
-  expressions: int = 0,
+  pose_scale: float = extract.Settings.pose_scale,
+  expressions: int = extract.Settings.expressions,
   heads: str = "",
   restyle: bool = False,
 ) -> str:
@@ -212,8 +210,11 @@ def photos(path: str, *, size_px: int) -> str:
 def _kept(name, make):
   """Returns the folder of a set, which one process makes once."""
   folder = root() / name
-  if os.environ.get(_IN_WORK) == str(folder):
-    # A worker that runs the caller's script anew would wait for ever.
+  process = multiprocessing.current_process()
+  is_child = process.name != "MainProcess"
+  if is_child and multiprocessing.parent_process() is None:
+    # A worker that runs the caller's script anew, before its own work, would
+    # wait for ever.
     raise errors.InputError(
       'a script that makes tracks needs if __name__ == "__main__": '
       "around what it does, because its worker processes import it."
@@ -229,11 +230,7 @@ def _kept(name, make):
   with lock:
     _wait(lock, folder)
     if not (folder / build.MANIFEST).exists():
-      os.environ[_IN_WORK] = str(folder)
-      try:
-        make(folder)
-      finally:
-        del os.environ[_IN_WORK]
+      make(folder)
   _log.info("tracks: %s", folder)
   return str(folder)
 
@@ -249,7 +246,7 @@ def _name(settings, heads):
     "num_frames": settings.num_frames,
     "size_px": settings.size_px,
   }
-  if settings.pose_scale != 1:
+  if settings.pose_scale != extract.Settings.pose_scale:
     what["turns"] = settings.pose_scale  # As sets of before are named.
   if settings.expressions:
     what["expressions"] = settings.expressions

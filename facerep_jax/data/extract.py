@@ -55,8 +55,8 @@ class Settings:
   num_people: int = 16
   tracks_per_person: int = 4
   num_frames: int = 16
-  pose_scale: float = 1.0
-  expressions: int = 0
+  pose_scale: float = generator.Settings.pose_scale
+  expressions: int = generator.Settings.expressions
   restyle: bool = False
   maps: bool = False
 

@@ -1,6 +1,7 @@
 """Builds what the tasks run on: crops of a labelled set and its features."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -37,8 +38,10 @@ class Networks:
   recipe: supervised.Recipe | None
   only: tuple[str, ...] = ()
 
-  def __post_init__(self):
-    object.__setattr__(self, "untrained", api.untrained(self.run.config))
+  @functools.cached_property
+  def untrained(self) -> api.Representation:
+    """The run's system with random weights."""
+    return api.untrained(self.run.config)
 
   def of_run(self, pixels: np.ndarray) -> list[probe_tasks.Feature]:
     """Returns the run's features of crops, and those of random weights."""

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax.faces import rendering
+from facerep_jax.ops import depth as depth_ops
 from facerep_jax.ops import render
 
 YAWS_DEG = (-60, -30, 0, 30, 60)
-_NEAR, _FAR = 0.9, 1.1
 
 
 def columns(
@@ -133,7 +133,7 @@ def turned(
 
 def depth_to_grey(depth: jax.Array) -> jax.Array:
   """Shows depth [N, S, S], scene units, as grey [N, S, S, 3]: near is light."""
-  return _grey((_FAR - depth) / (_FAR - _NEAR))
+  return _grey((depth_ops.FAR - depth) / (depth_ops.FAR - depth_ops.NEAR))
 
 
 def normals_to_rgb(normals: jax.Array) -> jax.Array:

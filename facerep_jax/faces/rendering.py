@@ -38,7 +38,7 @@ class Formation(NamedTuple):
   pixel_grid: str = "published"
   normal_border: str = "replicate"
   softness: render.Softness = render.HARD
-  capacity_factor: float = 1.5
+  capacity_factor: float = render.CAPACITY_FACTOR
   max_angle_deg: float = 60.0
   max_shift: float = 0.1
 

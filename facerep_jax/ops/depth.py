@@ -6,11 +6,12 @@ import jax.numpy as jnp
 from facerep_jax import errors
 from facerep_jax.ops import precision
 
+NEAR, FAR = 0.9, 1.1  # Of canonical depth, scene units; Unsup3D's.
 _BORDER_PX = 2
 
 
 def rescale(
-  raw: jax.Array, *, low: float = 0.9, high: float = 1.1, border: float = 1.04
+  raw: jax.Array, *, low: float = NEAR, high: float = FAR, border: float = 1.04
 ) -> jax.Array:
   """Centres a map, squashes it to a range, and fixes its sides.
 

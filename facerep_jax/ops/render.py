@@ -25,6 +25,8 @@ from facerep_jax.ops import (
   warp,
 )
 
+# Enough for a smooth head; see `render_mesh`.
+CAPACITY_FACTOR = 2.0
 PIXEL_GRIDS = ("consistent", "published")
 # Triangles with a corner nearer to the camera than this are not drawn.
 NEAREST = 1e-3
@@ -73,7 +75,7 @@ def render_mesh(
   background: float = 1.0,
   background_depth: float = 1.2,
   cull: bool = False,
-  capacity_factor: float = 2.0,
+  capacity_factor: float = CAPACITY_FACTOR,
 ) -> Rendered:
   """Draws triangle meshes.
 

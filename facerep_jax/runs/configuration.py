@@ -18,6 +18,7 @@ from facerep_jax.runs import (
   optim,
   renamed_settings,
 )
+from facerep_jax.synthetic import generator
 from facerep_jax.systems import base as base_system
 
 # What each stage has of its own, where there are stages.
@@ -113,8 +114,8 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "tracks_per_person": 2,
     "num_frames": 16,
     "size_px": 128,
-    "pose_scale": 1.0,  # Factor of yaw, pitch and roll.
-    "expressions": 0,  # Of a track; 0: one or two.
+    "pose_scale": generator.Settings.pose_scale,  # Of yaw, pitch and roll.
+    "expressions": generator.Settings.expressions,  # Of a track; 0: one or two.
     "heads": "",  # Empty: built-in; ict, mixed, or path of ICT-FaceKit's data.
     "restyle": False,  # Hair style and glasses anew for each track.
   }

@@ -73,8 +73,8 @@ def path(knots: np.ndarray, num_frames: int) -> np.ndarray:
 def draw(
   rng: np.random.Generator,
   num_frames: int,
-  pose_scale: float = 1.0,
-  expressions: int = 0,
+  pose_scale: float,
+  expressions: int,
 ) -> Motion:
   """Draws the motion of a track.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from facerep_jax import losses
 from facerep_jax.faces import rendering
+from facerep_jax.ops import depth as depth_ops
 from facerep_jax.systems import (
   autoencoder_explain,
   autoencoder_model,
@@ -18,7 +19,7 @@ from facerep_jax.systems import (
 # Shape is compared between frames of a track in this many cells a side: an
 # expression moves less than a cell, an identity more.
 _NUM_CELLS = 8
-_HALF_DEPTH_RANGE = 0.1
+_HALF_DEPTH_RANGE = (depth_ops.FAR - depth_ops.NEAR) / 2
 
 
 def of_images(

@@ -11,6 +11,7 @@ from facerep_jax.systems import perceptual
 NETWORKS = ("depth", "albedo", "light", "view", "confidence")
 JOINT = "light_view"  # In place of both, see `Settings.light_and_view`.
 SIZES = (64, 128, 256)
+_FORMATION = rendering.Formation._field_defaults
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,17 +118,17 @@ class Settings:
   first_share: float = 0.5
   others_share: float = 1.0
   view_tries: int = 6
-  image_formation: str = "rasterise"
-  pixel_grid: str = "published"
-  normal_border: str = "replicate"
+  image_formation: str = _FORMATION["kind"]
+  pixel_grid: str = _FORMATION["pixel_grid"]
+  normal_border: str = _FORMATION["normal_border"]
   softness_edge_px: float = 0.0
   softness_depth: float = 0.0
   render_capacity: float = 4.0
   depth_gain: float = 1.0
   depth_prior: float = 0.0
   depth_prior_upright: float = 1.0
-  max_angle_deg: float = 60.0
-  max_shift: float = 0.1
+  max_angle_deg: float = _FORMATION["max_angle_deg"]
+  max_shift: float = _FORMATION["max_shift"]
   perceptual: str = "vgg16"
   vgg16_path: str = ""
   weights: Weights = Weights()

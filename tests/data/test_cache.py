@@ -118,7 +118,7 @@ def test_smaller_turns_are_another_set(place, drawn):
     for folder in (first, half)
   )
   np.testing.assert_array_equal(yaw_half, yaw / 2)
-  with pytest.raises(errors.InputError, match="turns: .* 0 to 1, got 1.5"):
+  with pytest.raises(errors.InputError, match="pose_scale: .* 0 to 1, got 1.5"):
     cache.synthetic(**TINY, pose_scale=1.5)
 
 

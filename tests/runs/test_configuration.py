@@ -61,10 +61,14 @@ def test_values_out_of_range_are_named(name, value, text):
 def test_sampling_of_evaluation_is_fixed_and_free_of_augmentation():
   config = fabnet.get_config()
   config.seed = 7
-  config.data.update(use_mirror=True, colour=0.3)
+  config.data.update(use_mirror=True, colour_jitter=0.3)
   train, held_out = configuration.sampling(config, num_frames=2, size_px=64)
-  assert (train.seed, train.use_mirror, train.colour) == (7, True, 0.3)
-  assert (held_out.seed, held_out.use_mirror, held_out.colour) == (0, False, 0)
+  assert (train.seed, train.use_mirror, train.colour_jitter) == (7, True, 0.3)
+  assert (held_out.seed, held_out.use_mirror, held_out.colour_jitter) == (
+    0,
+    False,
+    0,
+  )
   assert train.is_shuffled and not held_out.is_shuffled
   assert train.crop == held_out.crop and train.is_jittered
 

@@ -6,7 +6,7 @@ from facerep_jax.synthetic import actions, motion
 
 def _tracks(count, num_frames=16):
   for seed in range(count):
-    yield motion.draw(np.random.default_rng(seed), num_frames)
+    yield motion.draw(np.random.default_rng(seed), num_frames, 1.0, 0)
 
 
 def test_path_passes_its_knots_at_rest():
@@ -42,7 +42,7 @@ def test_poses_stay_in_range_and_half_of_the_frames_are_near_the_front():
 def test_turns_scale_the_pose_and_nothing_of_the_face():
   for seed in range(20):
     full, half, still = (
-      motion.draw(np.random.default_rng(seed), 16, turns)
+      motion.draw(np.random.default_rng(seed), 16, turns, 0)
       for turns in (1.0, 0.5, 0.0)
     )
     for name in ("yaw_rad", "pitch_rad", "roll_rad"):
