@@ -26,14 +26,14 @@ def with_neutral(model: api.Representation) -> api.Representation:
   code_dim = model.config.model.code_dim
   factors = np.resize(np.array([0.5, 1.5], np.float32), (1, code_dim))
 
-  def take_apart(variables, images01, key):
-    codes = faces.take_apart(variables, images01, key)
+  def encode(variables, images01, key):
+    codes = faces.encode(variables, images01, key)
     return codes | {
       f"neutral_{name}": codes[name] * factors
       for name in ("albedo_code", "depth_code")
     }
 
-  system = model.system._replace(faces=faces._replace(take_apart=take_apart))
+  system = model.system._replace(faces=faces._replace(encode=encode))
   return api.Representation(
     model.config, system, model.variables, 0, model.mesh.devices.ravel()
   )

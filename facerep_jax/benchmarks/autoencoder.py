@@ -123,7 +123,7 @@ def compile_drawing(config: ml_collections.ConfigDict) -> compiled.Program:
   formation = autoencoder_settings.Settings(**settings).formation
 
   def draw(depth, colour, view):
-    return rendering.photograph(depth, colour, view, formation)
+    return rendering.render_face(depth, colour, view, formation)
 
   num_drawn = config.batch_size * config.model.num_frames
   if settings["mirror"] == "both" and weights["mirror"]:

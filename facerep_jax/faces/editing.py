@@ -53,7 +53,7 @@ def light_settings(light: np.ndarray) -> dict[str, np.ndarray]:
   """Says of lights what `light_vector` makes them of.
 
   Args:
-    light: [N, 4] float, [-1, 1], as `api.Representation.explain` returns it.
+    light: [N, 4] float, [-1, 1], as `api.Representation.encode` returns it.
 
   Returns:
     The arguments of `light_vector` by name, [N] each.
@@ -73,7 +73,7 @@ def neutral(codes: Codes) -> Codes:
   """Takes the expression out of faces; view and light stay.
 
   Args:
-    codes: As `api.Representation.explain` returns them, with neutral codes.
+    codes: As `api.Representation.encode` returns them, with neutral codes.
 
   Returns:
     Codes whose shape and texture are the neutral ones, see `transferred`.
@@ -98,7 +98,7 @@ def transferred(identity: Codes, expression: Codes) -> Codes:
   its own expression stays as it is.
 
   Args:
-    identity: As `api.Representation.explain` returns them, with neutral codes.
+    identity: As `api.Representation.encode` returns them, with neutral codes.
     expression: Likewise, as many.
 
   Returns:
@@ -137,7 +137,7 @@ def _check_neutral(codes):
 
 
 def check(codes: Codes) -> int:
-  """Checks that codes are as `api.Representation.explain` returns them.
+  """Checks that codes are as `api.Representation.encode` returns them.
 
   Args:
     codes: What may be codes.
@@ -153,7 +153,7 @@ def check(codes: Codes) -> int:
   if missing:
     raise errors.InputError(
       f"codes: {', '.join(missing)} missing, got {', '.join(codes)}. Give what "
-      "`explain` returned."
+      "`encode` returned."
     )
   count = len(codes["view"])
   for name, spec in wanted.items():

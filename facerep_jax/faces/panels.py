@@ -67,7 +67,7 @@ def picture(
     [N, P, P, 3] float32, [0, 1].
   """
   shaded = rendering.shade(face, formation)
-  seen = rendering.photograph(
+  seen = rendering.render_face(
     face.depth, shaded.image11, face.view, formation, size_px
   )
   return to01(seen.colour)
@@ -127,7 +127,7 @@ def turned(
     softness=render.HARD,
   )
   view = jnp.zeros((depth.shape[0], 6)).at[:, 1].set(1.0)
-  seen = rendering.photograph(depth, 2 * canonical01 - 1, view, formation)
+  seen = rendering.render_face(depth, 2 * canonical01 - 1, view, formation)
   return to01(seen.colour)
 
 

@@ -151,7 +151,7 @@ def shade(face: Face, formation: Formation) -> Canonical:
   )
 
 
-def photograph(
+def render_face(
   depth: jax.Array,
   colour: jax.Array,
   view: jax.Array,

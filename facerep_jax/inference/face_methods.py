@@ -64,13 +64,13 @@ class FaceMethods:
 
   @functools.cached_property
   def has_neutral(self) -> bool:
-    """Whether `explain` also finds codes without expression."""
+    """Whether `encode` also finds codes without expression."""
     if self.system.faces is None:
       return False
     size = self.size_px
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     found = jax.eval_shape(
-      self.system.faces.take_apart, self.variables, images, jax.random.key(0)
+      self.system.faces.encode, self.variables, images, jax.random.key(0)
     )
     return all(f"neutral_{x}" in found for x in editing.NAMES)
 
@@ -97,7 +97,7 @@ class FaceMethods:
     )
     return sharding.map_batches(step, self.variables, batches, rows, self.mesh)
 
-  def explain(
+  def encode(
     self,
     images: Images,
     *,
@@ -121,7 +121,7 @@ class FaceMethods:
         shape, type or range.
     """
     _ = self.formation  # Checks that there is one.
-    step = self._step(_take_apart, self.system.faces)
+    step = self._step(_encode, self.system.faces)
     return self.map_images(
       step, images, batch_size=batch_size, is_cropped=is_cropped
     )
@@ -132,7 +132,7 @@ class FaceMethods:
     """Makes shape and texture of codes.
 
     Args:
-      codes: As `explain` returns them.
+      codes: As `encode` returns them.
       batch_size: Faces at a time; rounded up to the number of devices.
 
     Returns:
@@ -150,7 +150,7 @@ class FaceMethods:
     light, view = (np.asarray(codes[x], np.float32) for x in ("light", "view"))
     return rendering.Face(light=light, view=view, **maps)
 
-  def photograph(
+  def render(
     self,
     face: rendering.Face,
     *,
@@ -170,7 +170,7 @@ class FaceMethods:
       Pictures.
     """
     size_px = size_px or self.size_px
-    step = self._step(_photograph, self.formation, size_px)
+    step = self._step(_render, self.formation, size_px)
     return self._map_rows(step, face._asdict(), batch_size)["picture"]
 
   def draw(
@@ -185,11 +185,11 @@ class FaceMethods:
     """Draws faces from codes.
 
     Args:
-      codes: As `explain` returns them.
+      codes: As `encode` returns them.
       view: [6], or [N, 6], in place of their own; see `ops.camera`.
       light: [4], or [N, 4], in place of their own; see
         `editing.light_vector`.
-      size_px: See `photograph`.
+      size_px: See `render`.
       batch_size: Faces at a time; rounded up to the number of devices.
 
     Returns:
@@ -208,7 +208,7 @@ class FaceMethods:
       light = editing.spread("light", light, count, 4, 1.0)
       codes = codes | {"light": light}
     face = self.decode(codes, batch_size=batch_size)
-    return self.photograph(face, size_px=size_px, batch_size=batch_size)
+    return self.render(face, size_px=size_px, batch_size=batch_size)
 
   def draw_maps(
     self, codes: Codes, *, batch_size: int = BATCH_SIZE
@@ -216,7 +216,7 @@ class FaceMethods:
     """Draws what makes up the picture of a face from the front.
 
     Args:
-      codes: As `explain` returns them.
+      codes: As `encode` returns them.
       batch_size: Faces at a time; rounded up to the number of devices.
 
     Returns:
@@ -236,13 +236,13 @@ class FaceMethods:
     Args:
       images: As for `embed`.
       **settings: `batch_size` and `is_cropped` as for `embed`, `size_px` as for
-        `photograph`; so in all that follows.
+        `render`; so in all that follows.
 
     Returns:
       Pictures.
 
     Raises:
-      InputError: As `explain` and `draw`; so in all that follows.
+      InputError: As `encode` and `draw`; so in all that follows.
     """
     return self._draw_images(images, **settings)
 
@@ -344,7 +344,7 @@ class FaceMethods:
     only = {
       k: settings[k] for k in ("batch_size", "is_cropped") if k in settings
     }
-    expressions = self.explain(expression_images, **only)
+    expressions = self.encode(expression_images, **only)
     return self._draw_images(
       identity_images,
       lambda codes: editing.transferred(codes, expressions),
@@ -358,8 +358,8 @@ class FaceMethods:
     batch_size: int = BATCH_SIZE,
     is_cropped: bool = False,
   ) -> dict[str, np.ndarray]:
-    """Explains images and draws as `draw_maps` does; see `explain`."""
-    codes = self.explain(images, batch_size=batch_size, is_cropped=is_cropped)
+    """Encodes images and renders as `draw_maps` does; see `encode`."""
+    codes = self.encode(images, batch_size=batch_size, is_cropped=is_cropped)
     return self.draw_maps(codes, batch_size=batch_size)
 
   def _draw_images(
@@ -374,7 +374,7 @@ class FaceMethods:
     is_cropped=False,
   ):
     """Takes faces apart, changes their codes, and draws them."""
-    codes = self.explain(images, batch_size=batch_size, is_cropped=is_cropped)
+    codes = self.encode(images, batch_size=batch_size, is_cropped=is_cropped)
     return self.draw(
       change(codes),
       view=view,
@@ -384,9 +384,9 @@ class FaceMethods:
     )
 
 
-def _take_apart(faces, variables, batch):
+def _encode(faces, variables, batch):
   key = jax.random.key(0)  # The same input gives the same codes.
-  return faces.take_apart(variables, batch["images"], key)
+  return faces.encode(variables, batch["images"], key)
 
 
 def _decode(faces, variables, batch):
@@ -396,7 +396,7 @@ def _decode(faces, variables, batch):
   return {"depth": depth, "albedo11": albedo11}
 
 
-def _photograph(formation, size_px, variables, batch):
+def _render(formation, size_px, variables, batch):
   del variables  # Nothing of it is learned.
   face = rendering.Face(**batch)
   return {"picture": panels.picture(face, formation, size_px)}

@@ -47,7 +47,7 @@ class Page:
     self.model = model
     self.names = list(names)
     self.batch_size = batch_size
-    self.codes = model.explain(images, batch_size=batch_size)
+    self.codes = model.encode(images, batch_size=batch_size)
     self.face = model.decode(self.codes, batch_size=batch_size)
     # Maps are enlarged by whole numbers.
     self._enlarge = max(1, round(_LEAST_PX / model.size_px))
@@ -118,7 +118,7 @@ class Page:
     else:
       around = _LIGHT_DEG * np.stack([np.cos(angles), np.sin(angles)], axis=1)
       face = face._replace(light=np.stack([_light(*x) for x in around]))
-    return self.model.photograph(face, size_px=FILM_PX, batch_size=FILM_FRAMES)
+    return self.model.render(face, size_px=FILM_PX, batch_size=FILM_FRAMES)
 
   def maps(self) -> dict[str, np.ndarray]:
     """Draws what `Representation.draw_maps` does."""
@@ -128,7 +128,7 @@ class Page:
     """Draws faces, some of whose parts are the same for all."""
     count = len(face.view)
     changes = {k: np.tile(v, (count, 1)) for k, v in changes.items()}
-    return self.model.photograph(
+    return self.model.render(
       face._replace(**changes),
       size_px=self._size_px,
       batch_size=self.batch_size,

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from facerep_jax.faces import collapse, panels, rendering
 from facerep_jax.models import initial
 from facerep_jax.systems import (
-  autoencoder_explain,
   autoencoder_loss,
   autoencoder_model,
+  autoencoder_reconstruct,
   autoencoder_settings,
   base,
 )
@@ -48,7 +48,7 @@ def make(*, dtype: str, **settings) -> base.System:
     factors=bind(_factors, model),
     reconstruct=bind(_reconstruct, model),
     faces=base.Faces(
-      take_apart=bind(_features, model),
+      encode=bind(_features, model),
       decode=bind(autoencoder_model.decode, model),
       formation=settings.formation,
     ),
@@ -112,17 +112,19 @@ def _loss(model, params, frozen, model_state, batch, control, key):
   variables = base.Variables(params, model_state, frozen)
   num_frames = batch["frames"].shape[1]
   band = [control[end] * num_frames for end in ("band_start", "band_stop")]
-  loss, (values, explained) = autoencoder_loss.of_images(
+  loss, (values, reconstructed) = autoencoder_loss.of_images(
     model, variables, _rows11(batch), num_frames, band, key
   )
-  metrics = values | _measurements(model.settings, explained) | {"loss": loss}
+  metrics = (
+    values | _measurements(model.settings, reconstructed) | {"loss": loss}
+  )
   return loss, (model_state, metrics)
 
 
-def _measurements(settings, explained):
+def _measurements(settings, reconstructed):
   """What tells a healthy run from a collapsed one."""
-  found = explained.prediction
-  shading = _first(explained, explained.canonical.shading)
+  found = reconstructed.prediction
+  shading = _first(reconstructed, reconstructed.canonical.shading)
   return collapse.measure(
     found.face.depth,
     found.face.albedo11,
@@ -130,14 +132,16 @@ def _measurements(settings, explained):
     found.face.view[:, :3] * settings.max_angle_deg,
     found.sigma,
   ) | {
-    "num_dropped": jnp.sum(explained.images.num_dropped).astype(jnp.float32),
-    "mask_share": jnp.mean(explained.mask),
+    "num_dropped": jnp.sum(reconstructed.images.num_dropped).astype(
+      jnp.float32
+    ),
+    "mask_share": jnp.mean(reconstructed.mask),
   }
 
 
-def _first(explained, rows):
+def _first(reconstructed, rows):
   """Picks the rows of faces, without those of mirrors beside them."""
-  is_pair = explained.is_mirrored is None
+  is_pair = reconstructed.is_mirrored is None
   return rendering.unpair(rows)[0] if is_pair else rows
 
 
@@ -159,9 +163,11 @@ def _evaluate(model, variables, batch):
   num_frames = batch["frames"].shape[1]
   images11 = _rows11(batch)
   weight = jnp.repeat(batch["weight"], num_frames)
-  explained = autoencoder_explain.for_evaluation(model, variables, images11)
-  mask = explained.mask * weight[:, None, None]
-  sums = autoencoder_loss.terms(model, variables, images11, explained)
+  reconstructed = autoencoder_reconstruct.for_evaluation(
+    model, variables, images11
+  )
+  mask = reconstructed.mask * weight[:, None, None]
+  sums = autoencoder_loss.terms(model, variables, images11, reconstructed)
   values = {name: x.mean(weight) for name, x in sums.items()}
   total = jnp.sum(weight)
   out = {name: (value * total, total) for name, value in values.items()}
@@ -169,13 +175,13 @@ def _evaluate(model, variables, batch):
     autoencoder_loss.weighted(model.settings.weights, values) * total,
     total,
   )
-  picture = _first(explained, explained.images.colour)
+  picture = _first(reconstructed, reconstructed.images.colour)
   target01 = panels.to01(images11)
   area = jnp.sum(mask)
   share = jnp.sum(mask, axis=(1, 2))[:, None, None, None]
   mean = jnp.sum(target01 * mask[..., None], (1, 2), keepdims=True)
   mean = mean / jnp.maximum(share, 1.0)
-  lost = explained.images.num_dropped.reshape(len(weight), -1).sum(axis=1)
+  lost = reconstructed.images.num_dropped.reshape(len(weight), -1).sum(axis=1)
   num_dropped = jnp.sum(jnp.where(weight > 0, lost, 0))
   return out | {
     "l1": (_l1(panels.to01(picture), target01, mask), area),
@@ -206,7 +212,7 @@ def _reconstruct(model, variables, batch):
   found = autoencoder_model.predict(model, variables, images11)
   formation = model.settings.formation
   shaded = rendering.shade(found.face, formation)
-  seen = rendering.photograph(
+  seen = rendering.render_face(
     found.face.depth, shaded.image11, found.face.view, formation
   )
   target = panels.to01(images11)
@@ -236,7 +242,7 @@ def _factors(model, variables, images01):
   found = autoencoder_model.predict(model, variables, 2 * images01 - 1)
   face = found.face
   shaded = rendering.shade(face, settings.formation)
-  seen = rendering.photograph(
+  seen = rendering.render_face(
     face.depth, shaded.image11, face.view, settings.formation
   )
   shift = face.view[:, 3:] * jnp.array([[1.0, 1.0, 0.0]]) * settings.max_shift

@@ -9,8 +9,8 @@ from facerep_jax import losses
 from facerep_jax.faces import rendering
 from facerep_jax.ops import depth as depth_ops
 from facerep_jax.systems import (
-  autoencoder_explain,
   autoencoder_model,
+  autoencoder_reconstruct,
   autoencoder_settings,
   base,
   view_search,
@@ -30,7 +30,7 @@ def of_images(
   band: tuple[jax.Array, jax.Array],
   key: jax.Array,
 ) -> tuple[
-  jax.Array, tuple[dict[str, jax.Array], autoencoder_explain.Explanation]
+  jax.Array, tuple[dict[str, jax.Array], autoencoder_reconstruct.Explanation]
 ]:
   """Computes the loss of a training step.
 
@@ -42,7 +42,7 @@ def of_images(
     num_frames: T, frames of a track.
     band: First rank of N that counts, and the first after it that does not;
       the images are ranked by their loss, easiest first.
-    key: Of which images are explained by mirrored faces.
+    key: Of which images are reconstructed by mirrored faces.
 
   Returns:
     The weighted sum, its terms before they are weighted, and the explanation.
@@ -50,32 +50,32 @@ def of_images(
 
   Differs: the published loss has no ranks, as with a band of all of them.
   """
-  explain_key, search_key = jax.random.split(key)
-  explained = autoencoder_explain.for_training(
-    model, variables, images11, num_frames, explain_key
+  reconstruct_key, search_key = jax.random.split(key)
+  reconstructed = autoencoder_reconstruct.for_training(
+    model, variables, images11, num_frames, reconstruct_key
   )
-  sums = terms(model, variables, images11, explained)
+  sums = terms(model, variables, images11, reconstructed)
   weights = model.settings.weights
   each = weighted(weights, {name: x.each() for name, x in sums.items()})
   keep = losses.in_band(each, *band)
   values = {name: x.mean(keep) for name, x in sums.items()}
   if weights.albedo_consistency or weights.shape_consistency:
-    values |= consistency(explained.prediction.face, num_frames)
+    values |= consistency(reconstructed.prediction.face, num_frames)
   if weights.view_search:
     values["view_search"] = _view_error(
-      model.settings, explained, images11, num_frames, search_key
+      model.settings, reconstructed, images11, num_frames, search_key
     )
   if weights.depth_smoothness:
-    values["depth_smoothness"] = roughness(explained.prediction.face.depth)
-  return weighted(weights, values), (values, explained)
+    values["depth_smoothness"] = roughness(reconstructed.prediction.face.depth)
+  return weighted(weights, values), (values, reconstructed)
 
 
-def _view_error(settings, explained, images11, num_frames, key):
+def _view_error(settings, reconstructed, images11, num_frames, key):
   """Compares yaws of the last frames of samples with those found by trial."""
   last = slice(num_frames - 1, None, num_frames)
-  face = rendering.Face(*(x[last] for x in explained.prediction.face))
-  if explained.is_mirrored is not None:
-    face = rendering.mirrored(face, explained.is_mirrored[last])
+  face = rendering.Face(*(x[last] for x in reconstructed.prediction.face))
+  if reconstructed.is_mirrored is not None:
+    face = rendering.mirrored(face, reconstructed.is_mirrored[last])
   found = view_search.best_yaw(
     face, images11[last], settings.formation, settings.view_tries, key
   )
@@ -86,7 +86,7 @@ def terms(
   model: autoencoder_model.Model,
   variables: base.Variables,
   images11: jax.Array,
-  explained: autoencoder_explain.Explanation,
+  reconstructed: autoencoder_reconstruct.Explanation,
 ) -> dict[str, losses.Sums]:
   """Computes the terms of the loss that compare pictures.
 
@@ -94,15 +94,15 @@ def terms(
     model: Networks and settings.
     variables: Their parameters.
     images11: [N, S, S, 3] float32, [-1, 1].
-    explained: Their explanation.
+    reconstructed: Their explanation.
 
   Returns:
     Of each image, not weighted yet: `photometric`, and where they have a weight
     `perceptual` and `laplacian`; with `_mirror` at the end of the name those of
-    the mirrored faces, where each image is explained by both.
+    the mirrored faces, where each image is reconstructed by both.
   """
-  mask, weights = explained.mask, model.settings.weights
-  sides = _sides(explained)
+  mask, weights = reconstructed.mask, model.settings.weights
+  sides = _sides(reconstructed)
   out = {}
   for end, (picture11, sigma, _) in sides.items():
     out["photometric" + end] = losses.photometric(
@@ -123,12 +123,12 @@ def terms(
   return out
 
 
-def _sides(explained):
+def _sides(reconstructed):
   """Returns masked pictures, and their expected errors, by end of the name."""
-  found, mask = explained.prediction, explained.mask[..., None]
+  found, mask = reconstructed.prediction, reconstructed.mask[..., None]
   sigmas = (found.sigma, found.sigma_quarter)
-  if explained.is_mirrored is None:
-    pictures = rendering.unpair(explained.images.colour)
+  if reconstructed.is_mirrored is None:
+    pictures = rendering.unpair(reconstructed.images.colour)
     return {
       end: (
         pictures[i] * mask,
@@ -136,12 +136,12 @@ def _sides(explained):
       )
       for i, end in enumerate(("", "_mirror"))
     }
-  turned = explained.is_mirrored[:, None, None]
+  turned = reconstructed.is_mirrored[:, None, None]
   chosen = (
     None if x is None else jnp.where(turned, x[..., 1], x[..., 0])
     for x in sigmas
   )
-  return {"": (explained.images.colour * mask, *chosen)}
+  return {"": (reconstructed.images.colour * mask, *chosen)}
 
 
 def consistency(face: rendering.Face, num_frames: int) -> dict[str, jax.Array]:

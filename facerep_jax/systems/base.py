@@ -39,7 +39,7 @@ class Faces(NamedTuple):
   """Takes faces apart and puts them together: pure functions of arrays.
 
   Attributes:
-    take_apart: (variables, images01 [N, S, S, 3], key) -> `albedo_code` and
+    encode: (variables, images01 [N, S, S, 3], key) -> `albedo_code` and
       `depth_code` [N, D], `view` [N, 6] and `light` [N, 4] in (-1, 1), see
       `rendering.Face`; of a system that knows what a face is without its
       expression also `neutral_albedo_code` and `neutral_depth_code` [N, D].
@@ -48,7 +48,7 @@ class Faces(NamedTuple):
     formation: How pictures come of these.
   """
 
-  take_apart: Callable[..., dict[str, jax.Array]]
+  encode: Callable[..., dict[str, jax.Array]]
   decode: Callable[..., tuple[jax.Array, jax.Array]]
   formation: rendering.Formation
 

@@ -50,7 +50,7 @@ def make(*, dtype: str, **settings) -> base.System:
     reconstruct=_with_first(first.reconstruct),
     factors=_with_first(first.factors),
     faces=base.Faces(
-      take_apart=bind(diffusion_model.take_apart, model),
+      encode=bind(diffusion_model.encode_with_neutral, model),
       decode=_with_first(first.faces.decode),
       formation=first.faces.formation,
     ),
@@ -206,7 +206,7 @@ def _represent(model, variables, images01, key, train=False):
   """
   del train  # Nothing in it depends on the batch.
   both = rendering.pair(images01, images01[:, :, ::-1])
-  found = diffusion_model.take_apart(model, variables, both, key)
+  found = diffusion_model.encode_with_neutral(model, variables, both, key)
   sides = [rendering.unpair(x) for x in found.values()]
   image, mirror = (dict(zip(found, side)) for side in zip(*sides))
   identity, expression, fer = [], [], []

@@ -155,7 +155,7 @@ def denoise(
   return found.clean * known["deviation"][None] + known["mean"][None]
 
 
-def take_apart(
+def encode_with_neutral(
   model: Model,
   variables: base.Variables,
   images01: jax.Array,

@@ -28,7 +28,9 @@ def columns(model: diffusion_model.Model, variables, batch):
   frames = batch["frames"].astype(jnp.float32) / 255
   num_tracks, num_frames = frames.shape[:2]
   rows = frames.reshape(-1, *frames.shape[2:])
-  found = diffusion_model.take_apart(model, variables, rows, jax.random.key(0))
+  found = diffusion_model.encode_with_neutral(
+    model, variables, rows, jax.random.key(0)
+  )
   found = {
     name: x.reshape(num_tracks, num_frames, -1) for name, x in found.items()
   }

@@ -58,7 +58,7 @@ def best_yaw(
 
   def misfit(yaw):
     view = face.view.at[:, YAW].set(yaw)
-    seen = rendering.photograph(depth, colour, view, small)
+    seen = rendering.render_face(depth, colour, view, small)
     return _misfit(seen, target, wanted)
 
   chosen = jnp.argmin(jax.lax.map(misfit, tries), axis=0)

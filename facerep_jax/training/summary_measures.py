@@ -184,7 +184,7 @@ def people(model: api.Representation, read: Recordings) -> dict[str, Any]:
   """
   pairs = list(read.values())[:_MAX_FACES]
   frames = [pair[side].frontal for side in (0, 1) for pair in pairs]
-  codes = model.explain(frames)
+  codes = model.encode(frames)
   even = model.draw(
     codes, view=model.view_vector(0), light=editing.light_vector()
   )

@@ -63,7 +63,7 @@ def test_a_picture_is_the_shaded_face_from_its_viewpoint():
   view = jnp.array([[0.1, -0.3, 0.0, 0.2, 0.0, 0.0]])
   face = rendering.Face(depth, 2 * image - 1, light, view)
   shaded = rendering.shade(face, FORMATION)
-  seen = rendering.photograph(depth, shaded.image11, view, FORMATION)
+  seen = rendering.render_face(depth, shaded.image11, view, FORMATION)
   picture = panels.picture(face, FORMATION)
   want = np.clip(np.asarray(seen.colour) / 2 + 0.5, 0, 1)
   np.testing.assert_allclose(picture, want, atol=1e-6)

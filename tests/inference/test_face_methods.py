@@ -24,7 +24,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def codes(model, images):
-  return model.explain(images)
+  return model.encode(images)
 
 
 def assert_same_picture(got, want):
@@ -63,7 +63,7 @@ def test_unturned_is_frontal_is_the_canonical_picture(images):
   # Edges of the mesh lie on centres of pixels: colours are not mixed.
   canonical = model.maps(images)["canonical"]
   np.testing.assert_allclose(frontal, canonical, atol=2e-3)
-  face = model.decode(model.explain(images))
+  face = model.decode(model.encode(images))
   turned = panels.turned(face.depth, canonical, 0, model.formation)
   np.testing.assert_allclose(frontal, turned, atol=2e-3)
   turned = panels.turned(face.depth, canonical, 25, model.formation)
@@ -98,7 +98,7 @@ def test_angles_are_degrees_and_turn_as_the_camera_says(model):
       model.view_vector(yaw, pitch)[None],
     )
     # The white behind the mesh is left out.
-    seen = model.photograph(face)[0, 8:-8, 8:-8, 0] > 0.5
+    seen = model.render(face)[0, 8:-8, 8:-8, 0] > 0.5
     return np.mean(np.nonzero(seen), axis=1) + 8
 
   np.testing.assert_allclose(middle(0, 0), 31.5, atol=0.5)
@@ -187,7 +187,7 @@ def test_devices_share_the_work(model, images):
 def test_compiled_equals_eager(model, images, codes):
   key = jax.random.key(0)
   cut = np.stack([model.crop(x) for x in images[:1]]) / np.float32(255)
-  taken = model.system.faces.take_apart(model.variables, cut, key)
+  taken = model.system.faces.encode(model.variables, cut, key)
   for name, values in taken.items():
     np.testing.assert_allclose(values, codes[name][:1], rtol=1e-4, atol=1e-6)
   depth, albedo11 = model.system.faces.decode(
@@ -221,15 +221,15 @@ def test_pictures_have_hard_edges_whatever_training_draws(images):
 
 
 def test_no_images_give_no_pictures(model):
-  assert model.explain([])["view"].shape == (0, 6)
+  assert model.encode([])["view"].shape == (0, 6)
   assert model.reconstruct([]).shape == (0, 64, 64, 3)
-  assert model.draw_maps(model.explain([]))["normal"].shape == (0, 64, 64, 3)
+  assert model.draw_maps(model.encode([]))["normal"].shape == (0, 64, 64, 3)
 
 
 def test_other_systems_have_no_faces(images):
   model = api.untrained(tiny.config(""))
   assert not model.has_neutral
-  for call in (model.explain, model.reconstruct, model.neutralise, model.maps):
+  for call in (model.encode, model.reconstruct, model.neutralise, model.maps):
     with pytest.raises(errors.InputError, match="fabnet, does not take faces"):
       call(images)
 

@@ -9,8 +9,8 @@ from facerep_jax.faces import panels, rendering
 from facerep_jax.runs import stages
 from facerep_jax.systems import (
   autoencoder,
-  autoencoder_explain,
   autoencoder_loss,
+  autoencoder_reconstruct,
   autoencoder_settings,
   base,
 )
@@ -117,7 +117,7 @@ def test_loss_is_the_weighted_sum_of_its_terms():
 
 def test_frames_can_be_explained_by_the_face_of_the_next():
   rows = jnp.arange(6.0)[:, None]
-  moved = autoencoder_explain.of_next_frame(rows, 3)
+  moved = autoencoder_reconstruct.of_next_frame(rows, 3)
   np.testing.assert_array_equal(moved[:, 0], [1, 2, 0, 4, 5, 3])
   own, following = (
     make(perceptual="none", num_frames=2, cross_frame=kind)
@@ -245,7 +245,7 @@ def test_training_can_begin_with_a_dome(tiny, upright):
 
 def test_light_of_a_track_is_that_of_its_first_frame():
   rows = np.arange(24.0).reshape(6, 4)
-  got = autoencoder_explain.of_first_frame(rows, 3)
+  got = autoencoder_reconstruct.of_first_frame(rows, 3)
   np.testing.assert_array_equal(got, rows[[0, 0, 0, 3, 3, 3]])
 
 

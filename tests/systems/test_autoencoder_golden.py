@@ -68,10 +68,10 @@ def ours_and_theirs(shared):
     )
 
   step = jax.jit(jax.value_and_grad(loss, has_aux=True))
-  (total, (terms, explained)), grads = jax.device_get(step(params))
-  both = rendering.with_mirror(explained.prediction.face)
+  (total, (terms, reconstructed)), grads = jax.device_get(step(params))
+  both = rendering.with_mirror(reconstructed.prediction.face)
   ours = types.SimpleNamespace(
-    loss=total, terms=terms, explained=explained, grads=grads, both=both
+    loss=total, terms=terms, reconstructed=reconstructed, grads=grads, both=both
   )
   return ours, theirs
 
@@ -88,7 +88,7 @@ def nchw(rows):
 
 def test_canonical_maps(ours_and_theirs):
   ours, theirs = ours_and_theirs
-  both, canonical = ours.both, ours.explained.canonical
+  both, canonical = ours.both, ours.reconstructed.canonical
   pairs = {
     "canon_depth": in_their_order(both.depth),
     "canon_albedo": nchw(both.albedo11[:, ::2, ::2]),
@@ -111,7 +111,7 @@ def test_light_and_view(ours_and_theirs):
     ("light_d", light.direction),
   ):
     np.testing.assert_allclose(in_their_order(got), theirs[name], rtol=1e-5)
-  diffuse = ours.explained.canonical.shading - light.ambient[:, None, None]
+  diffuse = ours.reconstructed.canonical.shading - light.ambient[:, None, None]
   diffuse = diffuse / light.diffuse[:, None, None]
   np.testing.assert_allclose(
     in_their_order(diffuse)[:, None, ::2, ::2],
@@ -126,7 +126,7 @@ def test_light_and_view(ours_and_theirs):
 
 def test_pictures(ours_and_theirs):
   ours, theirs = ours_and_theirs
-  images, mask = ours.explained.images, ours.explained.mask
+  images, mask = ours.reconstructed.images, ours.reconstructed.mask
   assert (images.num_dropped == 0).all()
   theirs_mask = np.unpackbits(theirs["mask"]).reshape(4, 64, 64)
   # A few pixels whose centre lies on an edge differ between rasterisers.

@@ -63,9 +63,9 @@ def test_features_are_made_of_codes_and_neutral_codes(tiny):
   system, variables = tiny
   pictures = images(2)
   out, _ = jax.jit(system.represent)(variables, pictures, KEY)
-  take_apart = jax.jit(system.faces.take_apart)
-  one = take_apart(variables, pictures, KEY)
-  mirror = take_apart(variables, pictures[:, :, ::-1], KEY)
+  encode = jax.jit(system.faces.encode)
+  one = encode(variables, pictures, KEY)
+  mirror = encode(variables, pictures[:, :, ::-1], KEY)
   a, na = one["albedo_code"], one["neutral_albedo_code"]
   d, nd = one["depth_code"], one["neutral_depth_code"]
   want = {

@@ -33,7 +33,7 @@ def scene(yaws):
     )
   )
   shaded = rendering.shade(face, FORMATION)
-  seen = rendering.photograph(face.depth, shaded.image11, face.view, FORMATION)
+  seen = rendering.render_face(face.depth, shaded.image11, face.view, FORMATION)
   return face, seen.colour
 
 

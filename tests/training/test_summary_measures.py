@@ -170,7 +170,7 @@ class Painter:
   def __init__(self, knows_people=True):
     self.knows_people = knows_people
 
-  def explain(self, pictures):
+  def encode(self, pictures):
     colour = np.array([x[0, 0] for x in pictures]) / 255
     light = colour.sum(axis=1, keepdims=True)
     face = colour / light if self.knows_people else np.full_like(colour, 0.3)

@@ -7,9 +7,9 @@ from facerep_jax import errors
 from facerep_jax.faces import rendering
 from facerep_jax.systems import (
   autoencoder,
-  autoencoder_explain,
   autoencoder_loss,
   autoencoder_model,
+  autoencoder_reconstruct,
   autoencoder_settings,
   base,
 )
@@ -42,15 +42,15 @@ def variables():
 
 
 def test_the_chosen_frames_and_what_is_theirs():
-  drawn = autoencoder_explain.chosen_frames(2000, 3, 0.8, KEY)
+  drawn = autoencoder_reconstruct.chosen_frames(2000, 3, 0.8, KEY)
   shares = [(drawn == k).mean() for k in range(3)]
   # 2000 draws: five deviations are 0.045.
   np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.045)
-  always = autoencoder_explain.chosen_frames(50, 3, 1.0, KEY)
-  never = autoencoder_explain.chosen_frames(50, 3, 0.0, KEY)
+  always = autoencoder_reconstruct.chosen_frames(50, 3, 1.0, KEY)
+  never = autoencoder_reconstruct.chosen_frames(50, 3, 0.0, KEY)
   assert not always.any() and never.all()
   codes = np.arange(12.0).reshape(6, 2)  # Two tracks of three frames.
-  found = autoencoder_explain.of_frames(codes, jnp.array([2, 0]), 3)
+  found = autoencoder_reconstruct.of_frames(codes, jnp.array([2, 0]), 3)
   np.testing.assert_array_equal(found, codes[[2, 3]])
 
 
@@ -60,7 +60,7 @@ def test_other_frames_say_less_of_the_face(share):
   chosen = jnp.array([0, 2])
 
   def frames(faces):
-    return autoencoder_explain.for_all_frames(faces, chosen, 3, share)
+    return autoencoder_reconstruct.for_all_frames(faces, chosen, 3, share)
 
   out, pull = jax.vjp(frames, faces)
   np.testing.assert_array_equal(out, np.repeat(faces, 3, axis=0))
@@ -72,15 +72,17 @@ def test_other_frames_say_less_of_the_face(share):
   np.testing.assert_allclose(found, want)
 
 
-def explain(model, variables, num_frames=1, key=KEY):
+def reconstruct(model, variables, num_frames=1, key=KEY):
   return jax.jit(
-    lambda v, x, k: autoencoder_explain.for_training(model, v, x, num_frames, k)
+    lambda v, x, k: autoencoder_reconstruct.for_training(
+      model, v, x, num_frames, k
+    )
   )(variables, IMAGES11, key)
 
 
 def test_a_random_mirror_is_one_of_the_two_of_both(variables):
-  both = explain(make(mirror="both"), variables)
-  one = explain(make(mirror="random", weights={"mirror": 1.0}), variables)
+  both = reconstruct(make(mirror="both"), variables)
+  one = reconstruct(make(mirror="random", weights={"mirror": 1.0}), variables)
   assert both.is_mirrored is None and len(both.images.colour) == 8
   assert len(one.images.colour) == 4
   turned = np.asarray(one.is_mirrored)
@@ -97,7 +99,7 @@ def test_a_random_mirror_is_one_of_the_two_of_both(variables):
 def test_mirrors_are_as_frequent_as_their_weight_says(variables, weight):
   model = make(mirror="random", weights={"mirror": weight})
   drawn = [
-    explain(model, variables, key=jax.random.key(i)).is_mirrored
+    reconstruct(model, variables, key=jax.random.key(i)).is_mirrored
     for i in range(8 if weight else 1)
   ]
   share = np.mean(drawn)
@@ -116,9 +118,9 @@ def test_the_random_loss_is_that_of_both_on_average(variables):
     found = autoencoder_model.predict(model, variables, IMAGES11)
     formation = model.settings.formation
     if is_mirrored is None:
-      drawn = autoencoder_explain._draw_both(formation, found)
+      drawn = autoencoder_reconstruct._draw_both(formation, found)
     else:
-      drawn = autoencoder_explain._draw(formation, found, is_mirrored)
+      drawn = autoencoder_reconstruct._draw(formation, found, is_mirrored)
     # One mask for all: what is compared is the error of the same pixels.
     drawn = drawn._replace(mask=jnp.ones_like(drawn.mask))
     sums = autoencoder_loss.terms(model, variables, IMAGES11, drawn)
@@ -136,7 +138,7 @@ def test_the_random_loss_is_that_of_both_on_average(variables):
 
 def test_all_frames_of_a_track_have_one_face(variables):
   model = make(cross_frame="one", num_frames=2, first_share=1.0)
-  found = explain(model, variables, num_frames=2).prediction
+  found = reconstruct(model, variables, num_frames=2).prediction
   codes = (found.albedo_code, found.depth_code)
   shared = [x[0::2] for x in codes]
   depth, albedo11 = jax.jit(
@@ -157,7 +159,7 @@ def test_all_frames_of_a_track_have_one_face(variables):
 def test_evaluation_explains_each_image_by_its_own_face(variables):
   model = make(cross_frame="one", num_frames=2, mirror="random")
   found = jax.jit(
-    lambda v: autoencoder_explain.for_evaluation(model, v, IMAGES11)
+    lambda v: autoencoder_reconstruct.for_evaluation(model, v, IMAGES11)
   )(variables)
   own = jax.jit(lambda v: autoencoder_model.predict(model, v, IMAGES11))(
     variables
@@ -168,7 +170,7 @@ def test_evaluation_explains_each_image_by_its_own_face(variables):
   assert found.is_mirrored is None  # Both, as the mirror has a weight.
   plain = make(weights={"mirror": 0.0})
   found = jax.jit(
-    lambda v: autoencoder_explain.for_evaluation(plain, v, IMAGES11)
+    lambda v: autoencoder_reconstruct.for_evaluation(plain, v, IMAGES11)
   )(variables)
   assert not found.is_mirrored.any() and len(found.images.colour) == 4
 
@@ -215,7 +217,7 @@ def test_one_network_may_see_light_and_view():
 def test_what_has_no_weight_is_not_computed(variables):
   model = make(weights={"mirror": 0.0, "perceptual": 0.0})
   assert model.features is None
-  found = explain(model, variables)
+  found = reconstruct(model, variables)
   sums = autoencoder_loss.terms(model, variables, IMAGES11, found)
   assert set(sums) == {"photometric"}
   assert isinstance(found.prediction.face, rendering.Face)

@@ -20,7 +20,7 @@ class Explanation(NamedTuple):
     images: These faces as they are seen.
     mask: [N, S, S] float32, what is seen of all that is drawn for an image; no
       gradient.
-    is_mirrored: [N] bool, which images are explained by the mirror of their
+    is_mirrored: [N] bool, which images are reconstructed by the mirror of their
       face; None where each image has two rows in `canonical` and `images`, its
       face and then the mirror of it, as `rendering.pair` puts them.
   """
@@ -39,7 +39,7 @@ def for_training(
   num_frames: int,
   key: jax.Array,
 ) -> Explanation:
-  """Explains images as the settings ask for in a training step.
+  """Reconstructs images as the settings ask for in a training step.
 
   Args:
     model: Networks and settings.
@@ -48,7 +48,7 @@ def for_training(
       other.
     num_frames: T, frames of a track; N is a multiple of it.
     key: Of what is drawn at random: which images are mirrored, and which
-      frame explains a track.
+      frame reconstructs a track.
 
   Returns:
     The explanation.
@@ -71,7 +71,7 @@ def for_evaluation(
   variables: base.Variables,
   images11: jax.Array,
 ) -> Explanation:
-  """Explains each image by its own face, and by the mirror where that counts.
+  """Reconstructs each image by its own face, and by the mirror where that counts.
 
   Args:
     model: Networks and settings.
@@ -91,7 +91,7 @@ def for_evaluation(
 def _draw_both(formation, found):
   """Draws each face and its mirror."""
   both = rendering.with_mirror(found.face)
-  shaded, images = _photograph(formation, both)
+  shaded, images = _render(formation, both)
   mask = jax.lax.stop_gradient(images.mask[0::2] * images.mask[1::2])
   return Explanation(found, shaded, images, mask, None)
 
@@ -103,14 +103,14 @@ def _draw(formation, found, is_mirrored):
     is_mirrored = jnp.zeros(len(face.depth), bool)
   else:
     face = rendering.mirrored(face, is_mirrored)
-  shaded, images = _photograph(formation, face)
+  shaded, images = _render(formation, face)
   mask = jax.lax.stop_gradient(images.mask)
   return Explanation(found, shaded, images, mask, is_mirrored)
 
 
-def _photograph(formation, face):
+def _render(formation, face):
   shaded = rendering.shade(face, formation)
-  images = rendering.photograph(
+  images = rendering.render_face(
     face.depth, shaded.image11, face.view, formation
   )
   return shaded, images
