@@ -71,7 +71,7 @@ def for_evaluation(
   variables: base.Variables,
   images11: jax.Array,
 ) -> Explanation:
-  """Reconstructs each image by its own face, and by the mirror where that counts.
+  """Reconstructs images by their own faces, and mirrors where these count.
 
   Args:
     model: Networks and settings.
