@@ -111,13 +111,21 @@ def render_mesh(
   errors.check_shape("colours", colours, f"{num} {num_vertices} C")
   faces = jnp.asarray(_check_faces(faces, num_vertices))
   size = camera.size_px
-  draw = _drawer(softness, size, len(faces), capacity_factor)
+  _check_softness(softness, capacity_factor)
   xy_px, depth, is_before = _on_screen(vertices, camera, pixel_grid)
   colours = colours.astype(depth.dtype)
   empty = [background] * colours.shape[-1] + [background_depth]
   empty = jnp.array(empty, depth.dtype)
-  draw_one = functools.partial(_draw_one, draw, faces, empty, cull)
-  out, mask, num_dropped = jax.vmap(draw_one)(xy_px, depth, is_before, colours)
+  values = jnp.concatenate([colours, depth[..., None]], axis=-1)
+  out, mask, num_dropped = _draw(
+    (xy_px, depth, is_before, values),
+    faces,
+    empty,
+    softness=softness,
+    size_px=size,
+    cull=cull,
+    capacity_factor=capacity_factor,
+  )
   out, mask = (x.reshape(num, size, size, -1) for x in (out, mask))
   return Rendered(out[..., :-1], out[..., -1], mask[..., 0], num_dropped)
 
@@ -267,15 +275,25 @@ def _on_screen(vertices, camera, pixel_grid):
   return xy_px, seen[..., 2], is_before
 
 
-def _draw_one(draw, faces, empty, cull, xy_px, depth, is_before, colours):
-  """Draws one image; its depth comes last among the values."""
-  values = jnp.concatenate([colours, depth[:, None]], axis=-1)
-  mesh = triangles.gather(xy_px, depth, values, faces, is_before, cull=cull)
-  return draw(mesh, empty)
+# A program draws many times, and tracing the rasteriser takes seconds: `jit`
+# traces it once for all pictures of a size. The compiler sees no call.
+@functools.partial(
+  jax.jit,
+  static_argnames=("softness", "size_px", "cull", "capacity_factor"),
+  inline=True,
+)
+def _draw(meshes, faces, empty, *, softness, size_px, cull, capacity_factor):
+  """Draws images; returns values, depth last, masks, and lost fragments."""
+  draw = _drawer(softness, size_px, len(faces), capacity_factor)
+
+  def draw_one(xy_px, depth, is_before, values):
+    mesh = triangles.gather(xy_px, depth, values, faces, is_before, cull=cull)
+    return draw(mesh, empty)
+
+  return jax.vmap(draw_one)(*meshes)
 
 
-def _drawer(softness, size_px, num_faces, capacity_factor):
-  """Returns the function that draws one image: values, mask, lost."""
+def _check_softness(softness, capacity_factor):
   edge_px, depth = softness
   if edge_px < 0 or depth < 0 or (edge_px > 0) != (depth > 0):
     raise errors.InputError(
@@ -286,6 +304,11 @@ def _drawer(softness, size_px, num_faces, capacity_factor):
     raise errors.InputError(
       f"capacity_factor: expected more than 0, got {capacity_factor}."
     )
+
+
+def _drawer(softness, size_px, num_faces, capacity_factor):
+  """Returns the function that draws one image: values, mask, lost."""
+  edge_px, depth = softness
   if edge_px:
     return functools.partial(
       soft_raster.draw,
