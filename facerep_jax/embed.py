@@ -5,22 +5,12 @@ python -m facerep_jax.embed --workdir=RUN --images=FOLDER --output=FILE.npz
 --model=NAME in place of --workdir=RUN: a model that comes with the library.
 """
 
-import logging
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterable
-
-import numpy as np
 
 from facerep_jax import cli, errors
 from facerep_jax.data import photos
-from facerep_jax.files import atomic, outputs
-from facerep_jax.inference import api, crop_choice, model_choice, track_frames
-
-_log = logging.getLogger("facerep_jax.embed")  # Not "__main__".
-# Of a photo's names and notes, and of the arrays' heads, roughly.
-_TEXT_BYTES, _HEAD_BYTES = 1024, 4096
+from facerep_jax.files import outputs
+from facerep_jax.inference import api, embedding, face_folder, model_choice
 
 
 def main(arguments: list[str]) -> None:
@@ -37,52 +27,16 @@ def main(arguments: list[str]) -> None:
   if options.batch_size < 1:
     raise errors.InputError(f"--batch-size={options.batch_size}: expected 1+.")
   outputs.check_file(options.output, "--output")
-  count, batches = _batches(options)
-  model = api.load(place)
-  _log.info(
-    "%s, checkpoint of step %d: %d images",
-    place,
-    model.step,
-    count,
+  faces = face_folder.of_photos_or_tracks(
+    options.images, options.crop, options.detector
   )
-  with outputs.Room(options.output) as room:
-    features, skipped = embed_faces(
-      model,
-      batches,
-      count,
-      options.batch_size,
-      on_batch=lambda part: room.keep(_size(part, count)),
-    )
-  for reason in skipped:
-    print(f"skipped: {reason}", file=sys.stderr)
-  for line in photos.count_notes(features.get(photos.NOTES, ())):
-    print(line, file=sys.stderr)
-  if not len(features["paths"]):
-    raise errors.InputError(
-      f"{options.images}: not one of {count} images could be embedded."
-    )
-  _save_somewhere(options.output, features)
-  kinds, counts = np.unique(features["crop"], return_counts=True)
-  shares = ", ".join(f"{n} {kind}" for kind, n in zip(kinds, counts))
-  print(
-    f"{options.output}: {len(features['paths'])} images ({shares}), "
-    f"{len(skipped)} skipped"
+  embedding.embed_folder(
+    api.load(place),
+    faces,
+    options.output,
+    batch_size=options.batch_size,
+    name=str(place),
   )
-
-
-def _batches(options):
-  """Returns the number of images, and the batches of their faces."""
-  folder, size = options.images, options.batch_size
-  if track_frames.are_in(folder):
-    if options.crop == "face":
-      raise errors.InputError(
-        f"--crop=face: {folder} holds face tracks, whose faces are cut "
-        "already; leave --crop out."
-      )
-    return track_frames.count(folder), track_frames.read(folder, size)
-  paths = photos.find(folder)
-  cut = crop_choice.of_folder(options, paths)
-  return len(paths), photos.read(folder, paths, cut, size)
 
 
 def _parser():
@@ -92,75 +46,6 @@ def _parser():
   add("--output", required=True, help="file to write, .npz")
   photos.add_arguments(parser, api.BATCH_SIZE)
   return parser
-
-
-def embed_faces(
-  model: api.Representation,
-  batches: Iterable[photos.Faces],
-  count: int,
-  batch_size: int,
-  on_batch: Callable[[dict[str, np.ndarray]], None] = lambda _: None,
-) -> tuple[dict[str, np.ndarray], list[str]]:
-  """Embeds faces, a batch at a time.
-
-  Args:
-    model: What makes the features.
-    batches: Faces, at most `batch_size` at a time.
-    count: How many images they come from.
-    batch_size: Images at a time.
-    on_batch: Called with the features of each batch.
-
-  Returns:
-    `paths` and `crop` [N] str, the columns that the faces have [N], and the
-    features [N, D]; and a line for each file that was skipped, with the
-    reason.
-  """
-  kept, kinds, parts, skipped, columns = [], [], [], [], {}
-  with cli.Progress(count, "images", "embedded") as progress:
-    for faces in batches:
-      kept += faces.paths
-      kinds += faces.kinds
-      skipped += faces.skipped
-      for name, values in faces.columns.items():
-        columns.setdefault(name, []).extend(values)
-      if faces.paths:
-        parts.append(model.embed(faces.images, batch_size=batch_size))
-        on_batch(parts[-1])
-      progress.advance(len(faces.paths) + len(faces.skipped), len(faces.paths))
-  names = parts[0] if parts else ()
-  features = {name: np.concatenate([p[name] for p in parts]) for name in names}
-  labels = {
-    "paths": np.array(kept, np.str_),
-    "crop": np.array(kinds, np.str_),
-  }
-  labels |= {name: np.array(values) for name, values in columns.items()}
-  return labels | features, skipped
-
-
-def _size(part, count):
-  """Returns about how many bytes the features of so many photos have."""
-  rows = len(next(iter(part.values())))
-  per_photo = sum(value.nbytes for value in part.values()) / rows
-  return round(count * (per_photo + _TEXT_BYTES)) + _HEAD_BYTES
-
-
-def _save_somewhere(path, features):
-  """Saves features, among temporary files where it cannot be in its place."""
-  try:
-    save(path, features)
-  except OSError as error:
-    handle, spare = tempfile.mkstemp(prefix="features_", suffix=".npz")
-    os.close(handle)
-    save(spare, features)
-    raise errors.InputError(
-      f"{path}: {error.strerror or error}. The features are in {spare}."
-    ) from error
-
-
-def save(path: str, arrays: dict[str, np.ndarray]) -> None:
-  """Writes arrays to one .npz file, whole or not at all."""
-  with atomic.whole(path) as temporary, open(temporary, "wb") as file:
-    np.savez(file, **arrays)
 
 
 if __name__ == "__main__":

@@ -4,23 +4,12 @@ python -m facerep_jax.make_tracks --source=PATH --output=DIR
 """
 
 import os
-import pathlib
 import re
 import sys
-from typing import Any
 
 from facerep_jax import cli, errors, setting_ranges
-from facerep_jax.data import (
-  benchmark_set,
-  build,
-  extract,
-  listing,
-  sheet,
-  sources,
-)
-from facerep_jax.files import outputs
+from facerep_jax.data import benchmark_set, build, dataset, extract, sources
 
-_UNITS = "units"
 _NEEDED = ["--source=", "--output="]
 
 
@@ -38,132 +27,15 @@ def main(arguments: list[str]) -> None:
   if any(x.path == sources.BENCHMARK for x in found):
     _check_alone(options, found)
     settings, plan = benchmark_set.settings(options.depth), benchmark_set.PLAN
-    benchmark_set.check()
-  passed_over = {}
-  units = sources.collect(
+  dataset.make(
     found,
-    settings.num_people,
-    settings.tracks_per_person,
-    on_passed_over=passed_over.__setitem__,
+    options.output,
+    settings,
+    plan,
+    workers=options.workers,
+    overwrite=options.overwrite,
+    sheet_path=options.sheet,
   )
-  if options.depth and all(x.kind != sources.SYNTHETIC for x in units):
-    raise errors.InputError(
-      "--depth: only synthetic tracks have depth; leave it out."
-    )
-  if options.sheet and not _is_made(options.sheet, options.output):
-    outputs.check_file(options.sheet, "--sheet")
-  for line in naming(units):
-    print(line)
-  with cli.Progress(len(units), _UNITS, "frames") as progress:
-    manifest = build.build(
-      units,
-      options.output,
-      settings,
-      plan,
-      workers=options.workers,
-      overwrite=options.overwrite,
-      on_unit=lambda report, is_new: (
-        progress.advance(1, report.num_decoded) if is_new else progress.drop(1)
-      ),
-      passed_over=passed_over,
-    )
-  for line in summary(manifest):
-    print(line)
-  if options.sheet:
-    count = sheet.draw(options.output, options.sheet)
-    print(f"{options.sheet}: {count} tracks drawn")
-  print(f"{options.output}: finished")
-
-
-def _is_made(path, output):
-  """Says whether the folder of a file is made together with the output."""
-  folder = pathlib.Path(os.path.abspath(path)).parent
-  made = pathlib.Path(os.path.abspath(output))
-  return not folder.exists() and made.is_relative_to(folder)
-
-
-def naming(units: list[sources.Unit]) -> list[str]:
-  """Says in a line for each source how many people it has, and how named."""
-  lines = {}
-  for unit in units:
-    place = unit.source, unit.kind, unit.naming
-    lines.setdefault(place, []).extend(unit.entries)
-  out = []
-  for (source, kind, rule), entries in lines.items():
-    what = {"videos": "clips", sources.SYNTHETIC: "tracks", "frames": "tracks"}
-    people = len({entry.person for entry in entries})
-    count = f"{people} people in {len(entries)} {what.get(kind, 'images')}"
-    out.append(f"{source}: {count}; {rule}")
-  return out
-
-
-def summary(manifest: dict[str, Any]) -> list[str]:
-  """Says in a few lines what became of each source and split."""
-  lines = []
-  size_px = manifest["settings"]["size_px"]
-  for path, total in manifest["sources"].items():
-    lines.append(
-      f"{path}: {total['num_tracks']} tracks, {total['num_stored']} frames "
-      f"stored; {total['num_decoded']} of {total['num_read']} decoded"
-    )
-    if total["num_detected"]:
-      detected, followed = total["num_detected"], total["num_interpolated"]
-      share = 100 * detected / total["num_kept"]
-      lines[-1] += (
-        f"; of {total['num_kept']} kept, face detected in {detected} "
-        f"({share:.0f} %), interpolated in {followed}"
-      )
-    lines += _times(total)
-    for what in ("skipped", "problems", "notes"):
-      for reason, count in total.get(what, {}).items():
-        lines.append(f"  {what}: {count} x {reason}")
-    lines += _who_is_who(total)
-    if total.get("passed_over"):
-      lines.append(f"  passed over: {listing.say(total['passed_over'])}")
-    if total["num_squared"]:
-      lines.append(
-        f"  {total['num_squared']} images were not square: the central square "
-        "was taken"
-      )
-    if total["num_enlarged"]:
-      lines.append(
-        f"  {total['num_enlarged']} frames were smaller than --size={size_px} "
-        "and were enlarged; a smaller --size stores them without"
-      )
-  for name, split in manifest["splits"].items():
-    lines.append(
-      f"{name}: {split['people']} people, {split['tracks']} tracks, "
-      f"{split['frames']} frames, {split['bytes'] / 2**20:.1f} MiB"
-    )
-  return lines
-
-
-def _times(total):
-  """Says how the frames of videos lie in time."""
-  if "source_fps" not in total:  # Not of videos, or made before this was kept.
-    return []
-  low, high = total["source_fps"]
-  rate = f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
-  step = total["longest_step_s"]
-  return [
-    f"  videos of {rate} frames a second; longest step between frames "
-    f"{step:.3g} s"
-  ]
-
-
-def _who_is_who(total):
-  """Says what was found out about people in videos."""
-  if total["kind"] != "videos":
-    return []
-  lines = [
-    f"  {total['people']} people in the tracks of {total['units']} clips"
-  ]
-  if total["num_divided"]:
-    lines.append(
-      f"  {total['num_divided']} tracks were ended where another face took the "
-      "place of the first (a dissolve, wipe or fade)"
-    )
-  return lines
 
 
 def _parser():

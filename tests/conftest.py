@@ -20,10 +20,12 @@ def _knows(flag):
   """Tells whether XLA knows a flag; one that it does not ends the process."""
   folder = pathlib.Path(importlib.util.find_spec("jaxlib").origin).parent
   for path in folder.glob("*.so"):
-    with open(path, "rb") as file:
-      with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if content.find(flag.encode()) >= 0:
-          return True
+    with (
+      open(path, "rb") as file,
+      mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+      if content.find(flag.encode()) >= 0:
+        return True
   return False
 
 

@@ -12,6 +12,7 @@ import facerep_jax
 from facerep_jax import cli, embed
 from facerep_jax.data import photos as photo_files
 from facerep_jax.files import colour
+from facerep_jax.inference import embedding
 from facerep_jax.training import loop, setup
 from tests import tiny
 from tests.tracks import helpers
@@ -100,7 +101,7 @@ def test_paths_crops_and_features_are_of_the_same_image(tmp_path):
   }
   model = types.SimpleNamespace(embed=colour)
   batches = photo_files.read(str(tmp_path), paths, cut, 2)
-  found, skipped = embed.embed_faces(model, batches, len(paths), 2)
+  found, skipped = embedding.embed_faces(model, batches, len(paths), 2)
   kept = [0, 1, 2, 4, 5, 6]
   assert found["paths"].tolist() == [f"{i}.png" for i in kept]
   assert found["crop"].tolist() == [("face", "whole")[i % 2] for i in kept]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from facerep_jax import cli, embed
 from facerep_jax.files import outputs
-from facerep_jax.inference import api
+from facerep_jax.inference import api, embedding
 
 
 class Model:
@@ -102,7 +102,7 @@ def test_the_room_that_is_kept_is_enough(setting, monkeypatch):
 def test_features_survive_a_write_that_fails(
   setting, tmp_path, monkeypatch, capsys
 ):
-  spare, save = tmp_path / "spare", embed.save
+  spare, save = tmp_path / "spare", embedding.save
   spare.mkdir()
   monkeypatch.setattr("tempfile.tempdir", str(spare))
 
@@ -111,7 +111,7 @@ def test_features_survive_a_write_that_fails(
       raise OSError(errno.EIO, "x", str(path))
     save(path, arrays)
 
-  monkeypatch.setattr(embed, "save", fail)
+  monkeypatch.setattr(embedding, "save", fail)
   assert cli.run(embed.main) == 1
   last = capsys.readouterr().err.splitlines()[-1]
   assert last.startswith(f"error: {setting.output}: x. The features are")

@@ -1,7 +1,5 @@
-import argparse
 import dataclasses
 import shutil
-import types
 
 import jax
 import numpy as np
@@ -9,7 +7,14 @@ import pytest
 
 import facerep_jax
 from facerep_jax import cli, errors, evaluate
-from facerep_jax.evaluators import linear_probe, probe_file, results
+from facerep_jax.evaluators import (
+  evaluation,
+  linear_probe,
+  probe_file,
+  probe_tasks,
+  results,
+  task_inputs,
+)
 from facerep_jax.inference import crop_choice
 from facerep_jax.training import setup
 from tests import tiny
@@ -147,17 +152,12 @@ def test_saved_readouts_give_the_same_on_the_same_images(
 
 
 def test_readouts_of_an_earlier_call_do_not_stay(tmp_path, monkeypatch):
-  monkeypatch.setattr(evaluate.report, "write", lambda *args: None)
-  config = types.SimpleNamespace(system="fabnet", preset="demo")
-  networks = types.SimpleNamespace(
-    run=types.SimpleNamespace(config=config, step=1), compared={}
-  )
+  monkeypatch.setattr(evaluation.report, "write", lambda *args: None)
   path = tmp_path / "readouts.npz"
-  found = evaluate.Found([], {}, [], {}, {}, [])
   for given in (None, str(tmp_path / "other.npz"), str(path)):
     path.write_bytes(b"of an earlier call")
-    options = types.SimpleNamespace(output=str(tmp_path), readouts=given)
-    evaluate._write("run", options, networks, found)
+    done = evaluation.Evaluation({}, {}, {}, {}, [], given)
+    evaluation.write(tmp_path, done)
     # What was given to be applied is the user's to keep.
     assert path.exists() == (given == str(path))
 
@@ -252,14 +252,14 @@ def test_tasks_that_cannot_be_done_leave_the_others(
   run, tmp_path, capsys, monkeypatch
 ):
   workdir, data = run
-  ridge = evaluate.probe_tasks.run
+  ridge = probe_tasks.run
 
   def fail(study, task, fitted):
     if task == "landmarks":
       raise errors.InputError("points of another kind.")
     return ridge(study, task, fitted)
 
-  monkeypatch.setattr(evaluate.probe_tasks, "run", fail)
+  monkeypatch.setattr(probe_tasks, "run", fail)
   code = command(
     workdir=workdir,
     output=tmp_path,
@@ -311,7 +311,6 @@ def test_photos_of_all_parts_are_cut_alike(monkeypatch, caplog):
       [0], 2, cut="photo", read=lambda i: picture, labels={}
     )
 
-  options = argparse.Namespace(detector=None)
   parts = [part(0), part(200)]  # In the first one, no face is found.
   for share, kind in ((0.9, "whole"), (0.4, "face")):
     monkeypatch.setattr(
@@ -319,9 +318,9 @@ def test_photos_of_all_parts_are_cut_alike(monkeypatch, caplog):
       "make_detector",
       lambda model=None, share=share: face(share),
     )
-    cut = evaluate._find_face(parts, options)
+    cut = task_inputs.find_face(parts)
     assert cut(parts[1].read(0))[1] == kind
     assert cut(parts[0].read(0))[1] == "whole"
     assert "a face found in 2 of 4 looked at" in caplog.messages[-1]
   tight = dataclasses.replace(parts[0], cut="face")
-  assert evaluate._find_face([tight], options) is None
+  assert task_inputs.find_face([tight]) is None

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from facerep_jax import cli, errors, make_tracks
-from facerep_jax.data import benchmark_set, sources
+from facerep_jax.data import benchmark_set, dataset, sources
 
 
 @pytest.fixture
@@ -110,14 +110,14 @@ def test_times_and_assumptions_are_said(frames, tmp_path, capsys):
   total = manifest["sources"][frames]
   total |= {"source_fps": [25.0, 29.97], "longest_step_s": 0.64}
   total["notes"] = {"HDR": 3}
-  said = make_tracks.summary(manifest)
+  said = dataset.summary(manifest)
   assert (
     "  videos of 25 to 29.97 frames a second; longest step between frames "
     "0.64 s"
   ) in said
   assert "  notes: 3 x HDR" in said
   del total["notes"]  # As an earlier version left it.
-  assert "  notes: 3 x HDR" not in make_tracks.summary(manifest)
+  assert "  notes: 3 x HDR" not in dataset.summary(manifest)
 
 
 def test_benchmark_is_made_as_it_is_fixed(tmp_path, capsys, monkeypatch):
@@ -259,19 +259,19 @@ def test_who_is_who_is_said(tmp_path):
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_bytes(b"x")
   units = sources.collect([sources.Source(str(tmp_path / "mp4/id00001"))])
-  assert make_tracks.naming(units) == [
+  assert dataset.naming(units) == [
     f"{tmp_path}/mp4/id00001: 2 people in 2 clips; PERSON/FILE: a person is "
     "the folder"
   ]
   units = sources.collect([sources.Source(str(tmp_path), person="(id[0-9]+)")])
-  assert make_tracks.naming(units) == [
+  assert dataset.naming(units) == [
     f"{tmp_path}: 2 people in 3 clips; named by --person=(id[0-9]+)"
   ]
   total = {"kind": "videos", "people": 5, "units": 3, "num_divided": 2}
-  lines = make_tracks._who_is_who(total)
+  lines = dataset._who_is_who(total)
   assert lines[0] == "  5 people in the tracks of 3 clips"
   assert lines[1].startswith("  2 tracks were ended where another face")
-  assert len(make_tracks._who_is_who(total | {"num_divided": 0})) == 1
+  assert len(dataset._who_is_who(total | {"num_divided": 0})) == 1
 
 
 def test_names_that_are_no_utf8_are_printed_and_kept(tmp_path, capsys):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from facerep_jax import cli, render
 from facerep_jax.data import photos
-from facerep_jax.inference import api, sheets
+from facerep_jax.inference import api, pictures, sheets
 from tests import made_up_faces, tiny
 
 
@@ -178,7 +178,7 @@ def test_missing_libraries_are_named_or_done_without(
   first_stage, folder, monkeypatch, capsys
 ):
   monkeypatch.setitem(sys.modules, "trimesh", None)
-  monkeypatch.setattr(render, "KINDS", ("frontal", "mesh"))
+  monkeypatch.setattr(pictures, "KINDS", ("frontal", "mesh"))
   assert command(monkeypatch, first_stage, folder) == 0
   assert "mesh: left out" in capsys.readouterr().err
   assert written(folder) == ["frontal-001.png", "frontal-002.png"]

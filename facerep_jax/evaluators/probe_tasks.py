@@ -1,8 +1,8 @@
 """Runs read-out tasks on a labelled set, on all its features alike."""
 
 import dataclasses
-from collections.abc import Collection
-from typing import Any
+import types
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,22 +20,40 @@ from facerep_jax.evaluators import (
   pose,
 )
 
-# By task: what fits and measures it, the labels that it needs, and how the
-# read-out is fitted.
-TASKS = {
-  "landmarks": (landmarks, ("landmarks_ndc",), "ridge to the crop's points"),
-  "pose": (
-    pose,
-    ("yaw_rad", "pitch_rad", "roll_rad"),
-    "ridge to yaw, pitch and roll",
-  ),
-  "expression": (expression, ("expression",), "multinomial logistic"),
-  "expression_multilabel": (attributes, ("expression",), "a logistic a class"),
-  "attributes": (attributes, ("attributes",), "a logistic a column"),
-  "action_units": (action_units, ("action_units",), "ridge to activations"),
-}
 NUM_FOLDS = 5
 _PICTURES = 6
+
+
+class Probe(NamedTuple):
+  """How a label is read out of features.
+
+  Attributes:
+    module: What fits and measures it.
+    labels: Those that it needs.
+    protocol: How it is fitted, for the report.
+  """
+
+  module: types.ModuleType
+  labels: tuple[str, ...]
+  protocol: str
+
+
+PROBES = {
+  "landmarks": Probe(
+    landmarks, ("landmarks_ndc",), "ridge to the crop's points"
+  ),
+  "pose": Probe(
+    pose, ("yaw_rad", "pitch_rad", "roll_rad"), "ridge to yaw, pitch and roll"
+  ),
+  "expression": Probe(expression, ("expression",), "multinomial logistic"),
+  "expression_multilabel": Probe(
+    attributes, ("expression",), "a logistic a class"
+  ),
+  "attributes": Probe(attributes, ("attributes",), "a logistic a column"),
+  "action_units": Probe(
+    action_units, ("action_units",), "ridge to activations"
+  ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,15 +129,6 @@ def divide(
   return crops, divisions, f"{num_folds} folds"
 
 
-def allowed(labels: Collection[str]) -> list[str]:
-  """Lists the tasks for which there are all labels, by their names."""
-  return [
-    name
-    for name, (_, needed, _) in TASKS.items()
-    if all(label in labels for label in needed)
-  ]
-
-
 def run(
   study: Study, task: str, fitted: dict[str, linear_probe.Readout]
 ) -> tuple[dict[str, Any], dict[str, list], dict[str, linear_probe.Readout]]:
@@ -127,9 +136,9 @@ def run(
 
   Args:
     study: Images and features.
-    task: Key of `TASKS`.
+    task: Key of `PROBES`.
     fitted: Read-outs of an earlier evaluation by feature, as
-      `readouts.pick` gives them; where empty, they are fitted here.
+      `saved_probes.pick` gives them; where empty, they are fitted here.
 
   Returns:
     The task's entry of results.json, its pictures as `report.write` takes
@@ -138,7 +147,7 @@ def run(
   Raises:
     InputError: The labels cannot be used, or read-outs do not fit.
   """
-  module = TASKS[task][0]
+  module = PROBES[task].module
   crops, test = study.crops, study.test
   labels = _labels_of(task, crops)
   tested = {name: value[test] for name, value in labels.items()}
@@ -173,7 +182,9 @@ def in_order(table: list[Feature], main: str | None) -> list[Feature]:
 
 def _result(study, task, entries, is_fitted_here):
   """Returns a task's entry of results.json."""
-  protocol = f"linear read-out of standardised features: {TASKS[task][2]}"
+  protocol = (
+    f"linear read-out of standardised features: {PROBES[task].protocol}"
+  )
   if not is_fitted_here:
     protocol += "; fitted elsewhere"
   source, test = study.crops.source, study.test
@@ -205,7 +216,7 @@ def entry(
 
 def classes_of(study: Study, task: str) -> list[str]:
   """Returns the names of what a task's outputs stand for, where they have."""
-  label = TASKS[task][1][0]
+  label = PROBES[task].labels[0]
   if task == "landmarks" or label not in study.crops.source.classes:
     return []
   return list(study.crops.source.classes[label])
@@ -234,7 +245,7 @@ def part_of(
 
 def _outputs(study, feature, task, labels, fitted):
   """Returns outputs of the test rows, the last read-out, and the width."""
-  crops, parts, module = study.crops, [], TASKS[task][0]
+  crops, parts, module = study.crops, [], PROBES[task].module
   # A fold may lack the last class.
   is_one_class = task == "expression"
   counts = {"num_classes": len(classes_of(study, task))} if is_one_class else {}

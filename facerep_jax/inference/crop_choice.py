@@ -1,6 +1,5 @@
 """Decides once for a set of images whether faces are cut out of them."""
 
-import argparse
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
@@ -132,12 +131,16 @@ def choose(
   return cut
 
 
-def of_folder(options: argparse.Namespace, paths: list[str]) -> photos.Cutter:
-  """Makes what cuts the images of a folder, as a command's options say.
+def of_folder(
+  folder: str, paths: list[str], kind: str, model: str | None = None
+) -> photos.Cutter:
+  """Makes what cuts the images of a folder.
 
   Args:
-    options: With what `photos.add_arguments` adds.
-    paths: Of the images, relative to `options.images`.
+    folder: Where they are.
+    paths: Of the images, relative to it.
+    kind: As for `choose`.
+    model: As for `choose`.
 
   Returns:
     As `choose`.
@@ -147,8 +150,6 @@ def of_folder(options: argparse.Namespace, paths: list[str]) -> photos.Cutter:
   """
 
   def read(number):
-    return photos.read_image(options.images, paths[number]).pixels
+    return photos.read_image(folder, paths[number]).pixels
 
-  return choose(
-    options.crop, options.images, len(paths), read, options.detector
-  )
+  return choose(kind, folder, len(paths), read, model)

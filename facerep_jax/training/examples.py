@@ -1,10 +1,9 @@
-"""Features and pictures of a run's example frames, made by the commands."""
+"""Features and pictures of a run's example frames."""
 
 import pathlib
 
-from facerep_jax import embed, render
-from facerep_jax.files import atomic
-from facerep_jax.inference import api
+from facerep_jax.files import atomic, outputs
+from facerep_jax.inference import api, embedding, face_folder, pictures
 
 FRAMES, FEATURES, PICTURES = "examples", "examples.npz", "faces"
 # There as long as features and pictures are those of the weights.
@@ -32,11 +31,13 @@ def write(workdir: pathlib.Path) -> None:
   is_done = note.exists() and (workdir / FEATURES).exists()
   if is_done or not frames.is_dir():
     return
+  outputs.check_file(workdir / FEATURES)
   # Frames of tracks are cut to the face already.
-  common = [f"--workdir={workdir}", f"--images={frames}", "--crop=none"]
-  embed.main([*common, f"--output={workdir / FEATURES}"])
-  model = api.load(workdir)
+  found = face_folder.of_photos(frames, crop="none")
+  model, name = api.load(workdir), str(workdir)
+  embedding.embed_folder(model, found, workdir / FEATURES, name=name)
   faces = model.system.faces
   if faces and faces.formation.kind != "flat":
-    render.main([*common, f"--output={workdir / PICTURES}"])
+    outputs.check_folder(workdir / PICTURES)
+    pictures.render_folder(model, found, workdir / PICTURES, name=name)
   atomic.write_json(note, {"step": model.step})

@@ -80,19 +80,6 @@ def test_more_folds_than_people_are_refused():
     probe_tasks.divide({"all": crops(range(4))})
 
 
-def test_tasks_are_those_that_are_labelled():
-  labels = crops(range(2)).labels
-  assert probe_tasks.allowed(labels) == [
-    "landmarks",
-    "pose",
-    "expression",
-    "expression_multilabel",
-    "action_units",
-  ]
-  few = labels.keys() - {"roll_rad", "expression"}
-  assert probe_tasks.allowed(few) == ["landmarks", "action_units"]
-
-
 @pytest.mark.parametrize("num_folds", [0, 4])
 def test_what_features_know_is_read_out_of_the_row_it_belongs_to(num_folds):
   made = study(split_parts(), num_folds)

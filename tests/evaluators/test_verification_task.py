@@ -76,9 +76,17 @@ def pairs():
   )
 
 
+def verified(pairs, networks):
+  """Returns the entries of both rules."""
+  study = verification_task.build(pairs, networks, None)
+  return [
+    verification_task.run(study, task) for task in verification_task.RULES
+  ]
+
+
 def test_features_that_tell_people_apart_verify_them(pairs, monkeypatch):
   made_up.hurry(monkeypatch, 1e-3)
-  found = verification_task.run(pairs, Networks(), None)
+  found = verified(pairs, Networks())
   assert [x["task"] for x in found] == [
     "verification",
     "verification_supervised",
@@ -99,18 +107,16 @@ def test_features_that_tell_people_apart_verify_them(pairs, monkeypatch):
 def test_intervals_are_over_the_groups_of_pairs(pairs, monkeypatch):
   made_up.hurry(monkeypatch, 1e-3)
   together = dataclasses.replace(pairs, group=np.zeros(len(pairs)))
-  for task in verification_task.run(
-    together, Networks(), None, ["verification"]
-  ):
-    for entry in task["entries"]:
-      assert np.isnan(entry["scores"]["accuracy"].low), entry["feature"]
+  study = verification_task.build(together, Networks(), None)
+  for entry in verification_task.run(study, "verification")["entries"]:
+    assert np.isnan(entry["scores"]["accuracy"].low), entry["feature"]
 
 
 def test_features_that_hold_the_mirror_image_are_not_added(pairs, monkeypatch):
   made_up.hurry(monkeypatch, 1e-3)
   networks = Networks()
   networks.has_mirror = True
-  found = verification_task.run(pairs, networks, None)
+  found = verified(pairs, networks)
   threshold = found[0]["entries"][0]["details"]["threshold_by_fold"]
   # Between cosines of 0 and 1, as nothing is the same in all images.
   np.testing.assert_allclose(threshold, 0.5)
@@ -118,13 +124,6 @@ def test_features_that_hold_the_mirror_image_are_not_added(pairs, monkeypatch):
 
 def test_the_feature_that_the_task_is_about_comes_first(pairs, monkeypatch):
   made_up.hurry(monkeypatch, 1e-3)
-  found = verification_task.run(pairs, Networks("random weights: code"), None)
+  found = verified(pairs, Networks("random weights: code"))
   first = [task["entries"][0]["feature"] for task in found]
   assert first == ["random weights: code", "net: code"]
-
-
-@pytest.mark.parametrize("task", verification_task.TASKS)
-def test_one_rule_alone(pairs, monkeypatch, task):
-  made_up.hurry(monkeypatch, 1e-3)
-  found = verification_task.run(pairs, Networks(), None, ["pose", task])
-  assert [x["task"] for x in found] == [task]

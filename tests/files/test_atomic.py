@@ -128,7 +128,7 @@ ALLOWED = {
   ("distributed.py", "open"),  # os.devnull.
   ("outputs.py", "open"),  # Makes room in a file that is there.
   ("code_cache.py", "np.lib.format.open_memmap"),  # Of `atomic.whole`.
-  ("embed.py", "tempfile.mkstemp"),  # Where the output is full.
+  ("embedding.py", "tempfile.mkstemp"),  # Where the output is full.
   ("run_lock.py", "open"),  # A new file, or one that is no link.
   ("run_lock.py", "os.rename"),
 }

@@ -1,4 +1,3 @@
-import argparse
 import logging
 
 import numpy as np
@@ -82,9 +81,8 @@ def test_one_set_has_one_kind_of_crop_and_one_line(tmp_path, caplog):
     box = TIGHT if i % 2 else None
     Image.fromarray(picture(48, 48, box)).save(tmp_path / f"{i}.png")
   paths = photos.find(str(tmp_path))
-  options = argparse.Namespace(images=str(tmp_path), crop="auto", detector=None)
   with caplog.at_level(logging.WARNING):
-    cut = crop_choice.of_folder(options, paths)
+    cut = crop_choice.of_folder(str(tmp_path), paths, "auto")
   [faces] = photos.read(str(tmp_path), paths, cut, 10)
   assert faces.kinds == ["whole"] * 6
   assert {x.shape for x in faces.images} == {(48, 48, 3)}

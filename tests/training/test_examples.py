@@ -8,21 +8,26 @@ from facerep_jax.training import examples
 
 @pytest.fixture
 def calls(monkeypatch, tmp_path):
-  """The commands that are called; `embed` writes its file."""
+  """What is called; embedding writes its file."""
   made = []
   faces = types.SimpleNamespace(formation=types.SimpleNamespace(kind="mesh"))
   model = types.SimpleNamespace(
     step=7, system=types.SimpleNamespace(faces=faces)
   )
 
-  def embed(arguments):
+  def embed(model, faces, output, *, name):
     made.append("embed")
-    (tmp_path / "examples.npz").write_bytes(b"features")
+    output.write_bytes(b"features")
 
   monkeypatch.setattr(examples.api, "load", lambda workdir: model)
-  monkeypatch.setattr(examples.embed, "main", embed)
   monkeypatch.setattr(
-    examples.render, "main", lambda arguments: made.append("render")
+    examples.face_folder, "of_photos", lambda folder, crop: None
+  )
+  monkeypatch.setattr(examples.embedding, "embed_folder", embed)
+  monkeypatch.setattr(
+    examples.pictures,
+    "render_folder",
+    lambda model, faces, output, *, name: made.append("render"),
   )
   (tmp_path / "examples").mkdir()
   return made
@@ -48,11 +53,11 @@ def test_features_that_were_deleted_are_written_anew(calls, tmp_path):
 
 
 def test_what_was_interrupted_is_done_again(calls, tmp_path, monkeypatch):
-  def stop(arguments):
+  def stop(*args, **options):
     raise KeyboardInterrupt
 
   with monkeypatch.context() as patch:
-    patch.setattr(examples.render, "main", stop)
+    patch.setattr(examples.pictures, "render_folder", stop)
     with pytest.raises(KeyboardInterrupt):
       examples.write(tmp_path)
   assert (tmp_path / "examples.npz").exists()

@@ -1,0 +1,138 @@
+"""Features of the faces of a folder, as a file."""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from facerep_jax import cli, errors
+from facerep_jax.data import photos
+from facerep_jax.files import atomic, outputs
+from facerep_jax.inference import api, face_folder
+
+_log = logging.getLogger(__name__)
+# Of a photo's names and notes, and of the arrays' heads, roughly.
+_TEXT_BYTES, _HEAD_BYTES = 1024, 4096
+
+
+def embed_folder(
+  model: api.Representation,
+  faces: face_folder.FaceFolder,
+  output: str | os.PathLike,
+  *,
+  batch_size: int = api.BATCH_SIZE,
+  name: str = "model",
+) -> None:
+  """Embeds the faces of a folder, and writes the features to a file.
+
+  What is skipped, and what was assumed of pixels, is printed on stderr; one
+  line on stdout says what was written.
+
+  Args:
+    model: What makes the features.
+    faces: The faces.
+    output: File to write, .npz: the arrays that `embed_faces` returns.
+    batch_size: Images at a time, 1 or more.
+    name: What the log calls the model.
+
+  Raises:
+    InputError: Not one image can be embedded, or there is no room for the
+      features.
+  """
+  count = faces.num_images
+  _log.info("%s, checkpoint of step %d: %d images", name, model.step, count)
+  with outputs.Room(output) as room:
+    features, skipped = embed_faces(
+      model,
+      faces.read(batch_size),
+      count,
+      batch_size,
+      on_batch=lambda part: room.keep(_size(part, count)),
+    )
+  for reason in skipped:
+    print(f"skipped: {reason}", file=sys.stderr)
+  for line in photos.count_notes(features.get(photos.NOTES, ())):
+    print(line, file=sys.stderr)
+  if not len(features["paths"]):
+    raise errors.InputError(
+      f"{faces.folder}: not one of {count} images could be embedded."
+    )
+  _save_somewhere(output, features)
+  kinds, counts = np.unique(features["crop"], return_counts=True)
+  shares = ", ".join(f"{n} {kind}" for kind, n in zip(kinds, counts))
+  print(
+    f"{output}: {len(features['paths'])} images ({shares}), "
+    f"{len(skipped)} skipped"
+  )
+
+
+def embed_faces(
+  model: api.Representation,
+  batches: Iterable[photos.Faces],
+  count: int,
+  batch_size: int,
+  on_batch: Callable[[dict[str, np.ndarray]], None] = lambda _: None,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+  """Embeds faces, a batch at a time.
+
+  Args:
+    model: What makes the features.
+    batches: Faces, at most `batch_size` at a time.
+    count: How many images they come from.
+    batch_size: Images at a time.
+    on_batch: Called with the features of each batch.
+
+  Returns:
+    `paths` and `crop` [N] str, the columns that the faces have [N], and the
+    features [N, D]; and a line for each file that was skipped, with the
+    reason.
+  """
+  kept, kinds, parts, skipped, columns = [], [], [], [], {}
+  with cli.Progress(count, "images", "embedded") as progress:
+    for faces in batches:
+      kept += faces.paths
+      kinds += faces.kinds
+      skipped += faces.skipped
+      for name, values in faces.columns.items():
+        columns.setdefault(name, []).extend(values)
+      if faces.paths:
+        parts.append(model.embed(faces.images, batch_size=batch_size))
+        on_batch(parts[-1])
+      progress.advance(len(faces.paths) + len(faces.skipped), len(faces.paths))
+  names = parts[0] if parts else ()
+  features = {name: np.concatenate([p[name] for p in parts]) for name in names}
+  labels = {
+    "paths": np.array(kept, np.str_),
+    "crop": np.array(kinds, np.str_),
+  }
+  labels |= {name: np.array(values) for name, values in columns.items()}
+  return labels | features, skipped
+
+
+def _size(part, count):
+  """Returns about how many bytes the features of so many photos have."""
+  rows = len(next(iter(part.values())))
+  per_photo = sum(value.nbytes for value in part.values()) / rows
+  return round(count * (per_photo + _TEXT_BYTES)) + _HEAD_BYTES
+
+
+def _save_somewhere(path, features):
+  """Saves features, among temporary files where it cannot be in its place."""
+  try:
+    save(path, features)
+  except OSError as error:
+    handle, spare = tempfile.mkstemp(prefix="features_", suffix=".npz")
+    os.close(handle)
+    save(spare, features)
+    raise errors.InputError(
+      f"{path}: {error.strerror or error}. The features are in {spare}."
+    ) from error
+
+
+def save(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
+  """Writes arrays to one .npz file, whole or not at all."""
+  with atomic.whole(path) as temporary, open(temporary, "wb") as file:
+    np.savez(file, **arrays)
