@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,11 +22,21 @@ _LINE_EVERY_S = 15  # Between lines of progress where there is no terminal.
 _BROKEN = signal.SIGUSR2
 
 
+# Options that had another name before.
+_SUCCESSORS = {"--readouts": "--probes", "--turns": "--pose-scale"}
+
+
 class Parser(argparse.ArgumentParser):
   """An argument parser whose complaints are `InputError`s."""
 
   def error(self, message: str):
     """Raises what argparse would print before exiting with code 2."""
+    for old, new in _SUCCESSORS.items():
+      is_asked = re.search(
+        rf"unrecognized arguments:.* {old}(?![-\w])", message
+      )
+      if is_asked and new in self.format_usage():
+        raise errors.InputError(f"{old}: is called {new} now (see --help)")
     raise errors.InputError(f"{message} (see --help)")
 
 

@@ -86,7 +86,7 @@ def _parser():
     help="cross-validate over this many folds of people instead of the data's "
     "own split; 0: only where it has none",
   )
-  add("--readouts", help="apply the readouts.npz of another evaluation")
+  add("--probes", help="apply the probes.npz of another evaluation")
   add(
     "--supervised-steps",
     type=int,
@@ -107,7 +107,7 @@ def _options(given):
     detector=given.detector,
     fit_pose=given.fit_pose,
     folds=given.folds,
-    readouts=given.readouts,
+    probes=given.probes,
     supervised_steps=given.supervised_steps,
   )
 

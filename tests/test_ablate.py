@@ -15,7 +15,7 @@ from tests.evaluators import made_up
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-  """Few people, few pairs, and a single strength of each read-out."""
+  """Few people, few pairs, and a single strength of each linear probe."""
   monkeypatch.setattr(track_pairs, "NUM_FOLDS", 2)
   monkeypatch.setattr(bench, "NUM_PAIRS", 40)
   made_up.hurry(monkeypatch, 1.0)

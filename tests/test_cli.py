@@ -36,6 +36,18 @@ def test_parser_complains_by_input_error():
     cli.Parser("x").parse_args(["--nonsense"])
 
 
+def test_options_of_before_tell_their_successor():
+  parser = cli.Parser("x")
+  parser.add_argument("--pose-scale", type=float)
+  parser.add_argument("--source")
+  with pytest.raises(errors.InputError) as caught:
+    parser.parse_args(["--turns=0.4", "--source=a"])
+  assert str(caught.value) == "--turns: is called --pose-scale now (see --help)"
+  for options in (["--turns-x=1"], ["--readouts=a"]):
+    with pytest.raises(errors.InputError, match="unrecognized arguments"):
+      parser.parse_args(options)
+
+
 def test_progress_without_a_terminal_is_lines(capsys):
   with cli.Progress(2, "videos", "frames") as progress:
     progress.advance(1, 30)

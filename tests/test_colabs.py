@@ -230,10 +230,10 @@ def test_fabnet(tmp_path):
   )
   assert done.text("install") == ""
   assert "train: 7 people, 14 tracks, 56 frames" in done.text("tracks")
-  assert "linear read-out of yaw, random weights" in done.text("training")
+  assert "linear probe of yaw, random weights" in done.text("training")
   assert done.found["curve"] == [3, 6]
   for task in ("landmarks", "pose", "expression"):
-    assert f"{task}: tracks, test" in done.text("read-outs")
+    assert f"{task}: tracks, test" in done.text("linear probes")
   report = tmp_path / "work" / "report" / "results.json"
   for task in json.loads(report.read_text())["tasks"]:
     entries = {x["kind"]: x["scores"] for x in task["entries"]}

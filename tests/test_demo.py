@@ -26,6 +26,6 @@ def test_demo_beats_copying_and_random_weights(seed, tmp_path):
   summary = json.loads((tmp_path / "summary.json").read_text())
   print(json.dumps(summary))
   assert summary["test"]["loss"] < summary["test"]["loss_copy"]
-  readout = summary["yaw_readout"]
-  assert readout["trained"]["r2"] > readout["random_weights"]["r2"]
-  assert readout["trained"]["mae_deg"] < readout["random_weights"]["mae_deg"]
+  probe = summary["yaw_probe"]
+  assert probe["trained"]["r2"] > probe["random_weights"]["r2"]
+  assert probe["trained"]["mae_deg"] < probe["random_weights"]["mae_deg"]

@@ -124,7 +124,7 @@ def test_every_task_has_the_run_and_its_baselines(evaluated):
   assert {"identity", "yaw", "light", "expression"} <= set(leakage["factors"])
 
 
-def test_saved_readouts_give_the_same_on_the_same_images(
+def test_saved_probes_give_the_same_on_the_same_images(
   run, evaluated, tmp_path
 ):
   workdir, data = run
@@ -132,13 +132,13 @@ def test_saved_readouts_give_the_same_on_the_same_images(
     workdir=workdir,
     output=tmp_path,
     data=f"tracks:{data}",
-    readouts=evaluated / "readouts.npz",
+    probes=evaluated / "probes.npz",
     tasks="pose,expression",
   )
   assert code == 0
   again = results.read(tmp_path / "results.json")
   first = results.read(evaluated / "results.json")
-  assert not (tmp_path / "readouts.npz").exists()
+  assert not (tmp_path / "probes.npz").exists()
   assert [task["task"] for task in again["tasks"]] == ["pose", "expression"]
   tasks = {task["task"]: task for task in first["tasks"]}
   for task in again["tasks"]:
@@ -151,9 +151,9 @@ def test_saved_readouts_give_the_same_on_the_same_images(
         np.testing.assert_allclose(score["value"], want, rtol=1e-3)
 
 
-def test_readouts_of_an_earlier_call_do_not_stay(tmp_path, monkeypatch):
+def test_probes_of_an_earlier_call_do_not_stay(tmp_path, monkeypatch):
   monkeypatch.setattr(evaluation.report, "write", lambda *args: None)
-  path = tmp_path / "readouts.npz"
+  path = tmp_path / "probes.npz"
   for given in (None, str(tmp_path / "other.npz"), str(path)):
     path.write_bytes(b"of an earlier call")
     done = evaluation.Evaluation({}, {}, {}, {}, [], given)
@@ -206,9 +206,9 @@ def test_a_model_of_a_file_is_evaluated_as_its_run_is(run, tmp_path):
     ({"supervised_steps": -1}, "--supervised-steps=-1"),
     ({"output": "{tmp}/file"}, "{tmp}/file"),
     ({"output": "{tmp}/file/under"}, "{tmp}/file/under"),
-    ({"readouts": "{tmp}/file"}, "not a file of read-outs"),
-    ({"readouts": "{tmp}/foreign.npz"}, "foreign.npz"),
-    ({"readouts": "{tmp}/none.npz"}, "no such file"),
+    ({"probes": "{tmp}/file"}, "not a file of linear probes"),
+    ({"probes": "{tmp}/foreign.npz"}, "foreign.npz"),
+    ({"probes": "{tmp}/none.npz"}, "no such file"),
     ({"compare": "{tmp}/a/run,{tmp}/b/run"}, "two runs are called 'run'"),
     ({"compare": "{tmp}/a/run"}, "has no config.json"),
     ({"workdir": "{tmp}/a"}, "has no config.json"),

@@ -60,7 +60,7 @@ def test_the_loop_trains_and_measures_it(run):
   assert {("train", 4), ("validation", 4)} <= found.keys()
   assert 0 <= found["validation", 4]["accuracy"] <= 1
   summary = json.loads((workdir / "summary.json").read_text())
-  assert set(summary["yaw_readout"]) == {"trained", "random_weights"}
+  assert set(summary["yaw_probe"]) == {"trained", "random_weights"}
   assert list((workdir / "pictures").glob("*.png"))
 
 

@@ -45,7 +45,7 @@ COMMANDS = {
   ),
   evaluate: (
     *("--workdir", "--model", "--step", "--tasks", "--data", "--features"),
-    *("--compare", "--folds", "--readouts", "--supervised-steps"),
+    *("--compare", "--folds", "--probes", "--supervised-steps"),
   ),
   ablate: ("--workdir", "--model", "--train", "--also", "--data", "--every"),
 }

@@ -158,8 +158,8 @@ def test_evaluation(small_run, tmp_path):
   def content(folder):
     results = json.loads((folder / "results.json").read_text())
     assert (folder / "report.html").read_text().endswith("</html>\n")
-    readouts, meta = probe_file.load(folder / "readouts.npz")
-    weights = {k: x.weights.tobytes() for k, x in readouts.items()}
+    probes, meta = probe_file.load(folder / "probes.npz")
+    weights = {k: x.weights.tobytes() for k, x in probes.items()}
     return {k: v for k, v in results.items() if k not in _TIMES}, weights, meta
 
   _study(kill_targets.evaluated, small_run, tmp_path, content, 3)

@@ -106,7 +106,7 @@ def test_killed_and_started_again_equals_not_killed(data, tmp_path):
   )
   assert code == 0, err
   assert "resumed from step" in err
-  assert "linear read-out of yaw, trained" in out
+  assert "linear probe of yaw, trained" in out
   code, _, err = finish(whole)
   assert code == 0, err
   assert readings(tmp_path / "whole") == readings(tmp_path / "killed")

@@ -45,7 +45,7 @@ class Bench(NamedTuple):
 
   Attributes:
     crops: Of all parts.
-    train: [K] int, rows that read-outs are fitted on.
+    train: [K] int, rows that linear probes are fitted on.
     test: [M] int, rows of other people that they are measured on.
     pairs: Left and right [P] int, rows among `test`; same [P] bool; fold [P].
   """
@@ -131,7 +131,7 @@ def _landmarks(bench, values):
 
 
 def _read_out(module, bench, values, score):
-  """Fits a linear read-out to training people, measures it on others."""
+  """Fits a linear probe to training people, measures it on others."""
   crops = bench.crops
   parts = [
     probe_tasks.part_of(crops.labels, values, crops.group, rows)

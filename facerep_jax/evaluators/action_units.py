@@ -1,4 +1,4 @@
-"""Intensities of action units from a linear read-out.
+"""Intensities of action units from a linear probe.
 
 Source: none of the papers; the labels are those of the synthetic benchmark.
   Pearson's r is the usual measure of intensities beside ICC, which also
@@ -14,14 +14,14 @@ from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 _ACTIVE = 0.3
 
 
-def fit(train: base.Part) -> linear_probe.Readout:
+def fit(train: base.Part) -> linear_probe.LinearProbe:
   """Fits a ridge regression to the intensities.
 
   Args:
     train: With the label `action_units` [N, U] float, [0, 1].
 
   Returns:
-    The read-out; its outputs are intensities, and may leave [0, 1].
+    The linear probe; its outputs are intensities, and may leave [0, 1].
 
   Raises:
     InputError: The label is missing or does not fit.

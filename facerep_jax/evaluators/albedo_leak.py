@@ -39,8 +39,8 @@ def layout(albedo01: np.ndarray) -> np.ndarray:
 
 def fit(
   albedo01: np.ndarray, yaw_rad: np.ndarray, group: np.ndarray
-) -> linear_probe.Readout:
-  """Fits a ridge regression of yaw [N] to the layout; `group` as `readout`."""
+) -> linear_probe.LinearProbe:
+  """Fits a ridge regression of yaw [N] to the layout; `group` as `probe`."""
   return linear_probe.ridge(
     layout(albedo01), np.asarray(yaw_rad)[:, None], group
   )
@@ -49,7 +49,7 @@ def fit(
 def measure(
   albedo01: np.ndarray,
   yaw_rad: np.ndarray,
-  found: linear_probe.Readout,
+  found: linear_probe.LinearProbe,
   group: np.ndarray,
   seed: int = 0,
 ) -> base.Measured:

@@ -1,8 +1,8 @@
-"""Attributes, any number for each image, from a linear read-out.
+"""Attributes, any number for each image, from a linear probe.
 
 Source: the protocol of FAb-Net (arXiv:1808.06882): one sigmoid for each
   expression or action unit, ROC-AUC of each and their mean.
-Differs: see `readout`.
+Differs: see `probe`.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ def expression_multilabel(
   return columns.astype(np.int64)
 
 
-def fit(train: base.Part) -> linear_probe.Readout:
+def fit(train: base.Part) -> linear_probe.LinearProbe:
   """Fits a logistic regression to each attribute.
 
   Args:
     train: With the label `attributes` [N, K] of 0 and 1.
 
   Returns:
-    The read-out; its outputs are logits.
+    The linear probe; its outputs are logits.
 
   Raises:
     InputError: The label is missing or does not fit.

@@ -46,7 +46,7 @@ class Options:
       labelled.
     folds: Folds of people instead of the data's own split; 0: only where it
       has none.
-    readouts: File of fitted read-outs to apply; None: they are fitted.
+    probes: File of fitted linear probes to apply; None: they are fitted.
     supervised_steps: Training of the supervised bound; 0: it is left out.
 
   Raises:
@@ -62,7 +62,7 @@ class Options:
   detector: str | None = None
   fit_pose: bool = False
   folds: int = 0
-  readouts: str | None = None
+  probes: str | None = None
   supervised_steps: int = supervised.Recipe.steps
 
   def __post_init__(self):
@@ -89,18 +89,18 @@ class Evaluation(NamedTuple):
   Attributes:
     results: As docs/evaluation.md describes, with NumPy values.
     pictures: By number of the task, as `report.write` takes them.
-    fitted: Read-outs that were fitted, by `saved_probes.key`.
+    fitted: Linear probes that were fitted, by `saved_probes.key`.
     classes: Names of the classes that they tell apart, likewise.
     problems: Why what was asked for could not be measured, a text each.
-    readouts: File of the read-outs that were applied; None: they were fitted.
+    probes: File of the linear probes that were applied; None: they were fitted.
   """
 
   results: dict[str, Any]
   pictures: dict[int, dict[str, list]]
-  fitted: dict[str, linear_probe.Readout]
+  fitted: dict[str, linear_probe.LinearProbe]
   classes: dict[str, list[str]]
   problems: list[str]
-  readouts: str | None = None
+  probes: str | None = None
 
 
 class _Found:
@@ -147,7 +147,7 @@ def evaluate(
       cannot be read, or nothing could be measured.
   """
   options = options or Options()
-  saved = saved_probes.load(options.readouts) if options.readouts else None
+  saved = saved_probes.load(options.probes) if options.probes else None
   networks = _networks(place, options)
   data = []
   for text in dict.fromkeys(options.data):
@@ -173,15 +173,15 @@ def evaluate(
     found.fitted,
     found.classes,
     found.problems,
-    options.readouts or None,
+    options.probes or None,
   )
 
 
 def write(folder: str | os.PathLike, done: Evaluation) -> None:
-  """Writes the report, the results and the read-outs that were fitted.
+  """Writes the report, the results and the linear probes that were fitted.
 
   Args:
-    folder: Where to; made if it is not there. Read-outs of an earlier
+    folder: Where to; made if it is not there. Linear probes of an earlier
       evaluation that lie there are deleted, but for those that were applied.
     done: What `evaluate` returned.
   """
@@ -189,7 +189,7 @@ def write(folder: str | os.PathLike, done: Evaluation) -> None:
   path = pathlib.Path(folder) / saved_probes.FILE
   if done.fitted:
     saved_probes.save(path, done.fitted, done.classes)
-  elif pathlib.Path(done.readouts or "").resolve() != path.resolve():
+  elif pathlib.Path(done.probes or "").resolve() != path.resolve():
     path.unlink(missing_ok=True)  # Of an earlier call.
 
 
@@ -204,7 +204,7 @@ def _networks(place, options):
         "Rename a folder or file."
       )
   compared = {name: api.load(x) for name, x in zip(names, options.compare)}
-  steps = 0 if options.readouts else options.supervised_steps
+  steps = 0 if options.probes else options.supervised_steps
   recipe = supervised.Recipe(steps=steps) if steps else None
   known = features.names(run)
   for name in options.features:

@@ -1,8 +1,8 @@
-"""Expression, one class for each image, from a linear read-out.
+"""Expression, one class for each image, from a linear probe.
 
 Source: the protocol of FaceCycle (ICCV 2021): a linear classifier on the frozen
   feature.
-Differs: see `readout`; classes are not thinned, and macro measures stand
+Differs: see `probe`; classes are not thinned, and macro measures stand
   beside accuracy.
 """
 
@@ -16,7 +16,7 @@ from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 
 def fit(
   train: base.Part, num_classes: int | None = None
-) -> linear_probe.Readout:
+) -> linear_probe.LinearProbe:
   """Fits a multinomial logistic regression.
 
   Args:
@@ -24,7 +24,7 @@ def fit(
     num_classes: K; by default one more than the highest number.
 
   Returns:
-    The read-out; its outputs are logits.
+    The linear probe; its outputs are logits.
 
   Raises:
     InputError: The label is missing or does not fit.

@@ -183,11 +183,11 @@ class Pixels:
     ]
     return np.concatenate(parts)
 
-  def before(self, found: linear_probe.Readout) -> linear_probe.Readout:
-    """Joins itself with a read-out of its values to one of `flat` pixels."""
+  def before(self, found: linear_probe.LinearProbe) -> linear_probe.LinearProbe:
+    """Joins itself with a probe of its values to one of `flat` pixels."""
     weights = self.components.T @ (found.weights / found.scale[:, None])
     offset = found.offset - (found.mean / found.scale) @ found.weights
-    return linear_probe.Readout(
+    return linear_probe.LinearProbe(
       mean=self.mean.astype(np.float64),
       scale=np.ones(len(self.mean)),
       weights=weights,

@@ -58,10 +58,10 @@ def take(part: base.Part, rows: np.ndarray) -> base.Part:
 def cross_validated(
   fit: Callable, part: base.Part, num_folds: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Predicts each row with a read-out fitted to people of the other folds.
+  """Predicts each row with a linear probe fitted to people of the other folds.
 
   Args:
-    fit: Takes a `Part` and returns a `readout.Readout`.
+    fit: Takes a `Part` and returns a `probe.LinearProbe`.
     part: N rows, without a split of their own.
     num_folds: How many.
     seed: Of the folds.

@@ -11,7 +11,7 @@ _TRUE, _PREDICTED = "#00c000", "#ff2020"
 
 
 class Picture(NamedTuple):
-  """A test image and what the run's own read-out made of it.
+  """A test image and what the run's own linear probe made of it.
 
   Attributes:
     image: uint8 [H, W, 3], RGB.

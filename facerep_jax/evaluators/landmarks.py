@@ -1,9 +1,9 @@
-"""Landmarks from a linear read-out.
+"""Landmarks from a linear probe.
 
 Source: the protocol of FAb-Net (arXiv:1808.06882) on MAFL and 300-W: regress
   points in [-1, 1] of the crop, report the mean error over the inter-ocular
   distance.
-Differs: see `readout`. Seen from the side the eyes almost coincide and that
+Differs: see `probe`. Seen from the side the eyes almost coincide and that
   error grows without bound, so the error over the size of the face's box and
   the median are given beside it.
 """
@@ -18,7 +18,7 @@ _EYES = {68: (36, 45), 5: (0, 1)}
 _FAILURE_PERCENT = 10.0
 
 
-def fit(train: base.Part) -> linear_probe.Readout:
+def fit(train: base.Part) -> linear_probe.LinearProbe:
   """Fits a ridge regression to the points.
 
   Args:
@@ -26,7 +26,7 @@ def fit(train: base.Part) -> linear_probe.Readout:
       crop in [-1, 1].
 
   Returns:
-    The read-out; its outputs are [N, 2 P], x and y of each point in turn.
+    The linear probe; its outputs are [N, 2 P], x and y of each point in turn.
 
   Raises:
     InputError: The label is missing or does not fit.

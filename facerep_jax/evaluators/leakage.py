@@ -1,7 +1,7 @@
 """How much of each factor of an image each feature tells: the leakage matrix.
 
 Source: none of the papers; the idea is that of "completeness" in work on
-  disentangled representations: what a linear read-out finds, feature by factor.
+  disentangled representations: what a linear probe finds, feature by factor.
 """
 
 import math
@@ -58,7 +58,7 @@ def measure(
       same for all.
     floor: Key of `parts`, such as random weights.
     ceiling: Key of `parts`, such as a supervised network.
-    seed: Of the bootstrap, over test people with read-outs as they are.
+    seed: Of the bootstrap, over test people with linear probes as they are.
 
   Returns:
     `features` and `factors`, names; `values[feature][factor]`: `value`, `low`,

@@ -1,4 +1,4 @@
-"""Linear read-outs of a frozen representation: fit and apply.
+"""Linear probes of a frozen representation: fit and apply.
 
 Differs: the papers train BatchNorm and a linear layer by Adam. Here the same
 family, features standardised on the training part and then a linear map, is
@@ -21,7 +21,7 @@ _LOGISTIC_STRENGTHS = tuple(10.0**k for k in range(1, -6, -1))
 
 
 @dataclasses.dataclass(frozen=True)
-class Readout:
+class LinearProbe:
   """A linear map of standardised features.
 
   Attributes:
@@ -58,16 +58,16 @@ class Readout:
       "features",
       x,
       f"N {len(self.mean)}",
-      "Use the representation that the read-out was fitted to.",
+      "Use the representation that the linear probe was fitted to.",
     )
     return (x - self.mean) / self.scale @ self.weights + self.offset
 
 
-def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Readout:
+def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> LinearProbe:
   """Fits a linear regression with an L2 penalty.
 
   The strength, one for all columns, has the least squared error on a fifth of
-  the people, held out; the read-out is then fitted to all of them.
+  the people, held out; the linear probe is then fitted to all of them.
 
   Args:
     x: [N, D] float, features.
@@ -75,7 +75,7 @@ def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Readout:
     group: [N], the person of each row.
 
   Returns:
-    The read-out; its outputs are predictions of `y`.
+    The linear probe; its outputs are predictions of `y`.
 
   Raises:
     InputError: Shapes do not fit, a value is not finite, or there are fewer
@@ -96,10 +96,10 @@ def ridge_strength(x: np.ndarray, y: np.ndarray, held_out: np.ndarray) -> float:
   return _RIDGE_STRENGTHS[int(np.argmin(losses))]
 
 
-def ridge_at(x: np.ndarray, y: np.ndarray, strength: float) -> Readout:
+def ridge_at(x: np.ndarray, y: np.ndarray, strength: float) -> LinearProbe:
   """Fits `ridge` with a strength that was chosen elsewhere."""
   x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-  return _RidgePath(x, y).readout(strength)
+  return _RidgePath(x, y).probe(strength)
 
 
 class _RidgePath:
@@ -131,12 +131,12 @@ class _RidgePath:
       found.append(np.mean((predicted - y) ** 2))
     return found
 
-  def readout(self, strength):
-    """Returns the read-out of one strength."""
+  def probe(self, strength):
+    """Returns the linear probe of one strength."""
     weights = self.vectors @ self._solve(strength)
     if self.is_dual:
       weights = self.z.T @ weights
-    return Readout(self.mean, self.scale, weights, self.offset, strength)
+    return LinearProbe(self.mean, self.scale, weights, self.offset, strength)
 
   def _solve(self, strength):
     return self.right / (self.values + strength)[:, None]
@@ -144,7 +144,7 @@ class _RidgePath:
 
 def logistic(
   x: np.ndarray, labels: np.ndarray, group: np.ndarray, num_classes: int
-) -> Readout:
+) -> LinearProbe:
   """Fits a multinomial logistic regression with an L2 penalty.
 
   Strengths are tried from strong to weak on four fifths of the people, until
@@ -158,7 +158,7 @@ def logistic(
       it is never predicted.
 
   Returns:
-    The read-out; its outputs are logits, softmax makes them probabilities.
+    The linear probe; its outputs are logits, softmax makes them probabilities.
 
   Raises:
     InputError: Shapes do not fit, a feature is not finite, a class is out of
@@ -189,7 +189,9 @@ def logistic(
   return _spread(found, np.unique(labels), np.full(num_classes, -np.inf))
 
 
-def multilabel(x: np.ndarray, y01: np.ndarray, group: np.ndarray) -> Readout:
+def multilabel(
+  x: np.ndarray, y01: np.ndarray, group: np.ndarray
+) -> LinearProbe:
   """Fits a logistic regression to each column, with one strength for all.
 
   The strength is chosen as in `logistic`, by the log loss over all columns.
@@ -201,7 +203,8 @@ def multilabel(x: np.ndarray, y01: np.ndarray, group: np.ndarray) -> Readout:
     group: [N], the person of each row.
 
   Returns:
-    The read-out; its outputs are logits, a sigmoid makes them probabilities.
+    The linear probe; its outputs are logits, a sigmoid makes them
+    probabilities.
 
   Raises:
     InputError: Shapes do not fit, a feature is not finite, a label is not 0 or
@@ -251,7 +254,7 @@ class _LogisticPath:
     ]
 
   def fit(self, strength):
-    """Returns the read-out of one strength; one column for two classes."""
+    """Returns the linear probe of one strength; one column for two classes."""
     exceptions = base.sklearn("exceptions")
     for model, target in zip(self.models, self.targets):
       model.C = 1 / (strength * len(self.z))
@@ -261,7 +264,7 @@ class _LogisticPath:
         model.fit(self.z, target)
     weights = np.concatenate([m.coef_ for m in self.models]).T
     offset = np.concatenate([m.intercept_ for m in self.models])
-    return Readout(
+    return LinearProbe(
       self.mean,
       self.scale,
       weights.astype(np.float64),
@@ -281,7 +284,7 @@ def _one_per_class(found):
 
 
 def _spread(found, columns, offset):
-  """Puts the columns of a read-out among constant ones."""
+  """Puts the columns of a linear probe among constant ones."""
   weights = np.zeros((len(found.mean), len(offset)))
   weights[:, columns] = found.weights
   offset[columns] = found.offset
@@ -308,7 +311,7 @@ def _prepare(x, group):
   people = len(np.unique(group))
   if people < 2:
     raise errors.InputError(
-      f"a read-out needs two people or more for training, got {people}."
+      f"a linear probe needs two people or more for training, got {people}."
     )
   return x, group, folds.by_group(group, min(5, people)) == 0
 

@@ -1,8 +1,8 @@
-"""Head pose from a linear read-out.
+"""Head pose from a linear probe.
 
 Source: the protocol of FaceCycle (ICCV 2021): linear regression of the angles,
   mean absolute error in degrees.
-Differs: see `readout`.
+Differs: see `probe`.
 """
 
 import numpy as np
@@ -13,14 +13,14 @@ from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
 ANGLES = ("yaw", "pitch", "roll")
 
 
-def fit(train: base.Part) -> linear_probe.Readout:
+def fit(train: base.Part) -> linear_probe.LinearProbe:
   """Fits a ridge regression to the three angles.
 
   Args:
     train: With the labels `yaw_rad`, `pitch_rad` and `roll_rad` [N] float.
 
   Returns:
-    The read-out; its outputs are yaw, pitch and roll, in radians.
+    The linear probe; its outputs are yaw, pitch and roll, in radians.
 
   Raises:
     InputError: A label is missing or does not fit.

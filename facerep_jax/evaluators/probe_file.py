@@ -1,4 +1,4 @@
-"""Fitted read-outs in one .npz file, without pickles."""
+"""Fitted linear probes in one .npz file, without pickles."""
 
 import json
 import os
@@ -12,29 +12,33 @@ from facerep_jax.evaluators import linear_probe
 from facerep_jax.files import atomic, npz_file
 
 _ARRAYS = {"mean": "D", "scale": "D", "weights": "D K", "offset": "K"}
+# As in files of before.
 _FORMAT = "facerep_jax read-outs, version 1"
+_KEY = "readouts"
 
 
 def save(
-  path: str | os.PathLike, readouts: dict[str, linear_probe.Readout], meta: dict
+  path: str | os.PathLike,
+  probes: dict[str, linear_probe.LinearProbe],
+  meta: dict,
 ) -> None:
-  """Writes read-outs to one .npz file, whole or not at all.
+  """Writes linear probes to one .npz file, whole or not at all.
 
   Args:
     path: Of the file.
-    readouts: By name.
+    probes: By name.
     meta: What they belong to; can be written as JSON.
   """
   head = {
     "format": _FORMAT,
     "meta": meta,
-    "readouts": [
+    _KEY: [
       {"name": name, "kind": one.kind, "strength": one.strength}
-      for name, one in readouts.items()
+      for name, one in probes.items()
     ],
   }
   arrays = {"head": np.array(json.dumps(head))}
-  for i, one in enumerate(readouts.values()):
+  for i, one in enumerate(probes.values()):
     for name in _ARRAYS:
       arrays[f"{i}.{name}"] = getattr(one, name)
   with atomic.whole(path) as temporary, open(temporary, "wb") as file:
@@ -43,14 +47,14 @@ def save(
 
 def load(
   path: str | os.PathLike,
-) -> tuple[dict[str, linear_probe.Readout], dict]:
+) -> tuple[dict[str, linear_probe.LinearProbe], dict]:
   """Reads what `save` wrote.
 
   Args:
     path: Of the file.
 
   Returns:
-    The read-outs by name, and `meta`.
+    The linear probes by name, and `meta`.
 
   Raises:
     InputError: The file is missing, is no such file, or its arrays do not fit
@@ -67,7 +71,7 @@ def load(
       entry["name"]: _unpack(
         path, entry, {name: file[f"{i}.{name}"] for name in _ARRAYS}
       )
-      for i, entry in enumerate(head["readouts"])
+      for i, entry in enumerate(head[_KEY])
     }
     return found, head["meta"]
   except errors.InputError:
@@ -85,13 +89,13 @@ def load(
     zlib.error,
   ) as error:
     raise errors.InputError(
-      f"{path}: not a file of read-outs ({error}). Write it with "
-      "readout_file.save."
+      f"{path}: not a file of linear probes ({error}). Write it with "
+      "probe_file.save."
     ) from error
 
 
 def _unpack(path, entry, arrays):
-  """Makes a read-out after checking that its parts fit."""
+  """Makes a linear probe after checking that its parts fit."""
   sizes = {"D": arrays["mean"].size, "K": arrays["offset"].size}
   for name, spec in _ARRAYS.items():
     want = " ".join(str(sizes[letter]) for letter in spec.split())
@@ -99,11 +103,11 @@ def _unpack(path, entry, arrays):
     if arrays[name].dtype != np.float64:
       raise errors.InputError(
         f"{path}: {entry['name']}: {name} is {arrays[name].dtype}, expected "
-        "float64. Write it with readout_file.save."
+        "float64. Write it with probe_file.save."
       )
   if entry["kind"] != "linear":
     raise errors.InputError(
       f"{path}: {entry['name']}: expected kind 'linear', got "
       f"{entry['kind']!r}. Fit anew."
     )
-  return linear_probe.Readout(**arrays, strength=float(entry["strength"]))
+  return linear_probe.LinearProbe(**arrays, strength=float(entry["strength"]))

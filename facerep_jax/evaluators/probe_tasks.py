@@ -1,4 +1,4 @@
-"""Runs read-out tasks on a labelled set, on all its features alike."""
+"""Runs the tasks of linear probes on a labelled set, on all features alike."""
 
 import dataclasses
 import types
@@ -104,7 +104,7 @@ class Study:
 def divide(
   parts: dict[str, features.Crops], num_folds: int = 0
 ) -> tuple[features.Crops, list[tuple[np.ndarray, np.ndarray]], str]:
-  """Decides what a set's read-outs are trained and measured on.
+  """Decides what a set's linear probes are trained and measured on.
 
   Args:
     parts: Crops by split: "test" with "train", "validation" or both, which are
@@ -130,22 +130,25 @@ def divide(
 
 
 def run(
-  study: Study, task: str, fitted: dict[str, linear_probe.Readout]
-) -> tuple[dict[str, Any], dict[str, list], dict[str, linear_probe.Readout]]:
+  study: Study, task: str, fitted: dict[str, linear_probe.LinearProbe]
+) -> tuple[
+  dict[str, Any], dict[str, list], dict[str, linear_probe.LinearProbe]
+]:
   """Runs one task on all features of a study.
 
   Args:
     study: Images and features.
     task: Key of `PROBES`.
-    fitted: Read-outs of an earlier evaluation by feature, as
+    fitted: Linear probes of an earlier evaluation by feature, as
       `saved_probes.pick` gives them; where empty, they are fitted here.
 
   Returns:
     The task's entry of results.json, its pictures as `report.write` takes
-    them, and the read-outs that were fitted to a single division, by feature.
+    them, and the linear probes that were fitted to a single division, by
+    feature.
 
   Raises:
-    InputError: The labels cannot be used, or read-outs do not fit.
+    InputError: The labels cannot be used, or linear probes do not fit.
   """
   module = PROBES[task].module
   crops, test = study.crops, study.test
@@ -158,7 +161,7 @@ def run(
   table = [x for x in table if not fitted or x.name in fitted]
   if not table:
     raise errors.InputError(
-      f"--readouts: holds none for {task} of this run's features."
+      f"--probes: holds none for {task} of this run's features."
     )
   with cli.Progress(len(table), "features", f"of {task}") as bar:
     for feature in table:
@@ -182,9 +185,7 @@ def in_order(table: list[Feature], main: str | None) -> list[Feature]:
 
 def _result(study, task, entries, is_fitted_here):
   """Returns a task's entry of results.json."""
-  protocol = (
-    f"linear read-out of standardised features: {PROBES[task].protocol}"
-  )
+  protocol = f"linear probe of standardised features: {PROBES[task].protocol}"
   if not is_fitted_here:
     protocol += "; fitted elsewhere"
   source, test = study.crops.source, study.test
@@ -244,7 +245,7 @@ def part_of(
 
 
 def _outputs(study, feature, task, labels, fitted):
-  """Returns outputs of the test rows, the last read-out, and the width."""
+  """Returns outputs of the test rows, the last linear probe, and the width."""
   crops, parts, module = study.crops, [], PROBES[task].module
   # A fold may lack the last class.
   is_one_class = task == "expression"

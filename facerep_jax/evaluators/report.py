@@ -189,10 +189,10 @@ def _amounts(task):
     people = f" of {task['num_people']:,} people"
   elif not is_pairs:
     people = " (people unknown: each image counts as one)"
-  trained = "No read-out was trained here"
+  trained = "No linear probe was trained here"
   if task["num_train"]:
     is_cosine = task["task"] == "verification"
-    rule = "Threshold chosen" if is_cosine else "Read-out trained"
+    rule = "Threshold chosen" if is_cosine else "Linear probe trained"
     trained = f"{rule} on {task['num_train']:,} {what}"
   return (
     f"<p>Split: {_text(task['split'])}. {trained}; measured on "
@@ -269,13 +269,13 @@ def _leakage(table):
 {_text(table["split"])}</h2>
 <p>Each factor is read out of each feature: R2 for numbers, 2 AUC - 1 for \
 expression, and for identity the share recognised on other tracks, scaled so \
-that guessing has 0; so 0 is chance and 1 perfect. Read-outs trained on \
+that guessing has 0; so 0 is chance and 1 perfect. Linear probes trained on \
 {table["num_train"]:,}, measured on {table["num_test"]:,} images. In the \
 plot, 0 is what {_text(table["floor"])} reaches (floor), 1 what \
 {_text(table["ceiling"])} reaches (ceiling); the table holds the scores \
 themselves.</p>
 {_table(names, rows)}
-{_figure("read-outs of each factor", plots.leakage(table))}
+{_figure("linear probes of each factor", plots.leakage(table))}
 </section>"""
 
 

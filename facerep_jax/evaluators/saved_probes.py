@@ -1,4 +1,4 @@
-"""A file of fitted read-outs, to apply them to other data later."""
+"""A file of fitted linear probes, to apply them to other data later."""
 
 import dataclasses
 import os
@@ -8,37 +8,37 @@ import numpy as np
 from facerep_jax import errors
 from facerep_jax.evaluators import linear_probe, probe_file
 
-FILE = "readouts.npz"
+FILE = "probes.npz"
 _BETWEEN = " / "
 
 
 def key(dataset: str, task: str, feature: str) -> str:
-  """Names a read-out by what it was fitted to."""
+  """Names a linear probe by what it was fitted to."""
   return _BETWEEN.join((dataset, task, feature))
 
 
 def save(
   path: str | os.PathLike,
-  fitted: dict[str, linear_probe.Readout],
+  fitted: dict[str, linear_probe.LinearProbe],
   classes: dict[str, list[str]],
 ) -> None:
-  """Writes read-outs with the names of the classes they tell apart.
+  """Writes linear probes with the names of the classes they tell apart.
 
   Args:
     path: The file.
     fitted: By `key`.
-    classes: By `key`; no names for read-outs of numbers.
+    classes: By `key`; no names for linear probes of numbers.
   """
   probe_file.save(str(path), fitted, {"classes": classes})
 
 
 def load(
   path: str | os.PathLike,
-) -> dict[str, tuple[linear_probe.Readout, list[str]]]:
-  """Reads what `save` wrote: read-outs and class names, by `key`.
+) -> dict[str, tuple[linear_probe.LinearProbe, list[str]]]:
+  """Reads what `save` wrote: linear probes and class names, by `key`.
 
   Raises:
-    InputError: The file is missing, damaged, or none of read-outs.
+    InputError: The file is missing, damaged, or none of linear probes.
   """
   fitted, meta = probe_file.load(str(path))
   known = meta.get("classes") if isinstance(meta, dict) else None
@@ -46,8 +46,8 @@ def load(
     len(_apart(x)) == 3 for x in fitted
   ):
     raise errors.InputError(
-      f"{path}: its read-outs are not of an evaluation. Give the {FILE} that "
-      "facerep_jax.evaluate wrote."
+      f"{path}: its linear probes are not of an evaluation. Give the {FILE} "
+      "that facerep_jax.evaluate wrote."
     )
   return {name: (found, known.get(name, [])) for name, found in fitted.items()}
 
@@ -58,11 +58,11 @@ def _apart(name):
 
 
 def pick(
-  saved: dict[str, tuple[linear_probe.Readout, list[str]]],
+  saved: dict[str, tuple[linear_probe.LinearProbe, list[str]]],
   task: str,
   classes: list[str],
-) -> dict[str, linear_probe.Readout]:
-  """Picks the read-outs of a task and puts their classes in order.
+) -> dict[str, linear_probe.LinearProbe]:
+  """Picks the linear probes of a task and puts their classes in order.
 
   Args:
     saved: As `load` returns them.
@@ -70,8 +70,8 @@ def pick(
     classes: Of the data they shall be applied to; empty for numbers.
 
   Returns:
-    By feature, with one column for each of `classes`; a class that a read-out
-    does not know is never predicted.
+    By feature, with one column for each of `classes`; a class that a linear
+    probe does not know is never predicted.
 
   Raises:
     InputError: There is none for the task, there are some of several data
@@ -85,19 +85,19 @@ def pick(
       found[feature] = _in_order(fitted, known, classes, task)
   if len(sets) != 1:
     raise errors.InputError(
-      f"--readouts: expected those of one data set for {task}, found "
+      f"--probes: expected those of one data set for {task}, found "
       f"{', '.join(sorted(sets)) or 'none'}."
     )
   return found
 
 
 def _in_order(fitted, known, classes, task):
-  """Returns a read-out whose columns are `classes`."""
+  """Returns a linear probe whose columns are `classes`."""
   if not classes:
     return fitted
   if not set(known) & set(classes):
     raise errors.InputError(
-      f"--readouts: those for {task} know {', '.join(known) or 'no class'}, "
+      f"--probes: those for {task} know {', '.join(known) or 'no class'}, "
       f"but the data has {', '.join(classes)}."
     )
   weights = np.zeros((len(fitted.mean), len(classes)))

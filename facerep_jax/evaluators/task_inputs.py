@@ -22,8 +22,8 @@ class Inputs:
     opened: Its parts by split, or pairs.
     networks: The run, and what it is compared with.
     num_folds: As for `studies.build`.
-    saved: Read-outs of another evaluation, as `saved_probes.load` returns
-      them; None: read-outs are fitted.
+    saved: Linear probes of another evaluation, as `saved_probes.load` returns
+      them; None: linear probes are fitted.
     detector: Model file of the face detector; None for the one that OpenCV
       brings.
   """
@@ -32,7 +32,7 @@ class Inputs:
   opened: Opened
   networks: studies.Networks
   num_folds: int = 0
-  saved: dict[str, tuple[linear_probe.Readout, list[str]]] | None = None
+  saved: dict[str, tuple[linear_probe.LinearProbe, list[str]]] | None = None
   detector: str | None = None
 
   @property

@@ -27,14 +27,14 @@ class Outcome:
   Attributes:
     entries: Its entries of results.json.
     pictures: Of the first entry, as `report.write` takes them.
-    fitted: Read-outs by `saved_probes.key`.
-    classes: Names of the classes that read-outs tell apart, likewise.
+    fitted: Linear probes by `saved_probes.key`.
+    classes: Names of the classes that linear probes tell apart, likewise.
     leakage: `leakage` of results.json; None from all other tasks.
   """
 
   entries: list[dict[str, Any]] = dataclasses.field(default_factory=list)
   pictures: dict[str, list] = dataclasses.field(default_factory=dict)
-  fitted: dict[str, linear_probe.Readout] = dataclasses.field(
+  fitted: dict[str, linear_probe.LinearProbe] = dataclasses.field(
     default_factory=dict
   )
   classes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
@@ -117,7 +117,7 @@ def _leakage(inputs, study):
 
 
 def _has_tracks(inputs):
-  """Tells whether networks can be run on tracks; saved read-outs are alone."""
+  """Tells whether networks can be run on tracks; saved probes are alone."""
   return inputs.saved is None and inputs.folder is not None
 
 

@@ -1,6 +1,6 @@
 """What every page of a report shares: its frame, style and caveats."""
 
-HONESTY = """<p class="note">Features are frozen; only a linear read-out is \
+HONESTY = """<p class="note">Features are frozen; only a linear probe is \
 trained on them. All features of a task, baselines included, had the same \
 images, crops and folds; another run that is compared sees the same images in \
 the crop of its own training. "Supervised" is the same network trained with \

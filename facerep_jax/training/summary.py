@@ -32,9 +32,9 @@ def measure(
     `test`: means over the test split of what the system's `eval_fn` measures.
     What follows is of test frames, by what `look_measures` says of each; ends
     of 95 % bootstrap intervals over people beside it.
-    `yaw_readout`, where the tracks have pose labels: of a linear read-out of
+    `yaw_probe`, where the tracks have pose labels: of a linear probe of
     yaw, for the trained feature of pose and for all features of the same
-    network with random weights. `identity_readout`, where people have two
+    network with random weights. `identification`, where people have two
     recordings: of recognising them, for both.
     `viewpoint`, of systems that take faces apart, with pose labels: how their
     own yaw follows the true one. `people`, likewise with two recordings, and
@@ -49,7 +49,7 @@ def measure(
   pairs = summary_frames.recordings(data_path, "test", on_bad_record=on_bad)
   summary = {"step": model.step, "test": held_out(model, data_path)}
   summary |= _measured(model, read, pairs)
-  if "yaw_readout" in summary:
+  if "yaw_probe" in summary:
     _write_examples(examples, read["test"].labelled())
   atomic.write_json(workdir / _FILE, summary)
   return summary
@@ -75,10 +75,8 @@ def _measured(model, read, pairs):
   if has_yaw:
     out |= _about_yaw(model, features, read)
   if has_pairs:
-    out["identity_readout"] = {
-      name: summary_measures.identity_readout(
-        one, features[name]["train"], pairs
-      )
+    out["identification"] = {
+      name: summary_measures.identification(one, features[name]["train"], pairs)
       for name, one in models.items()
     }
     if _draws_faces(model):
@@ -99,7 +97,7 @@ def _about_yaw(model, features, read):
     }
     for name, found in features.items()
   }
-  out = {"yaw_readout": {}}
+  out = {"yaw_probe": {}}
   for name, found in features.items():
     # Random weights may use all that they have: no one number of theirs
     # means pose.
@@ -108,7 +106,7 @@ def _about_yaw(model, features, read):
         split: summary_measures.of_pose(feature_roles.with_joined(values))
         for split, values in found.items()
       }
-    out["yaw_readout"][name] = summary_measures.yaw_readout(found, parts)
+    out["yaw_probe"][name] = summary_measures.yaw_probe(found, parts)
   if _draws_faces(model):
     view = features["trained"]["test"]["view"]
     own = view[:, 1] * np.radians(model.formation.max_angle_deg)
@@ -182,9 +180,9 @@ def report(summary: dict[str, dict]) -> list[str]:
       f"  error of the reconstruction: {test['l1']:.4f}; of one mean colour "
       f"instead: {test['l1_mean_colour']:.4f}"
     )
-  for name, found in summary.get("yaw_readout", {}).items():
+  for name, found in summary.get("yaw_probe", {}).items():
     lines.append(
-      f"linear read-out of yaw, {name.replace('_', ' ')}: R2 "
+      f"linear probe of yaw, {name.replace('_', ' ')}: R2 "
       f"{_bracketed(found, 'r2', 3)}, mean error {found['mae_deg']:.1f} deg"
     )
   if "viewpoint" in summary:
@@ -193,7 +191,7 @@ def report(summary: dict[str, dict]) -> list[str]:
       f"viewpoint: yaw |r| {_bracketed(found, 'r', 2)}, slope "
       f"{_bracketed(found, 'slope', 2)}"
     )
-  for name, found in summary.get("identity_readout", {}).items():
+  for name, found in summary.get("identification", {}).items():
     lines.append(
       f"people recognised in another recording, {name.replace('_', ' ')} "
       f"({found['feature']}): {_bracketed(found, 'rank1_percent', 1)} % "

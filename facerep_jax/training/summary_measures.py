@@ -57,14 +57,14 @@ def of_pose(found: Features) -> Features:
   return {k: x for k, x in found.items() if k not in joined}
 
 
-def yaw_readout(
+def yaw_probe(
   features: dict[str, Features], read: dict[str, summary_frames.Frames]
 ) -> dict[str, Any]:
   """Reads yaw out of some features together by ridge regression.
 
   Args:
-    features: [N, D] by name, of the frames of `train`, to fit the read-out, and
-      of `test`, to measure it.
+    features: [N, D] by name, of the frames of `train`, to fit the linear probe,
+      and of `test`, to measure it.
     read: These frames, of other people each; all have a yaw.
 
   Returns:
@@ -122,7 +122,7 @@ def identity_feature(found: Features) -> str:
   return "identity" if "identity" in found else next(iter(joined or found))
 
 
-def identity_readout(
+def identification(
   model: api.Representation, train: Features, read: Recordings
 ) -> dict[str, Any]:
   """Recognises people of one recording by another.

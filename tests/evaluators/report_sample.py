@@ -33,7 +33,7 @@ def task(name, scores, details=lambda rng, factor: {}):
     "dataset": "synthetic",
     "split": "test",
     "crop": "as in training",
-    "protocol": f"Linear read-out for {name}.",
+    "protocol": f"Linear linear probe for {name}.",
     "num_train": 1200,
     "num_test": 300,
     "num_people": 40,

@@ -124,7 +124,7 @@ def test_images_of_unknown_people_stand_for_themselves(model):
   assert crops.group.tolist() == [0, 1, 2]
 
 
-def test_a_readout_of_components_is_one_of_pixels():
+def test_a_probe_of_components_is_one_of_pixels():
   pixels = RNG.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
   fitted = features.Pixels.fit(pixels[:40], 6)
   values = fitted(pixels)

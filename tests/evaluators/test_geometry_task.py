@@ -190,8 +190,8 @@ def test_what_is_fitted_is_fitted_to_training_people(made):
   for name in ("side", "normal_deg"):
     got = of(depth, "average face")[name].value
     np.testing.assert_allclose(got, want[name].value)
-  readout = albedo_leak.fit(pixels01[0], true, train.group)
-  want = albedo_leak.measure(pixels01[1], wanted, readout, test.group)
+  probe = albedo_leak.fit(pixels01[0], true, train.group)
+  want = albedo_leak.measure(pixels01[1], wanted, probe, test.group)
   got = of(albedo, "the input itself")["yaw_r2"].value
   np.testing.assert_allclose(got, want.scores["yaw_r2"].value)
 

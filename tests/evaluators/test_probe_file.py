@@ -15,9 +15,9 @@ def test_read_outs_come_back_from_a_file(tmp_path):
     "pose/é": linear_probe.ridge(x, x[:, :2], np.arange(50)),
     "expression": linear_probe.logistic(x, (x[:, 0] > 0) * 2, np.arange(50), 3),
   }
-  path = tmp_path / "readouts.npz"
+  path = tmp_path / "probes.npz"
   probe_file.save(path, some, {"data": "toy", "step": 3})
-  assert [p.name for p in tmp_path.iterdir()] == ["readouts.npz"]
+  assert [p.name for p in tmp_path.iterdir()] == ["probes.npz"]
   found, meta = probe_file.load(path)
   assert meta == {"data": "toy", "step": 3} and list(found) == list(some)
   for name, one in some.items():
@@ -30,20 +30,20 @@ def test_refuses_files_of_another_kind(tmp_path):
   with pytest.raises(errors.InputError, match="no such file"):
     probe_file.load(path)
   path.write_bytes(b"not an archive")
-  with pytest.raises(errors.InputError, match="not a file of read-outs"):
+  with pytest.raises(errors.InputError, match="not a file of linear probes"):
     probe_file.load(path)
   np.savez(path, features=np.zeros(3))
-  with pytest.raises(errors.InputError, match="not a file of read-outs"):
+  with pytest.raises(errors.InputError, match="not a file of linear probes"):
     probe_file.load(path)
-  one = linear_probe.Readout(
+  one = linear_probe.LinearProbe(
     np.zeros(3), np.ones(3), np.zeros((3, 2)), np.zeros(2), 1
   )
   probe_file.save(path, {"a": one}, {})
   whole = path.read_bytes()
   path.write_bytes(whole[: len(whole) // 2])
-  with pytest.raises(errors.InputError, match="not a file of read-outs"):
+  with pytest.raises(errors.InputError, match="not a file of linear probes"):
     probe_file.load(path)
-  bad = linear_probe.Readout(
+  bad = linear_probe.LinearProbe(
     np.zeros(3), np.ones(3), np.zeros((2, 2)), np.zeros(2), 1
   )
   probe_file.save(path, {"a": bad}, {})
@@ -53,8 +53,8 @@ def test_refuses_files_of_another_kind(tmp_path):
 
 @pytest.mark.parametrize("change", ["empty", "half", "flipped", "inflates"])
 def test_damaged_files_are_one_line(tmp_path, change):
-  path = tmp_path / "readouts.npz"
-  one = linear_probe.Readout(
+  path = tmp_path / "probes.npz"
+  one = linear_probe.LinearProbe(
     np.zeros(3), np.ones(3), np.ones((3, 2)), np.zeros(2), 1.0
   )
   probe_file.save(path, {"a": one}, {})

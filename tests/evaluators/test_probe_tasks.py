@@ -89,7 +89,7 @@ def test_what_features_know_is_read_out_of_the_row_it_belongs_to(num_folds):
   assert len(made.test) == result["num_test"] == len(set(made.test))
   # The weakest ridge shrinks by about 1e-5.
   assert result["entries"][0]["scores"]["mae_mean"].value < 0.01
-  # There is no single read-out of several folds.
+  # There is no single linear probe of several folds.
   assert list(fitted) == ([] if num_folds else [x.name for x in made.table])
 
 
@@ -150,7 +150,7 @@ def test_a_fold_that_lacks_the_last_class_is_measured():
 
 
 @pytest.mark.parametrize("task", ["landmarks", "pose", "expression"])
-def test_saved_readouts_measure_the_same(task):
+def test_saved_probes_measure_the_same(task):
   made = study(split_parts(), noise=0.2)
   first, _, fitted = probe_tasks.run(made, task, {})
   again, _, nothing = probe_tasks.run(made, task, fitted)

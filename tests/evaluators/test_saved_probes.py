@@ -10,7 +10,7 @@ X = RNG.normal(size=(5, 3))
 
 def fitted(columns, seed=0):
   rng = np.random.default_rng(seed)
-  return linear_probe.Readout(
+  return linear_probe.LinearProbe(
     mean=rng.normal(size=3),
     scale=rng.uniform(1, 2, 3),
     weights=rng.normal(size=(3, columns)),
@@ -40,7 +40,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     np.testing.assert_array_equal(found.outputs(X), made[key].outputs(X))
 
 
-def test_readouts_of_numbers_are_picked_as_they_are():
+def test_probes_of_numbers_are_picked_as_they_are():
   read = saved(("a", "pose", "x"), ("a", "pose", "y"), ("b", "landmarks", "x"))
   found = saved_probes.pick(read, "pose", [])
   assert list(found) == ["x", "y"]
@@ -70,7 +70,7 @@ def test_other_files_are_refused(tmp_path):
   with pytest.raises(errors.InputError, match="no such file"):
     saved_probes.load(tmp_path / "none.npz")
   (tmp_path / "text.npz").write_text("text")
-  with pytest.raises(errors.InputError, match="not a file of read-outs"):
+  with pytest.raises(errors.InputError, match="not a file of linear probes"):
     saved_probes.load(tmp_path / "text.npz")
   for name, meta in [("yaw", {"classes": {}}), ("a / b / c", {}), ("x", [])]:
     probe_file.save(tmp_path / "foreign.npz", {name: fitted(2)}, meta)

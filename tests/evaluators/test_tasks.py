@@ -68,7 +68,7 @@ def test_the_matrix_needs_a_test_part_and_a_supervised_bound():
   assert "leakage" not in fitting(one)
 
 
-def test_tracks_can_be_rebuilt_unless_readouts_are_applied():
+def test_tracks_can_be_rebuilt_unless_probes_are_applied():
   assert "reconstruction" in fitting(inputs("tracks:folder"))
   assert "reconstruction" not in fitting(inputs("tracks:folder", saved={}))
   assert "geometry" not in fitting(inputs("tracks:folder"))

@@ -75,13 +75,13 @@ def test_summary_at_the_end(whole, tmp_path):
   assert list(examples.glob("*.png"))
   assert 0 < values["test"]["l1"] < 0.5
   assert values["test"]["num_dropped"] == 0
-  assert set(values["yaw_readout"]) == {"trained", "random_weights"}
+  assert set(values["yaw_probe"]) == {"trained", "random_weights"}
   for name in ("r", "slope"):
     value, low, high = (
       values["viewpoint"][name + end] for end in ("", "_low", "_high")
     )
     assert 0 <= low <= value <= high
-  assert values["identity_readout"]["trained"]["feature"] == "raw"
+  assert values["identification"]["trained"]["feature"] == "raw"
   assert values["people"]["trained"]["num_people"] == 3
   lines = summary.report(values)
   for words in ("mean colour", "viewpoint: yaw |r| ", "people: "):

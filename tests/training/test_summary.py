@@ -33,25 +33,25 @@ def test_fewer_steps_than_were_trained_give_the_result_that_is_there(
   with jax.numpy_dtype_promotion("standard"):
     shorter = tiny.config(data, steps=2, batch_size=8)
     assert experiment.run(shorter, workdir) == 0
-  assert "linear read-out of yaw, trained" in capsys.readouterr().out
+  assert "linear probe of yaw, trained" in capsys.readouterr().out
   assert (workdir / "summary.json").read_text() == before
 
 
-def test_summary_holds_test_split_and_readouts(trained, capsys):
+def test_summary_holds_test_split_and_probes(trained, capsys):
   workdir, data = trained
   values = json.loads((workdir / "summary.json").read_text())
   assert values["test"]["num_samples"] == 3  # One draw per test person.
   assert values["test"]["loss"] > 0 and values["test"]["loss_copy"] > 0
   for name in ("trained", "random_weights"):
-    found = values["yaw_readout"][name]
+    found = values["yaw_probe"][name]
     assert found["num_frames"] == 3 * 6 and found["features"] == ["embedding"]
     assert found["r2_low"] <= found["r2"] <= found["r2_high"] <= 1
   # One recording a person, and no faces.
-  for name in ("viewpoint", "identity_readout", "people"):
+  for name in ("viewpoint", "identification", "people"):
     assert name not in values
   lines = summary.report(values)
   assert any("copying the source" in line for line in lines)
-  assert sum("linear read-out of yaw" in line for line in lines) == 2
+  assert sum("linear probe of yaw" in line for line in lines) == 2
 
 
 def test_examples_are_frames_of_the_test_split(trained):
@@ -70,8 +70,8 @@ def test_people_with_two_recordings_are_recognised(trained, tmp_path):
   data = tiny.write_tracks(tmp_path / "tracks", recordings=2)
   copy = shutil.copytree(workdir, tmp_path / "run")
   values = summary.measure(copy, data, tmp_path / "examples")
-  assert set(values["identity_readout"]) == {"trained", "random_weights"}
-  for found in values["identity_readout"].values():
+  assert set(values["identification"]) == {"trained", "random_weights"}
+  for found in values["identification"].values():
     assert (found["num_people"], found["num_frames"]) == (3, 3 * 2 * 4)
     assert found["feature"] == "embedding"
     assert found["chance_percent"] == pytest.approx(100 / 3)
@@ -93,13 +93,13 @@ def test_report_writes_intervals_where_there_are_any():
   values = {
     "step": 7,
     "test": {"loss": 0.5, "num_samples": 3},
-    "yaw_readout": {"random_weights": yaw},
+    "yaw_probe": {"random_weights": yaw},
     "viewpoint": viewpoint,
-    "identity_readout": {"trained": identity},
+    "identification": {"trained": identity},
     "people": {"trained": people, "random_weights": people | {"rebuilt": 4.0}},
   }
   assert summary.report(values)[1:] == [
-    "linear read-out of yaw, random weights: R2 0.610 [0.500, 0.700], mean "
+    "linear probe of yaw, random weights: R2 0.610 [0.500, 0.700], mean "
     "error 4.9 deg",
     "viewpoint: yaw |r| 0.86 [0.83, 0.89], slope 0.71",
     "people recognised in another recording, trained (raw): 26.2 [18.0, 35.0] "
@@ -143,7 +143,7 @@ x = np.random.default_rng(0).normal(size=(8, 3))
 frames = summary_frames.Frames([], x[:, 0], np.array(list("abcdefgh")), [])
 parts = {"train": frames, "test": frames}
 features = {"train": {"code": x}, "test": {"code": x}}
-print(summary_measures.yaw_readout(features, parts)["r2"])
+print(summary_measures.yaw_probe(features, parts)["r2"])
 """
   done = subprocess.run(
     [sys.executable, "-c", code], capture_output=True, text=True, check=False

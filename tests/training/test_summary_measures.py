@@ -46,13 +46,13 @@ def test_a_perfect_feature_is_read_out_perfectly():
     split: {"one": part.yaw_rad[:, None], "other": np.ones((40, 2))}
     for split, part in read.items()
   }
-  found = summary_measures.yaw_readout(features, read)
+  found = summary_measures.yaw_probe(features, read)
   # The weakest ridge shrinks by about 1e-4.
   assert found["r2"] > 0.9999 and found["mae_deg"] < 0.1
   assert found["r2_low"] > 0.9999 and found["r2_high"] <= 1
   assert found["features"] == ["one", "other"]
   features = {split: {"other": np.ones((40, 2))} for split in read}
-  found = summary_measures.yaw_readout(features, read)
+  found = summary_measures.yaw_probe(features, read)
   assert found["r2"] <= 0 and found["r2_low"] <= found["r2"]
 
 
@@ -91,7 +91,7 @@ def test_numbers_of_one_person_have_no_interval():
   features = {
     split: {"one": part.yaw_rad[:, None]} for split, part in read.items()
   }
-  found = summary_measures.yaw_readout(features, read)
+  found = summary_measures.yaw_probe(features, read)
   assert found["r2"] > 0.99 and found["r2_low"] is found["r2_high"] is None
 
 
@@ -103,7 +103,7 @@ def test_people_are_recognised_by_what_light_does_not_change():
 
   model = Model(chroma)
   train = chroma(RNG.uniform(100, 250, (50, 3)).astype(np.float32))
-  found = summary_measures.identity_readout(model, train, read)
+  found = summary_measures.identification(model, train, read)
   for end in ("", "_low", "_high"):
     assert found[f"rank1_percent{end}"] == 100
   assert (found["num_people"], found["num_frames"]) == (6, 48)
@@ -115,7 +115,7 @@ def test_a_constant_feature_recognises_by_chance():
   def constant(rgb):
     return {"code": np.full((len(rgb), 5), 0.3, np.float32)}
 
-  found = summary_measures.identity_readout(
+  found = summary_measures.identification(
     Model(constant), constant(np.ones((7, 3))), recordings()
   )
   assert found["rank1_percent"] == pytest.approx(100 / 6)
@@ -145,7 +145,7 @@ def test_rank_is_that_of_a_loop():
         ]
         right.append(np.argmax(cosines) == person)
         group.append(person)
-  found = summary_measures.identity_readout(model, train, read)
+  found = summary_measures.identification(model, train, read)
   assert found["rank1_percent"] == pytest.approx(100 * np.mean(right))
   ends = found["rank1_percent_low"], found["rank1_percent_high"]
   # Frames of one person are drawn together.
