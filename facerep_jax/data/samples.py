@@ -37,7 +37,7 @@ class Sampling:
     is_jittered: Whether crops are drawn at random, or are the middle ones.
     use_mirror: Whether half of the samples are mirrored.
     colour_jitter: Strength of the colour jitter, 0 (none) to 1.
-    on_bad_record: "error", or "skip" to take the next sample instead.
+    on_bad_record: "error", or "skip" to draw another record instead.
     crop: What the network sees of a frame.
     ramp: Which frames are drawn at which step of the training.
     batch_size: Samples of a step, for the ramp.
@@ -126,7 +126,7 @@ class Samples:
     """
     first = None
     for attempt in range(max(100, 2 * self.epoch_size)):
-      records, rng, epoch = self._draw(sample + attempt)
+      records, rng, epoch = self._draw(sample, attempt)
       try:
         found = self._load(records, rng, epoch, sample)
         if found is not None:
@@ -144,12 +144,19 @@ class Samples:
       )
     raise tfrecord.BadRecordError(f"no usable record is left. First: {first}")
 
-  def _draw(self, sample):
-    seed = self._sampling.seed
+  def _draw(self, sample, attempt):
+    """Draws the records of a sample; each attempt takes other ones."""
+    seed, is_shuffled = self._sampling.seed, self._sampling.is_shuffled
+    if not is_shuffled:
+      sample, attempt = sample + attempt, 0
     epoch, place = divmod(sample, self.epoch_size)
-    if self._sampling.is_shuffled:
+    key = (seed, _DRAW, sample, attempt) if attempt else (seed, _DRAW, sample)
+    rng = np.random.default_rng(key)
+    if attempt:
+      # Not the next sample's: that would be in the batch twice.
+      place = int(rng.integers(self.epoch_size))
+    elif is_shuffled:
       place = _order(seed, epoch, self.epoch_size)[place]
-    rng = np.random.default_rng((seed, _DRAW, sample))
     videos = self._groups[place]
     if self._sampling.sample_by == "recordings":
       order = rng.permutation(np.concatenate(videos))

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from facerep_jax import errors, sharding
 from facerep_jax.files import atomic
-from facerep_jax.runs import curriculum, train_state
+from facerep_jax.runs import curriculum, renamed_settings, train_state
 from facerep_jax.systems import base
 
 PyTree = Any
@@ -256,14 +256,40 @@ class Checkpoints:
       InputError: It cannot be read, or does not fit.
     """
     inference, training = (_abstract(part, mesh) for part in _split(abstract))
+    window = training["window"]["sums"]
+    stored = self._stored_names(step, window)
+    training["window"]["sums"] = {stored[k]: x for k, x in window.items()}
     restored = self._restore(
       step,
       inference=ocp.args.StandardRestore(inference),
       training=ocp.args.StandardRestore(training),
       meta=ocp.args.JsonRestore(),
     )
-    state = train_state.TrainState(**restored.inference, **restored.training)
+    training = restored.training
+    sums = training["window"]["sums"]
+    training["window"]["sums"] = {k: sums[stored[k]] for k in window}
+    state = train_state.TrainState(**restored.inference, **training)
     return state, restored.meta
+
+  def _stored_names(self, step, names):
+    """Returns what metrics are called in a checkpoint, by their names now."""
+    before = {new: old for old, new in renamed_settings.METRICS.items()}
+    if not before.keys() & set(names):
+      return {name: name for name in names}
+    path = self._root / str(step) / "training"
+    with _Damage(
+      f"{path.parent}: this checkpoint cannot be restored",
+      "If the files are damaged, delete that folder to go on from the "
+      "checkpoint before.",
+    ):
+      found = ocp.StandardCheckpointer(
+        multiprocessing_options=self._processes
+      ).metadata(path)
+    there = found.item_metadata.tree["window"]["sums"]
+    return {
+      name: before[name] if name in before and before[name] in there else name
+      for name in names
+    }
 
   def restore_inference(
     self, step: int, abstract: base.Variables, mesh: Mesh, *, has_ema: bool

@@ -1,4 +1,4 @@
-"""Settings that had another name before, and what they are called now."""
+"""Settings and metrics that had another name, and what they are called now."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +15,14 @@ SUCCESSORS = {
   "same_shape": "shape_consistency",
   "turns": "pose_scale",
   "wave_steps": "cycle_steps",
+}
+# Metrics of training; a term of the loss is called as its weight is.
+METRICS = {
+  "num_lost": "num_dropped",
+  **{
+    name: SUCCESSORS[name]
+    for name in ("rough_shape", "same_albedo", "same_shape")
+  },
 }
 # Values, by the present name of their setting.
 _VALUES = {"schedule": {"waves": "cyclic_cosine"}}

@@ -66,7 +66,7 @@ def test_video_is_drawn_before_its_chunk(tmp_path):
   records += [helpers.track(i, person="p", video="b") for i in range(1, 10)]
   helpers.write_dataset(tmp_path, records)
   samples = helpers.samples_of(helpers.source_of(tmp_path), sample_by="person")
-  draws = [samples._draw(i)[0][0] for i in range(1000)]
+  draws = [samples._draw(i, 0)[0][0] for i in range(1000)]
   # Standard deviation 0.016; by chunk it would be 0.1.
   assert np.mean(np.array(draws) == 0) == pytest.approx(0.5, abs=0.06)
 
@@ -247,17 +247,30 @@ def test_colour_changes_all_frames_of_a_sample_alike(ramps):
 # What cannot be used.
 
 
-def test_skipped_record_is_replaced_by_the_next_sample(folder, caplog):
-  whole = helpers.samples_of(helpers.source_of(folder), sample_by="chunk")
-  want = [whole[i] for i in range(26)]
+def test_skipped_records_are_replaced_by_any_others(folder, caplog):
+  before = helpers.samples_of(helpers.source_of(folder), sample_by="chunk")
+  whole = [before[i] for i in range(200)]
   source = helpers.source_of(folder, on_bad_record="skip")
   samples = helpers.samples_of(source, sample_by="chunk", on_bad_record="skip")
   path = helpers.damage(folder, 3)
   assert source.num_bad == 0
-  for i in range(25):
-    place = i + 1 if want[i]["record"] == 3 else i
-    if want[place]["record"] != 3:
-      helpers.assert_same(samples[i], want[place])
+  found = [samples[i] for i in range(200)]
+  replaced = []
+  for i, sample in enumerate(found):
+    want = whole[i]
+    if want["record"] == 3:
+      replaced.append(int(sample["record"]))
+      helpers.assert_same(samples[i], sample)  # The same every time.
+    else:
+      helpers.assert_same(sample, want)
+  # Each of the four others comes about as often, not the next sample's alone.
+  counts = np.bincount(replaced, minlength=5)
+  assert len(replaced) == 40 and counts[3] == 0
+  assert np.delete(counts, 3).min() >= 3
+  followers = [
+    int(found[i + 1]["record"]) for i in range(199) if whole[i]["record"] == 3
+  ]
+  assert np.mean(np.array(replaced[: len(followers)]) == followers) < 0.6
   assert source.num_bad == 1
   assert caplog.text.count("skipped: ") == 1
   assert f"{path}: record 3: " in caplog.text
@@ -314,7 +327,7 @@ def test_frames_of_all_recordings_of_a_person(people):
   assert drawn.epoch_size == len(set(index.person))
   counts = set()
   for sample in range(2 * drawn.epoch_size):
-    records, _, _ = drawn._draw(sample)
+    records, _, _ = drawn._draw(sample, 0)
     [person] = {index.person[record] for record in records}
     # Each chunk of the person once, up to as many as there are frames.
     known = (index.person == person).sum()

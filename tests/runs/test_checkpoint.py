@@ -44,6 +44,22 @@ def test_round_trip_onto_another_number_of_devices(tmp_path, ema):
   same(variables.params, state.ema if ema else state.params)
 
 
+def test_metrics_of_before_are_restored_under_their_present_names(tmp_path):
+  def named(*names):
+    sums = {name: jnp.float32(k) for k, name in enumerate(names)}
+    return make_state(1.0).replace(window={"sums": sums, "count": 1.0})
+
+  saved = checkpoint.Checkpoints(tmp_path, keep=2)
+  saved.save(1, named("loss", "num_lost", "rough_shape"), {}, loss=None)
+  saved.save(2, named("loss", "num_dropped", "depth_smoothness"), {}, loss=None)
+  saved.wait()
+  state = named("loss", "num_dropped", "depth_smoothness")
+  mesh = sharding.make_mesh(jax.devices()[:1])
+  for step in (1, 2):
+    restored, _ = saved.restore(step, jax.eval_shape(lambda: state), mesh)
+    same(state, restored)
+
+
 def test_frozen_parameters_are_saved_once(tmp_path):
   mesh = sharding.make_mesh(jax.devices()[:1])
   saved = checkpoint.Checkpoints(tmp_path, keep=1)
