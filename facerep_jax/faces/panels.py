@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from facerep_jax.faces import rendering
 from facerep_jax.ops import depth as depth_ops
-from facerep_jax.ops import render
+from facerep_jax.ops import image_range, render
 
 YAWS_DEG = (-60, -30, 0, 30, 60)
 
@@ -70,7 +70,7 @@ def picture(
   seen = rendering.render_face(
     face.depth, shaded.image11, face.view, formation, size_px
   )
-  return to01(seen.colour)
+  return image_range.to_01(seen.colour)
 
 
 def maps(
@@ -92,15 +92,10 @@ def maps(
   return {
     "canonical_depth": face.depth,
     "normal": shaded.normals,
-    "albedo": to01(face.albedo11),
+    "albedo": image_range.to_01(face.albedo11),
     "shading": jnp.broadcast_to(grey, (*grey.shape[:3], 3)),
-    "canonical": to01(shaded.image11),
+    "canonical": image_range.to_01(shaded.image11),
   }
-
-
-def to01(images11: jax.Array) -> jax.Array:
-  """Maps pictures from [-1, 1] to [0, 1]; what is brighter is white."""
-  return jnp.clip(images11 / 2 + 0.5, 0.0, 1.0)
 
 
 def turned(
@@ -127,8 +122,10 @@ def turned(
     softness=render.HARD,
   )
   view = jnp.zeros((depth.shape[0], 6)).at[:, 1].set(1.0)
-  seen = rendering.render_face(depth, 2 * canonical01 - 1, view, formation)
-  return to01(seen.colour)
+  seen = rendering.render_face(
+    depth, image_range.to_11(canonical01), view, formation
+  )
+  return image_range.to_01(seen.colour)
 
 
 def depth_to_grey(depth: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from facerep_jax.faces import collapse, panels, rendering
 from facerep_jax.models import initial
+from facerep_jax.ops import image_range
 from facerep_jax.systems import (
   autoencoder_loss,
   autoencoder_model,
@@ -105,7 +106,7 @@ def _rows11(batch):
   """Flattens frames [B, T, S, S, 3] uint8 to float32 rows in [-1, 1]."""
   frames = batch["frames"]
   rows = frames.reshape(-1, *frames.shape[2:])
-  return rows.astype(jnp.float32) / 127.5 - 1.0
+  return image_range.uint8_to_11(rows)
 
 
 def _loss(model, params, frozen, model_state, batch, control, key):
@@ -176,7 +177,7 @@ def _evaluate(model, variables, batch):
     total,
   )
   picture = _first(reconstructed, reconstructed.images.colour)
-  target01 = panels.to01(images11)
+  target01 = image_range.to_01(images11)
   area = jnp.sum(mask)
   share = jnp.sum(mask, axis=(1, 2))[:, None, None, None]
   mean = jnp.sum(target01 * mask[..., None], (1, 2), keepdims=True)
@@ -184,7 +185,7 @@ def _evaluate(model, variables, batch):
   lost = reconstructed.images.num_dropped.reshape(len(weight), -1).sum(axis=1)
   num_dropped = jnp.sum(jnp.where(weight > 0, lost, 0))
   return out | {
-    "l1": (_l1(panels.to01(picture), target01, mask), area),
+    "l1": (_l1(image_range.to_01(picture), target01, mask), area),
     "l1_mean_colour": (_l1(mean, target01, mask), area),
     "mask_share": (jnp.sum(jnp.mean(mask, axis=(1, 2))), total),
     "num_dropped": (num_dropped.astype(jnp.float32), total),
@@ -198,7 +199,7 @@ def _l1(a, b, mask):
 
 def _features(model, variables, images01, key):
   del key
-  return autoencoder_model.encode(model, variables, 2 * images01 - 1)
+  return autoencoder_model.encode(model, variables, image_range.to_11(images01))
 
 
 def _represent(model, variables, images01, key, train=False):
@@ -215,10 +216,10 @@ def _reconstruct(model, variables, batch):
   seen = rendering.render_face(
     found.face.depth, shaded.image11, found.face.view, formation
   )
-  target = panels.to01(images11)
+  target = image_range.to_01(images11)
   mean = jnp.mean(target, axis=(1, 2), keepdims=True)
   # What the face does not explain is grey, not the white that is drawn there.
-  picture = panels.to01(seen.colour * seen.mask[..., None])
+  picture = image_range.to_01(seen.colour * seen.mask[..., None])
   return {
     "target": target,
     "reconstruction": picture,
@@ -239,7 +240,9 @@ def _factors(model, variables, images01):
     `light` [N, 4]: ambient, diffuse and the slopes of its direction, (-1, 1).
   """
   settings = model.settings
-  found = autoencoder_model.predict(model, variables, 2 * images01 - 1)
+  found = autoencoder_model.predict(
+    model, variables, image_range.to_11(images01)
+  )
   face = found.face
   shaded = rendering.shade(face, settings.formation)
   seen = rendering.render_face(
@@ -251,7 +254,7 @@ def _factors(model, variables, images01):
   return panels.maps(face, settings.formation) | {
     "depth": seen.depth,
     "mask": seen.mask,
-    "reconstruction": panels.to01(seen.colour),
+    "reconstruction": image_range.to_01(seen.colour),
     "view": jnp.concatenate([turn, shift], axis=1),
     "light": face.light,
     "confidence": jnp.ones_like(seen.mask) if sure is None else sure,
@@ -260,7 +263,7 @@ def _factors(model, variables, images01):
 
 def _pictures(model, variables, batch):
   images11 = _rows11({"frames": batch["frames"][:, :1]})
-  images01 = panels.to01(images11)
+  images01 = image_range.to_01(images11)
   factors = _factors(model, variables, images01)
   return panels.columns(
     images01, factors, model.settings.formation, model.settings.use_confidence

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from facerep_jax import losses
 from facerep_jax.faces import rendering
-from facerep_jax.ops import diffusion, ranking
+from facerep_jax.ops import diffusion, image_range, ranking
 from facerep_jax.systems import (
   base,
   diffusion_model,
@@ -68,7 +68,7 @@ def _with_first(function):
 def _encode(model, frozen, frames):
   """Codes of both networks, [N, 2 D], of frames [N, S, S, 3] uint8."""
   variables = base.Variables({}, {}, frozen)
-  images01 = frames.astype(jnp.float32) / 255
+  images01 = image_range.uint8_to_01(frames)
   found = diffusion_model.encode(model, variables, images01)
   return jnp.concatenate([found[f"{x}_code"] for x in model.nets], axis=-1)
 

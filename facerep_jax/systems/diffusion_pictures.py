@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax.faces import rendering
+from facerep_jax.ops import image_range
 from facerep_jax.systems import diffusion_model
 
 
@@ -25,7 +26,7 @@ def columns(model: diffusion_model.Model, variables, batch):
     this person; by how much the third and the fourth differ. Faces from the
     front are lit as in the first frame.
   """
-  frames = batch["frames"].astype(jnp.float32) / 255
+  frames = image_range.uint8_to_01(batch["frames"])
   num_tracks, num_frames = frames.shape[:2]
   rows = frames.reshape(-1, *frames.shape[2:])
   found = diffusion_model.encode_with_neutral(
@@ -78,4 +79,4 @@ def _front(model, variables, albedo_code, depth_code, light):
   view = jnp.zeros((len(light), 6))
   face = rendering.Face(depth, albedo11, light, view)
   shaded = rendering.shade(face, faces.formation)
-  return jnp.clip(shaded.image11 / 2 + 0.5, 0.0, 1.0)
+  return image_range.to_01(shaded.image11)

@@ -7,12 +7,11 @@ published code.
 import collections
 import functools
 
-import jax
 import jax.numpy as jnp
 
 from facerep_jax import errors, losses, setting_ranges
 from facerep_jax.models import fabnet, initial
-from facerep_jax.ops import colour
+from facerep_jax.ops import colour, image_range
 from facerep_jax.systems import base
 
 
@@ -121,14 +120,9 @@ def _collections(variables):
   }
 
 
-def to_image01(frames: jax.Array) -> jax.Array:
-  """Converts uint8 frames to float32 in [0, 1]; no mean or deviation."""
-  return frames.astype(jnp.float32) / 255.0
-
-
 def _loss(warp, params, frozen, model_state, batch, control, key):
   del key  # Nothing is drawn at random inside the network.
-  frames = to_image01(batch["frames"])
+  frames = image_range.uint8_to_01(batch["frames"])
   variables = base.Variables(params, model_state, frozen)
   out, updated = warp(variables, frames, train=True, mutable=["batch_stats"])
   per_example = losses.l1_per_example(out["image"], frames[:, 0])
@@ -140,7 +134,7 @@ def _loss(warp, params, frozen, model_state, batch, control, key):
 
 
 def _evaluate(warp, variables, batch):
-  frames = to_image01(batch["frames"])
+  frames = image_range.uint8_to_01(batch["frames"])
   target, sources = frames[:, 0], frames[:, 1:]
   out = warp(variables, frames, train=False)
   warped = losses.l1_per_example(out["image"], target)
@@ -168,7 +162,7 @@ def _represent(net, variables, images01, key, train=False):
 
 
 def _reconstruct(warp, variables, batch):
-  frames = to_image01(batch["frames"])
+  frames = image_range.uint8_to_01(batch["frames"])
   out = warp(variables, frames, train=False)
   return {
     "target": frames[:, 0],
@@ -178,7 +172,7 @@ def _reconstruct(warp, variables, batch):
 
 
 def _pictures(warp, use_mask, variables, batch):
-  frames = to_image01(batch["frames"])
+  frames = image_range.uint8_to_01(batch["frames"])
   target = frames[:, 0]
   out = warp(variables, frames, train=False)
   error = jnp.abs(out["image"] - target)
