@@ -274,7 +274,7 @@ class Ours:
     variables = base.Variables(
       self._state.params, self._state.model_state, self._frozen
     )
-    images = system_module.to_image01(jnp.asarray(self.frames[:, 0]))
+    images = image_range.uint8_to_01(jnp.asarray(self.frames[:, 0]))
     batch = sharding.put_batch({"images": images}, self._mesh)
 
     def encode(variables, batch):
