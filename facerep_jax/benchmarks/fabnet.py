@@ -16,6 +16,7 @@ import numpy as np
 from facerep_jax import sharding
 from facerep_jax.benchmarks import report, timing
 from facerep_jax.convert import fabnet as convert_fabnet
+from facerep_jax.ops import image_range
 from facerep_jax.runs import optim, train_state
 from facerep_jax.systems import base
 from facerep_jax.systems import fabnet as system_module
