@@ -1,4 +1,4 @@
-"""LatentFace stage 2: parts the identity of a face from its expression.
+"""LatentFace stage 2: separates the identity of a face from its expression.
 
 Source: arXiv 2309.08273, section 3.2, and the authors' published code.
 """
