@@ -59,9 +59,7 @@ def make(
     on_passed_over=passed_over.__setitem__,
   )
   if settings.maps and all(x.kind != sources.SYNTHETIC for x in units):
-    raise errors.InputError(
-      "--depth: only synthetic tracks have depth; leave it out."
-    )
+    raise errors.InputError("--depth: only synthetic tracks have depth.")
   if sheet_path and not _is_made(sheet_path, output):
     outputs.check_file(sheet_path, "--sheet")
   for line in naming(units):
@@ -79,13 +77,18 @@ def make(
       ),
       passed_over=passed_over,
     )
+  _report(manifest, output, sheet_path)
+  return manifest
+
+
+def _report(manifest, output, sheet_path):
+  """Prints what became of the sources, and draws the sheet."""
   for line in summary(manifest):
     print(line)
   if sheet_path:
     count = sheet.draw(output, sheet_path)
     print(f"{sheet_path}: {count} tracks drawn")
   print(f"{output}: finished")
-  return manifest
 
 
 def _check_benchmark(found, settings, plan):

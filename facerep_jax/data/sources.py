@@ -3,12 +3,19 @@
 import collections
 import dataclasses
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable
 
 from facerep_jax import errors
-from facerep_jax.data import file_marks, layouts, listing, name_pattern
+from facerep_jax.data import (
+  file_marks,
+  layouts,
+  listing,
+  name_pattern,
+  source_checks,
+)
 from facerep_jax.files import images
 from facerep_jax.synthetic import generator, heads
 from facerep_jax.video import video_file
@@ -121,9 +128,11 @@ def collect(
     rules.append(layouts.rule(kind, [x.video for x in entries], source.person))
     per_source.append((kind, source, entries))
   per_source = _separate(per_source)
-  _check_unique(per_source)
-  _check_marks(per_source)
-  _check_mixed(per_source)
+  source_checks.check_unique([(x.path, rows) for _, x, rows in per_source])
+  clips = [rows for kind, _, rows in per_source if kind == "videos"]
+  source_checks.check_marks(list(itertools.chain(*clips)), MARK)
+  drawn = [x.path for kind, x, _ in per_source if kind == SYNTHETIC]
+  source_checks.check_mixed(drawn, SYNTHETIC)
   units = []
   for (kind, source, entries), rule in zip(per_source, rules):
     for group in _groups(kind, entries):
@@ -405,46 +414,3 @@ def _prefixed(entry, base):
   title = f"{base}/{entry.video}"
   person = title if entry.person == entry.video else entry.person
   return dataclasses.replace(entry, person=person, video=title)
-
-
-def _check_mixed(per_source):
-  """Refuses a mixed set beside another: it holds people of both."""
-  drawn = [source.path for kind, source, _ in per_source if kind == SYNTHETIC]
-  mixed = f"{SYNTHETIC}:{heads.MIXED}"
-  if mixed in drawn and len(drawn) > 1:
-    raise errors.InputError(
-      f"--source={mixed}: holds people of {SYNTHETIC} and of {SYNTHETIC}:"
-      f"{heads.ICT}, so it must be the only synthetic source; make one dataset "
-      "of each."
-    )
-
-
-def _check_marks(per_source):
-  """Refuses names that second people of a video would be given, too."""
-  entries = [
-    entry
-    for kind, _, entries in per_source
-    if kind == "videos"
-    for entry in entries
-  ]
-  taken = {entry.video: entry for entry in entries}
-  for entry in entries:
-    video, mark, number = entry.person.rpartition(MARK)
-    if mark and number.isdigit() and video in taken:
-      raise errors.InputError(
-        f"{entry.path}: person {entry.person!r} would have the name of another "
-        f"person in {taken[video].path}; rename one of them."
-      )
-
-
-def _check_unique(per_source):
-  seen: dict[tuple[str, str, str], str] = {}
-  for _, source, entries in per_source:
-    for entry in entries:
-      name = entry.person, entry.video, entry.track
-      if name in seen:
-        raise errors.InputError(
-          f"{source.path}: person {name[0]!r}, video {name[1]!r} is already in "
-          f"{seen[name]}; rename one folder, or make one dataset of each."
-        )
-      seen[name] = source.path

@@ -93,8 +93,8 @@ def render_mesh(
     cull: Whether to leave out back sides (clockwise on the screen). Soft edges
       need it where a surface hides its own far side.
     capacity_factor: Of soft pictures: length of the lists of pairs of triangle
-      and pixel, relative to a surface that fills the image once. The work grows
-      with it; steep surfaces, layers, large triangles need more.
+      and pixel, relative to a surface that fills the image once. Steep
+      surfaces, layers and large triangles need more, and more work.
 
   Returns:
     The pictures, without triangles that have a corner nearer than `NEAREST` or
@@ -103,24 +103,21 @@ def render_mesh(
   Raises:
     InputError: A shape or a setting does not fit.
 
-  Source: the rasteriser of PyTorch3D as LatentFace uses it (one face per
-    pixel, no blur). The soft form is area sampling (Catmull, SIGGRAPH 1978).
+  Source: PyTorch3D's rasteriser as LatentFace uses it; the soft form is area
+    sampling (Catmull, SIGGRAPH 1978).
   """
-  errors.check_shape("vertices", vertices, "N V 3")
-  num, num_vertices, _ = vertices.shape
-  errors.check_shape("colours", colours, f"{num} {num_vertices} C")
-  faces = jnp.asarray(_check_faces(faces, num_vertices))
+  num = _check(vertices, colours, softness, capacity_factor)
+  faces = jnp.asarray(_check_faces(faces, vertices.shape[1]))
   size = camera.size_px
-  _check_softness(softness, capacity_factor)
   xy_px, depth, is_before = _on_screen(vertices, camera, pixel_grid)
-  colours = colours.astype(depth.dtype)
+  values = jnp.concatenate(
+    [colours.astype(depth.dtype), depth[..., None]], axis=-1
+  )
   empty = [background] * colours.shape[-1] + [background_depth]
-  empty = jnp.array(empty, depth.dtype)
-  values = jnp.concatenate([colours, depth[..., None]], axis=-1)
   out, mask, num_dropped = _draw(
     (xy_px, depth, is_before, values),
     faces,
-    empty,
+    jnp.array(empty, depth.dtype),
     softness=softness,
     size_px=size,
     cull=cull,
@@ -293,7 +290,11 @@ def _draw(meshes, faces, empty, *, softness, size_px, cull, capacity_factor):
   return jax.vmap(draw_one)(*meshes)
 
 
-def _check_softness(softness, capacity_factor):
+def _check(vertices, colours, softness, capacity_factor):
+  """Returns the number of meshes."""
+  errors.check_shape("vertices", vertices, "N V 3")
+  num, num_vertices, _ = vertices.shape
+  errors.check_shape("colours", colours, f"{num} {num_vertices} C")
   edge_px, depth = softness
   if edge_px < 0 or depth < 0 or (edge_px > 0) != (depth > 0):
     raise errors.InputError(
@@ -304,6 +305,7 @@ def _check_softness(softness, capacity_factor):
     raise errors.InputError(
       f"capacity_factor: expected more than 0, got {capacity_factor}."
     )
+  return num
 
 
 def _drawer(softness, size_px, num_faces, capacity_factor):

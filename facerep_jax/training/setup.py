@@ -45,6 +45,7 @@ class Run:
   source: track_source.TrackSource
   samples: samples.Samples
   eval_samples: samples.Samples
+  rule: curriculum.Rule
   progress: curriculum.State
   checkpoints: checkpoint.Checkpoints
   writer: metrics.Writer | metrics.Silent
@@ -52,11 +53,6 @@ class Run:
   eval_step: Callable
   picture_step: Callable
   start: int
-
-  @property
-  def rule(self) -> curriculum.Rule:
-    """The curriculum's settings."""
-    return curriculum.Rule(**self.config.curriculum)
 
   @property
   def num_eval_samples(self) -> int:
@@ -117,6 +113,7 @@ def prepare(
     source=source,
     samples=drawn,
     eval_samples=eval_drawn,
+    rule=curriculum.Rule(**config.curriculum),
     progress=progress,
     checkpoints=checkpoints,
     writer=metrics.Writer(workdir, start)
