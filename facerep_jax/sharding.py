@@ -117,21 +117,20 @@ def by_row(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P("data"))
 
 
-def put_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+def put_batch(batch: PyTree, mesh: Mesh) -> PyTree:
   """Sends this process's rows of a batch to its devices.
 
   Args:
-    batch: Arrays [rows of this process, ...].
+    batch: An array [rows of this process, ...], or several by name.
     mesh: Where to.
 
   Returns:
-    Arrays [rows of all processes, ...], split by row.
+    The same with arrays [rows of all processes, ...], split by row.
   """
   placement = by_row(mesh)
-  return {
-    name: jax.make_array_from_process_local_data(placement, value)
-    for name, value in batch.items()
-  }
+  return jax.tree.map(
+    lambda rows: jax.make_array_from_process_local_data(placement, rows), batch
+  )
 
 
 def put_replicated(tree: PyTree, mesh: Mesh) -> PyTree:
@@ -202,38 +201,69 @@ def round_up(count: int, mesh: Mesh) -> int:
 def map_batches(
   step: Callable,
   variables: PyTree,
-  batches: Iterable[dict[str, np.ndarray]],
+  batches: Iterable[PyTree],
   num_rows: int,
   mesh: Mesh,
-) -> dict[str, np.ndarray]:
+) -> PyTree:
   """Applies a compiled function to batches, always at one shape.
 
+  A batch is asked for only when the result of the one before has been fetched.
+
   Args:
-    step: As of `jit_on_batch`; returns a dict of arrays, a row per row.
+    step: As of `jit_on_batch`; returns an array, or several by name, with a
+      row per row.
     variables: Its first argument.
-    batches: At least one; arrays of at most `num_rows` rows.
+    batches: At least one; each an array of at most `num_rows` rows, or several
+      by name.
     num_rows: To which batches are filled up, with zeros; divides among the
       devices.
     mesh: That of the function.
 
   Returns:
-    What it returns for the rows given, by name.
+    NumPy arrays: what the function returns for the rows given.
   """
   parts = []
   for batch in batches:
-    count = len(next(iter(batch.values())))
-    out = jax.device_get(
-      step(variables, put_batch(_fill(batch, num_rows), mesh))
-    )
-    parts.append({name: value[:count] for name, value in out.items()})
-  return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+    count = len(jax.tree.leaves(batch)[0])
+    filled = jax.tree.map(lambda rows: _fill(rows, num_rows), batch)
+    out = jax.device_get(step(variables, put_batch(filled, mesh)))
+    parts.append(_cut(out, 0, count))
+  return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
 
 
-def _fill(batch, num_rows):
+def map_rows(
+  step: Callable,
+  variables: PyTree,
+  rows: PyTree,
+  batch_size: int,
+  mesh: Mesh,
+) -> PyTree:
+  """Applies a compiled function to rows, a batch at a time.
+
+  Args:
+    step: As for `map_batches`.
+    variables: Its first argument.
+    rows: An array [N, ...], or several by name.
+    batch_size: Rows at a time; rounded up to the number of devices.
+    mesh: That of the function.
+
+  Returns:
+    NumPy arrays [N, ...]: what the function returns.
+  """
+  num_rows = round_up(batch_size, mesh)
+  count = len(jax.tree.leaves(rows)[0])
+  batches = (
+    _cut(rows, start, start + num_rows)
+    for start in range(0, max(count, 1), num_rows)
+  )
+  return map_batches(step, variables, batches, num_rows, mesh)
+
+
+def _cut(tree, start, stop):
+  return jax.tree.map(lambda rows: rows[start:stop], tree)
+
+
+def _fill(rows, num_rows):
   """Appends rows of zeros."""
-  return {
-    name: np.concatenate(
-      [rows, np.zeros((num_rows - len(rows), *rows.shape[1:]), rows.dtype)]
-    )
-    for name, rows in batch.items()
-  }
+  missing = np.zeros((num_rows - len(rows), *rows.shape[1:]), rows.dtype)
+  return np.concatenate([rows, missing])

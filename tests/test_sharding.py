@@ -125,3 +125,37 @@ def test_batches_are_filled_up_and_cut_again():
     compiled, np.float32(3), [{"x": rows[:0]}], 8, mesh
   )
   assert empty["y"].shape == (0, 2)
+
+
+def test_rows_are_mapped_by_batches_under_names_or_without():
+  mesh = sharding.make_mesh(jax.devices()[:4])
+  rows = np.arange(22, dtype=np.uint8).reshape(11, 2)
+  double = sharding.jit_on_batch(lambda v, x: x * v, mesh)
+  out = sharding.map_rows(double, np.uint8(2), rows, 5, mesh)
+  np.testing.assert_array_equal(out, rows * 2)
+  assert isinstance(out, np.ndarray) and out.dtype == np.uint8
+  named = sharding.jit_on_batch(lambda v, b: {"y": b["x"] + v}, mesh)
+  out = sharding.map_rows(named, np.uint8(1), {"x": rows}, 5, mesh)
+  np.testing.assert_array_equal(out["y"], rows + 1)
+  none = sharding.map_rows(named, np.uint8(1), {"x": rows[:0]}, 5, mesh)
+  assert none["y"].shape == (0, 2)
+
+
+def test_batches_are_asked_for_when_the_one_before_is_done():
+  mesh = sharding.make_mesh(jax.devices()[:1])
+  calls = []
+
+  def batches():
+    for number in range(3):
+      calls.append(f"given {number}")
+      yield np.full(2, number)
+      calls.append(f"back {number}")
+
+  def step(variables, batch):
+    calls.append(f"done {int(batch[0])}")
+    return batch
+
+  sharding.map_batches(step, None, batches(), 2, mesh)
+  assert calls == [
+    f"{what} {i}" for i in range(3) for what in ("given", "done", "back")
+  ]

@@ -55,17 +55,55 @@ def crop_box(
   errors.check_shape("image", image, "H W 3")
   height, width = image.shape[:2]
   square = square_box(box_px, scale)
-  x0, y0, x1, y1 = square
   sides = np.subtract(box_px[2:], box_px[:2])
   if not (np.isfinite(square).all() and (sides > 0).all()):
     raise errors.InputError(
       f"face box {np.asarray(box_px).tolist()}: expected x0 < x1 and y0 < y1."
     )
-  if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+  if _misses(square, width, height):
     raise errors.InputError(
       f"face box {np.asarray(box_px).tolist()} lies outside of the image of "
       f"{width} x {height} px."
     )
+  return _resample(image, square, size_px)
+
+
+def stretch(
+  image: np.ndarray, box: tuple[float, float, float, float], size_px: int
+) -> np.ndarray:
+  """Cuts a box and stretches it to a square.
+
+  Args:
+    image: uint8 [H, W, 3] RGB.
+    box: x0, y0, x1, y1 from border to border, px; beyond the image, its
+      border is repeated.
+    size_px: Side of the result.
+
+  Returns:
+    uint8 [size_px, size_px, 3].
+
+  Raises:
+    InputError: The box misses the image.
+  """
+  height, width = image.shape[:2]
+  box = [float(x) for x in box]
+  if _misses(box, width, height):
+    raise errors.InputError(
+      f"box {box} lies outside of the image of {width} x {height} px."
+    )
+  return _resample(image, box, size_px)
+
+
+def _misses(box, width, height):
+  """Says whether a box shows nothing of an image."""
+  x0, y0, x1, y1 = box
+  return x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0
+
+
+def _resample(image, box, size_px):
+  """Cuts a box and stretches it; the border of the image is repeated."""
+  height, width = image.shape[:2]
+  x0, y0, x1, y1 = box
   # Two pixels of margin, for the filter to look at.
   left, top = int(np.floor(x0)) - 2, int(np.floor(y0)) - 2
   right, bottom = int(np.ceil(x1)) + 2, int(np.ceil(y1)) + 2

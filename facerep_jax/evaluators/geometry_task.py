@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from facerep_jax import cli, sharding
@@ -193,20 +192,20 @@ def _has(split, folder):
 
 def _find(model, step, frames):
   """Applies a run's compiled `step` to frames."""
-  devices = model.mesh.devices.size
-  rows = -(-api.BATCH_SIZE // devices) * devices
-  parts, total = [], len(frames.pixels)
-  with cli.Progress(total, "frames", "taken apart") as bar:
-    for start in range(0, total, rows):
-      pixels = frames.pixels[start : start + rows]
-      batch = np.zeros((rows, *pixels.shape[1:]), np.float32)
-      batch[: len(pixels)] = pixels / np.float32(255)
-      sent = sharding.put_batch({"images": batch}, model.mesh)["images"]
-      out = jax.device_get(step(model.variables, sent))
-      parts.append({k: value[: len(pixels)] for k, value in out.items()})
-      bar.advance(len(pixels), len(pixels))
-  found = {k: np.concatenate([part[k] for part in parts]) for k in _FACTORS}
+  rows = sharding.round_up(api.BATCH_SIZE, model.mesh)
+  with cli.Progress(len(frames.pixels), "frames", "taken apart") as bar:
+    found = sharding.map_batches(
+      step, model.variables, _batches(frames, rows, bar), rows, model.mesh
+    )
   return _Part(frames, found)
+
+
+def _batches(frames, rows, bar):
+  """Yields images in [0, 1], and counts those whose factors are found."""
+  for start in range(0, len(frames.pixels), rows):
+    pixels = frames.pixels[start : start + rows]
+    yield pixels / np.float32(255)
+    bar.advance(len(pixels), len(pixels))
 
 
 def _chosen(factors: Callable) -> Callable:

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import jax
 import numpy as np
 
 from facerep_jax import cli, sharding
@@ -99,20 +98,23 @@ def rebuilt(
   drawn = samples.Samples(source, rule)
   total = min(drawn.epoch_size, _MAX_SAMPLES)
   step = sharding.jit_on_batch(system.reconstruct, model.mesh)
-  count = model.mesh.devices.size
-  parts, records = [], []
+  rows = sharding.round_up(api.BATCH_SIZE, model.mesh)
+  records = []
   with cli.Progress(total, "chunks", "rebuilt") as bar:
-    for batch in batches.eval_batches(
-      drawn,
-      batch_size=-(-api.BATCH_SIZE // count) * count,
-      num_samples=total,
-    ):
-      weight, record = batch["weight"] > 0, batch.pop("record")
-      out = step(model.variables, sharding.put_batch(batch, model.mesh))
-      out = jax.device_get(out)
-      parts.append({name: value[weight] for name, value in out.items()})
-      records += record[weight].tolist()
-      bar.advance(int(weight.sum()), int(weight.sum()))
+    drawn_batches = _batches(drawn, total, rows, records, bar)
+    images = sharding.map_batches(
+      step, model.variables, drawn_batches, rows, model.mesh
+    )
   people = {r: source.read(r, ()).person for r in set(records)}
-  images = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+  # `eval_batches` has filled the last batch itself, with other samples.
+  images = {name: value[:total] for name, value in images.items()}
   return images, np.array([people[r] for r in records])
+
+
+def _batches(drawn, total, rows, records, bar):
+  """Yields batches, and collects the records of rows that count."""
+  for batch in batches.eval_batches(drawn, batch_size=rows, num_samples=total):
+    weight, record = batch["weight"] > 0, batch.pop("record")
+    yield batch
+    records += record[weight].tolist()
+    bar.advance(int(weight.sum()), int(weight.sum()))

@@ -70,8 +70,7 @@ def train(
   )
   state = _start(model, numbers, classes, optimizer, recipe.seed)
   rng = np.random.default_rng(recipe.seed)
-  count = model.mesh.devices.size
-  rows = -(-recipe.batch_size // count) * count
+  rows = sharding.round_up(recipe.batch_size, model.mesh)
   frozen = model.variables.frozen
   with cli.Progress(recipe.steps, "steps", "images") as bar:
     for _ in range(recipe.steps):

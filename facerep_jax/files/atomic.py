@@ -157,9 +157,31 @@ def open_lock(path: str | os.PathLike) -> Any:
     InputError: A link lies there, which could lead anywhere.
     OSError: It cannot be made.
   """
-  refuse_link(path)
-  flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-  return os.fdopen(os.open(path, flags, 0o666), "r+")
+  return open_or_make(path)[0]
+
+
+def open_or_make(path: str | os.PathLike) -> tuple[Any, bool]:
+  """Does as `open_lock`; returns whether the file was made now, too.
+
+  Args:
+    path: As for `open_lock`.
+
+  Returns:
+    The open file, and whether this call made it: among several processes, only
+    one makes it.
+
+  Raises:
+    InputError: As `open_lock`.
+    OSError: As `open_lock`.
+  """
+  flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+  while True:  # It may be deleted between the two.
+    refuse_link(path)
+    with contextlib.suppress(FileExistsError):
+      handle = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+      return open(handle, "r+", encoding="utf-8"), True
+    with contextlib.suppress(FileNotFoundError):
+      return open(os.open(path, flags), "r+", encoding="utf-8"), False
 
 
 def refuse_link(path: str | os.PathLike) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -124,8 +125,8 @@ def _save_somewhere(path, features):
   try:
     save(path, features)
   except OSError as error:
-    handle, spare = tempfile.mkstemp(prefix="features_", suffix=".npz")
-    os.close(handle)
+    name = f"features_{secrets.token_hex(8)}.npz"
+    spare = os.path.join(tempfile.gettempdir(), name)
     save(spare, features)
     raise errors.InputError(
       f"{path}: {error.strerror or error}. The features are in {spare}."

@@ -89,13 +89,9 @@ class FaceMethods:
 
   def _map_rows(self, step, arrays, batch_size):
     """Applies a compiled function to rows, a batch at a time."""
-    rows = sharding.round_up(batch_size, self.mesh)
-    count = len(next(iter(arrays.values())))
-    batches = (
-      {name: x[start : start + rows] for name, x in arrays.items()}
-      for start in range(0, max(count, 1), rows)
+    return sharding.map_rows(
+      step, self.variables, arrays, batch_size, self.mesh
     )
-    return sharding.map_batches(step, self.variables, batches, rows, self.mesh)
 
   def encode(
     self,

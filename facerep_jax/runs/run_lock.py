@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from facerep_jax import errors
+from facerep_jax.files import atomic
 
 NAME = "lock.json"
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def held(workdir: str | os.PathLike) -> Iterator[None]:
 def _take(path):
   """Returns the file that is held, open."""
   while True:
-    file, is_new = _open(path)
+    file, is_new = atomic.open_or_make(path)
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -74,20 +75,6 @@ def _take(path):
     file.close()  # Its last holder has deleted it meanwhile.
   _write(file)
   return file
-
-
-def _open(path):
-  """Returns the open file, and whether it was made now."""
-  while True:
-    with contextlib.suppress(FileExistsError):
-      return open(path, "x+", encoding="utf-8"), True
-    if path.is_symlink():
-      raise errors.InputError(
-        f"{path}: is a symbolic link, expected a file of this library's own. "
-        "Remove the link."
-      )
-    with contextlib.suppress(FileNotFoundError):
-      return open(path, "r+", encoding="utf-8"), False
 
 
 def _is_at(file, path):

@@ -210,15 +210,6 @@ def _all_frames(source, sampling):
 
 def _encode(encode, frozen, frames, mesh):
   """Returns [F, 2, K], of frames and of their mirror images."""
-  count = mesh.devices.size
-  rows = -(-_ROWS // count) * count
   both = np.concatenate([frames, frames[:, :, ::-1]])
-  parts = []
-  for start in range(0, len(both), rows):
-    part = both[start : start + rows]
-    padded = np.zeros((rows, *frames.shape[1:]), np.uint8)
-    padded[: len(part)] = part
-    sent = sharding.put_batch({"frames": padded}, mesh)["frames"]
-    parts.append(jax.device_get(encode(frozen, sent))[: len(part)])
-  codes = np.concatenate(parts)
+  codes = sharding.map_rows(encode, frozen, both, _ROWS, mesh)
   return np.stack([codes[: len(frames)], codes[len(frames) :]], axis=1)

@@ -75,13 +75,11 @@ def _statistics(config, given, data_path):
   frames = np.concatenate(_frames(config, source, rule))
   mesh = sharding.make_mesh(jax.local_devices()[:1])
   encode = sharding.jit_on_batch(system.encode, mesh)
-  last = len(frames) - len(frames) % _ROWS if len(frames) > _ROWS else None
-  parts = [
-    jax.device_get(encode(given, frames[start : start + _ROWS]))
-    for start in range(0, last or len(frames), _ROWS)
-  ]
-  codes = np.split(np.concatenate(parts), len(names), axis=1)
-  return {name: _moments(part) for name, part in zip(names, codes)}
+  rows = min(_ROWS, len(frames))
+  whole = frames[: len(frames) // rows * rows]  # Batches that need no filling.
+  codes = sharding.map_rows(encode, given, whole, rows, mesh)
+  parts = np.split(codes, len(names), axis=1)
+  return {name: _moments(part) for name, part in zip(names, parts)}
 
 
 def _frames(config, source, rule):

@@ -142,14 +142,14 @@ def held_out(model: api.Representation, data_path: str) -> dict[str, float]:
   )
   drawn = samples.Samples(source, rule)
   step = sharding.jit_on_batch(system.eval_fn, model.mesh)
-  count = model.mesh.devices.size
   totals = {}
   for batch in batches.eval_batches(
     drawn,
-    batch_size=-(-api.BATCH_SIZE // count) * count,
+    batch_size=sharding.round_up(api.BATCH_SIZE, model.mesh),
     num_samples=drawn.epoch_size,
   ):
     batch.pop("record")
+    # Sums and no rows: not what `map_batches` joins.
     sums = step(model.variables, sharding.put_batch(batch, model.mesh))
     for name, pair in jax.device_get(sums).items():
       totals[name] = totals.get(name, 0) + np.array(pair)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
 
 from facerep_jax import errors
 from facerep_jax.detection import crop
@@ -138,41 +137,7 @@ def plan_box(
   size_px = max(1, round((high - low).max()))
   points = _map(landmarks_px, low, size_px / (high - low))
   box = (*low, *high)
-  return lambda image: stretch(image, box, size_px), points
-
-
-def stretch(
-  image: np.ndarray, box: tuple[float, float, float, float], size_px: int
-) -> np.ndarray:
-  """Cuts a box and stretches it to a square.
-
-  Args:
-    image: uint8 [H, W, 3] RGB.
-    box: x0, y0, x1, y1 from border to border, px; beyond the image, its
-      border is repeated.
-    size_px: Side of the result.
-
-  Returns:
-    uint8 [size_px, size_px, 3].
-
-  Raises:
-    InputError: The box misses the image.
-  """
-  height, width = image.shape[:2]
-  x0, y0, x1, y1 = (float(x) for x in box)
-  if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-    raise errors.InputError(
-      f"box {[x0, y0, x1, y1]} lies outside of the image of {width} x {height} "
-      "px."
-    )
-  left, top = int(np.floor(x0)) - 2, int(np.floor(y0)) - 2
-  columns = np.clip(np.arange(left, int(np.ceil(x1)) + 2), 0, width - 1)
-  rows = np.clip(np.arange(top, int(np.ceil(y1)) + 2), 0, height - 1)
-  patch = Image.fromarray(image[rows[:, None], columns])
-  part = (x0 - left, y0 - top, x1 - left, y1 - top)
-  return np.asarray(
-    patch.resize((size_px, size_px), Image.Resampling.BICUBIC, box=part)
-  )
+  return lambda image: crop.stretch(image, box, size_px), points
 
 
 def _map(landmarks_px, corner, scale):

@@ -15,7 +15,8 @@ from google.protobuf.message import DecodeError
 from tensorflow_datasets.proto import tf_example_pb2
 
 from facerep_jax import environment, errors
-from facerep_jax.data.labelled import base, landmark_crop
+from facerep_jax.data.labelled import base
+from facerep_jax.detection import crop as face_crop
 from facerep_jax.files import decode
 from facerep_jax.tracks import tfrecord
 
@@ -237,7 +238,7 @@ def _plan(box) -> tuple[Callable, Callable]:
     scale = np.array([side / width, side / height], np.float32)
     corner = np.array([x0, y0], np.float32)
     return (
-      lambda image: landmark_crop.stretch(image, box, side),
+      lambda image: face_crop.stretch(image, box, side),
       lambda points: (
         (points + np.float32(0.5) - corner) * scale - np.float32(0.5)
       ),
