@@ -254,7 +254,7 @@ def test_scores_that_are_missing_or_not_finite_are_dashes(tmp_path):
   assert score["low"] is None
 
 
-@pytest.mark.parametrize("module", ["jinja2", "jsonschema", "matplotlib"])
+@pytest.mark.parametrize("module", ["jinja2", "jsonschema"])
 def test_without_the_extra_nothing_is_written(module, tmp_path):
   # In a process of its own: what was imported once is kept.
   code = f"""
