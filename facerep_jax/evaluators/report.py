@@ -6,7 +6,7 @@ network; it is drawn from what results.json holds, and from pictures.
 
 import base64
 import contextlib
-import html
+import functools
 import io
 import json
 import os
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from facerep_jax import errors
-from facerep_jax.evaluators import gallery, plots, results, templates
+from facerep_jax.evaluators import gallery, plots, results
 from facerep_jax.files import atomic
 
 _BASELINES = ("pixels", "hog", "random", "supervised")
@@ -77,16 +77,14 @@ def page(
         f"pictures[{i!r}]: holds {sorted(groups)}; expected the number of one "
         f'of {len(tasks)} tasks, with "best" and "worst".'
       )
-  title = html.escape(f"Evaluation of {complete['run']}")
-  parts = [f"<h1>{title}</h1>", _facts(complete)]
-  if tasks:
-    parts.append(_summary(tasks))
-  for i, task in enumerate(tasks):
-    parts.append(_task(i, task, pictures.get(i, {})))
-  if complete["leakage"] is not None:
-    parts.append(_leakage(complete["leakage"]))
-  body = "\n".join(parts)
-  return templates.PAGE.format(title=title, style=templates.STYLE, body=body)
+  leakage = complete["leakage"]
+  return _template("report.html").render(
+    run=complete["run"],
+    facts=_facts(complete),
+    baselines=[_KIND_NAMES[kind] for kind in _BASELINES],
+    tasks=[_task(i, task, pictures.get(i, {})) for i, task in enumerate(tasks)],
+    leakage=None if leakage is None else _leakage(leakage),
+  )
 
 
 def lines(tasks: Sequence[dict[str, Any]]) -> list[str]:
@@ -117,42 +115,30 @@ def lines(tasks: Sequence[dict[str, Any]]) -> list[str]:
   return texts
 
 
+@functools.cache
+def _template(name):
+  """Returns a page's template; what it does not escape, it holds itself."""
+  jinja2 = errors.require("jinja2", "evaluation", "a report")
+  environment = jinja2.Environment(
+    loader=jinja2.PackageLoader("facerep_jax.evaluators", "page"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+  )
+  environment.filters["base64"] = lambda png: base64.b64encode(png).decode()
+  return environment.get_template(name)
+
+
 def _facts(complete):
   config = complete["config"]
-  facts = {
-    "run": f"{complete['run']}, step {complete['step']:,}",
-    "configuration": f"{config['system']}, {config['preset']}",
-    "compared with": ", ".join(complete["compare"]) or "no other run",
-    "measured": f"{complete['date']}, on {complete['device']}",
-  }
-  rows = "".join(
-    f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>"
-    for name, value in facts.items()
-  )
-  return f"<dl>{rows}</dl>\n{templates.HONESTY}"
-
-
-def _summary(tasks):
-  """Renders one line per task: the run beside its baselines."""
-  rows = []
-  for i, task in enumerate(tasks):
-    metric = task["metrics"][0]
-    own = results.own(task)
-    digits = _digits(task, metric)
-    cells = [
-      f'<th scope="row"><a href="#task-{i}">{_text(results.heading(task))}</a>'
-      f"</th><td>{_text(_column(task, metric))}</td>",
-      f"<td>{_score(own['scores'][metric], digits)}</td>",
-    ]
-    for _, score in _baselines(task, metric):
-      if score is None:
-        cells.append("<td>-</td>")
-        continue
-      mark = _mark(score, own["scores"][metric])
-      cells.append(f"<td>{_score(score, digits)}{mark}</td>")
-    rows.append(f"<tr>{''.join(cells)}</tr>")
-  names = ["task", "score", "this run", *(_KIND_NAMES[k] for k in _BASELINES)]
-  return f"<h2>Summary</h2>\n{_table(names, rows)}"
+  return [
+    ("run", f"{complete['run']}, step {complete['step']:,}"),
+    ("configuration", f"{config['system']}, {config['preset']}"),
+    ("compared with", ", ".join(complete["compare"]) or "no other run"),
+    ("measured", f"{complete['date']}, on {complete['device']}"),
+  ]
 
 
 def _baselines(task, metric):
@@ -165,19 +151,34 @@ def _baselines(task, metric):
 
 
 def _task(i, task, pictures):
-  parts = [
-    f'<section id="task-{i}">',
-    f"<h2>{_text(results.heading(task))}</h2>",
-    f"<p>{_text(task['protocol'])}</p>",
-    _amounts(task),
-    _scores(task),
-    *_plots(task),
-    _folds(task),
+  """Returns what the template shows of a task."""
+  return {
+    "number": i,
+    "heading": results.heading(task),
+    "columns": [_column(task, metric) for metric in task["metrics"]],
+    "summary": _summary(task),
+    "protocol": task["protocol"],
+    "amounts": _amounts(task),
+    "rows": _rows(task),
+    "plots": list(_plots(task)),
+    "folds": _folds(task),
+    "galleries": [
+      _gallery(f"{group} test images", pictures[group])
+      for group in ("best", "worst")
+      if pictures.get(group)
+    ],
+  }
+
+
+def _summary(task):
+  """Returns the main score of the run, then those of its baselines."""
+  metric = task["metrics"][0]
+  own = results.own(task)["scores"][metric]
+  digits = _digits(task, metric)
+  return [
+    _cell(own, digits),
+    *(_cell(score, digits, own) for _, score in _baselines(task, metric)),
   ]
-  for group in ("best", "worst"):
-    if pictures.get(group):
-      parts.append(_gallery(f"{group} test images", pictures[group]))
-  return "\n".join([part for part in parts if part] + ["</section>"])
 
 
 def _amounts(task):
@@ -195,120 +196,98 @@ def _amounts(task):
     rule = "Threshold chosen" if is_cosine else "Linear probe trained"
     trained = f"{rule} on {task['num_train']:,} {what}"
   return (
-    f"<p>Split: {_text(task['split'])}. {trained}; measured on "
-    f"{task['num_test']:,} {what}{people}. Crop: {_text(task['crop'])}.</p>"
+    f"Split: {task['split']}. {trained}; measured on "
+    f"{task['num_test']:,} {what}{people}. Crop: {task['crop']}."
   )
 
 
-def _scores(task):
-  """Renders all scores of all features of a task."""
+def _rows(task):
+  """Returns all scores of all features of a task."""
   own = results.own(task)
-  names = [_column(task, metric) for metric in task["metrics"]]
   rows = []
   for entry in task["entries"]:
-    head = "<tr class=own>" if entry is own else "<tr>"
-    cells = [f'<th scope="row">{_text(entry["feature"])}</th>']
-    cells.append(f"<td>{entry['dim']}</td>")
+    cells = []
     for metric in task["metrics"]:
       score = entry["scores"].get(metric)
-      if score is None:
-        cells.append("<td>-</td>")
-        continue
-      shown = _score(score, _digits(task, metric))
-      if score["value"] is not None and score["value"] == _best(task, metric):
-        shown = f"<b>{shown}</b>"
-      cells.append(f"<td>{shown}{_mark(score, own['scores'].get(metric))}</td>")
-    rows.append(f"{head}{''.join(cells)}</tr>")
-  return _table(["feature", "width", *names], rows)
+      cell = _cell(score, _digits(task, metric), own["scores"].get(metric))
+      if cell and score["value"] is not None:
+        cell["is_best"] = score["value"] == _best(task, metric)
+      cells.append(cell)
+    rows.append(
+      {
+        "feature": entry["feature"],
+        "dim": entry["dim"],
+        "is_own": entry is own,
+        "scores": cells,
+      }
+    )
+  return rows
 
 
 def _plots(task):
-  """Yields the plots that the details of a task allow."""
+  """Yields the names and PNGs of the plots that the details of a task allow."""
   details = results.own(task)["details"]
-  yield _figure("main score by feature", plots.intervals(task))
+  yield ("main score by feature", plots.intervals(task))
   if task["task"] == "pose":
-    yield _figure("error by angle", plots.grouped(task))
+    yield ("error by angle", plots.grouped(task))
   if details.get("per_point"):
-    yield _figure("error of each landmark", plots.points(task))
+    yield ("error of each landmark", plots.points(task))
   if details.get("confusion"):
-    yield _figure("confusion matrix of this run", plots.confusion(task))
+    yield ("confusion matrix of this run", plots.confusion(task))
   elif details.get("per_class"):
-    yield _figure("score by class", plots.classes(task))
+    yield ("score by class", plots.classes(task))
   if any(e["details"].get("roc") for e in task["entries"]):
-    yield _figure("receiver operating characteristic", plots.roc(task))
+    yield ("receiver operating characteristic", plots.roc(task))
 
 
 def _folds(task):
-  """Renders the folds of the run's own entry."""
-  values = results.own(task)["details"].get("per_fold")
-  if not values:
-    return ""
+  """Returns the main score in each fold, of the run's own entry."""
+  values = results.own(task)["details"].get("per_fold") or []
   digits = results.decimals(values)
-  shown = ", ".join(_number(value, digits) for value in values)
-  return f"<p>This run, fold by fold: {shown}.</p>"
+  return [_number(value, digits) for value in values]
 
 
 def _leakage(table):
-  features, factors, values = (
-    table[k] for k in ("features", "factors", "values")
-  )
+  """Returns what the template shows of the leakage."""
+  values, factors = table["values"], table["factors"]
   digits = results.decimals(
     [cell[k] for row in values.values() for cell in row.values() for k in _ENDS]
   )
-  rows = []
-  for feature in features:
-    cells = [
-      f"<td>{_score(values[feature][factor] | {'unit': ''}, digits)}</td>"
-      for factor in factors
-    ]
-    head = f'<th scope="row">{_text(feature)}</th>'
-    rows.append(f"<tr>{head}{''.join(cells)}</tr>")
-  names = ["feature", *(results.words(factor) for factor in factors)]
-  return f"""<section id="leakage">
-<h2>What each feature tells: {_text(table["dataset"])}, \
-{_text(table["split"])}</h2>
-<p>Each factor is read out of each feature: R2 for numbers, 2 AUC - 1 for \
-expression, and for identity the share recognised on other tracks, scaled so \
-that guessing has 0; so 0 is chance and 1 perfect. Linear probes trained on \
-{table["num_train"]:,}, measured on {table["num_test"]:,} images. In the \
-plot, 0 is what {_text(table["floor"])} reaches (floor), 1 what \
-{_text(table["ceiling"])} reaches (ceiling); the table holds the scores \
-themselves.</p>
-{_table(names, rows)}
-{_figure("linear probes of each factor", plots.leakage(table))}
-</section>"""
+  rows = [
+    {
+      "feature": feature,
+      "scores": [
+        _cell(values[feature][factor] | {"unit": ""}, digits)
+        for factor in factors
+      ],
+    }
+    for feature in table["features"]
+  ]
+  return {
+    "dataset": table["dataset"],
+    "split": table["split"],
+    "num_train": f"{table['num_train']:,}",
+    "num_test": f"{table['num_test']:,}",
+    "floor": table["floor"],
+    "ceiling": table["ceiling"],
+    "columns": [results.words(factor) for factor in factors],
+    "rows": rows,
+    "plot": plots.leakage(table),
+  }
 
 
 def _gallery(title, pictures):
-  cells = []
-  legend = ""
+  shown = []
   for picture in pictures:
     out = io.BytesIO()
     gallery.enlarge(picture).save(out, format="PNG")
-    cells.append(_figure(picture.caption, out.getvalue(), is_captioned=True))
-    if picture.true_points is not None or picture.predicted_points is not None:
-      legend = " <small>true points: green; predicted: red crosses</small>"
-  return (
-    f"<h3>{_text(title)}{legend}</h3>\n"
-    f'<div class="gallery">{"".join(cells)}</div>'
+    shown.append((picture.caption, out.getvalue()))
+  has_points = any(
+    points is not None
+    for picture in pictures
+    for points in (picture.true_points, picture.predicted_points)
   )
-
-
-def _figure(caption, png, is_captioned=False):
-  data = base64.b64encode(png).decode()
-  image = f'<img alt="{_text(caption)}" src="data:image/png;base64,{data}">'
-  if is_captioned:
-    image += f"<figcaption>{_text(caption)}</figcaption>"
-  return f"<figure>{image}</figure>"
-
-
-def _table(names, rows):
-  head = "".join(f'<th scope="col">{_text(name)}</th>' for name in names)
-  return (
-    f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>'
-    + "\n".join(rows)
-    + "</tbody></table></div>"
-  )
+  return {"title": title, "has_points": has_points, "pictures": shown}
 
 
 _ENDS = ("value", "low", "high")
@@ -319,11 +298,16 @@ def _digits(task, metric):
   return results.decimals([s.get(end) for s in scores for end in _ENDS])
 
 
-def _score(score, digits):
-  """Renders "value [low, high] unit"."""
-  value, low, high = (_number(score[end], digits) for end in _ENDS)
-  unit = f" {_text(score['unit'])}" if score["unit"] else ""
-  return f"{value} <small>[{low}, {high}]{unit}</small>"
+def _cell(score, digits, own=None):
+  """Returns the texts of a score in a table; None where there is none."""
+  if score is None:
+    return None
+  texts = {end: _number(score[end], digits) for end in _ENDS}
+  return texts | {
+    "unit": score["unit"],
+    "mark": _mark(score, own),
+    "is_best": False,
+  }
 
 
 def _number(value, digits):
@@ -331,7 +315,7 @@ def _number(value, digits):
 
 
 def _mark(score, own):
-  """Says whether a score is apart from the run's own, by their intervals."""
+  """Returns "better" or "worse" where a score's interval is apart from own."""
   if own is None or None in [s[end] for s in (score, own) for end in _ENDS[1:]]:
     return ""
   if score["low"] > own["high"]:
@@ -340,9 +324,7 @@ def _mark(score, own):
     is_better = not score["is_higher_better"]
   else:
     return ""
-  if is_better:
-    return ' <span class="better">▲ better</span>'
-  return ' <span class="worse">▼ worse</span>'
+  return "better" if is_better else "worse"
 
 
 def _best(task, metric):
@@ -359,7 +341,3 @@ def _column(task, metric):
     e["scores"][metric] for e in task["entries"] if metric in e["scores"]
   )
   return f"{results.words(metric)} {'↑' if score['is_higher_better'] else '↓'}"
-
-
-def _text(value):
-  return html.escape(str(value))

@@ -1,10 +1,15 @@
 import base64
+import configparser
 import copy
 import html.parser
 import io
 import json
+import pathlib
 import re
+import subprocess
+import sys
 
+import jinja2
 import numpy as np
 import pytest
 from PIL import Image
@@ -247,6 +252,42 @@ def test_scores_that_are_missing_or_not_finite_are_dashes(tmp_path):
   raw = json.loads((tmp_path / "results.json").read_text())
   score = raw["tasks"][0]["entries"][2]["scores"]["point_error"]
   assert score["low"] is None
+
+
+@pytest.mark.parametrize("module", ["jinja2", "jsonschema"])
+def test_without_the_extra_nothing_is_written(module, tmp_path):
+  # In a process of its own: what was imported once is kept.
+  code = f"""
+import sys
+sys.modules[{module!r}] = None  # Importing it raises ModuleNotFoundError.
+from facerep_jax import errors
+from facerep_jax.evaluators import report
+from tests.evaluators import report_sample
+try:
+  report.write({str(tmp_path)!r}, report_sample.sample(), {{}})
+except errors.InputError as error:
+  print(error)
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", code], capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 0, done.stderr
+  assert "facerep_jax[evaluation]" in done.stdout
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_value_that_a_template_lacks_is_an_error():
+  with pytest.raises(jinja2.UndefinedError, match="'run' is undefined"):
+    report._template("report.html").render()
+
+
+def test_the_files_of_the_page_are_packaged():
+  config = configparser.ConfigParser()
+  config.read(pathlib.Path(report.__file__).parents[2] / "setup.cfg")
+  data = config["options.package_data"]["facerep_jax.evaluators"].split()
+  folder = pathlib.Path(report.__file__).parent
+  packaged = {path for pattern in data for path in folder.glob(pattern)}
+  assert packaged == set((folder / "page").iterdir())
 
 
 def test_wrong_results_leave_what_is_there(tmp_path):

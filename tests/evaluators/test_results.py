@@ -1,11 +1,13 @@
 import copy
 import json
+import sys
 
+import jsonschema
 import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, results
+from facerep_jax.evaluators import base, results, results_schema
 from tests.evaluators import report_sample
 
 
@@ -126,7 +128,22 @@ def test_an_unknown_key_is_named(path):
     (("run",), "/home/me/run", "without its path"),
     (("step",), 1.5, r"results\.step: expected an int of 0"),
     (("step",), True, r"results\.step: expected an int of 0"),
-    (("config",), {"system": "fabnet"}, r"results\.config: expected a dict"),
+    (("step",), 20000.0, r"results\.step: expected an int of 0"),
+    (("config",), [], r"results\.config: expected a dict"),
+    (
+      ("config",),
+      {"system": "fabnet"},
+      r"results\.config: the key 'preset' is missing; expected system, preset",
+    ),
+    (
+      ("config", "system"),
+      1,
+      r"results\.config\.system: expected a str, got 1",
+    ),
+    (("config", "x"), "", r"results\.config: unknown key 'x'"),
+    (("compare",), ["a", 1], r"results\.compare\[1\]: expected a str, got 1"),
+    (("tasks", 0), 1, r"results\.tasks\[0\]: expected a dict"),
+    ((*_ENTRY,), None, r"entries\[1\]: expected a dict"),
     (("tasks",), {}, r"results\.tasks: expected a list"),
     (("leakage",), [], r"results\.leakage: expected a dict or None"),
     (("tasks", 2, "task"), "poses", r"tasks\[2\]\.task: expected one of land"),
@@ -142,13 +159,41 @@ def test_an_unknown_key_is_named(path):
       1,
       "expected True or False",
     ),
-    ((*_ENTRY, "details", "per_point"), ["a"], "details.per_point: expected a"),
-    ((*_ENTRY, "details", "roc"), [[0.1]], "details.roc: expected a list of"),
-    ((*_ENTRY, "details", "per_class"), {"a": "b"}, "expected a dict of num"),
+    (
+      (*_ENTRY, "details", "per_point"),
+      ["a"],
+      r"details\.per_point\[0\]: expected a number or None, got 'a'",
+    ),
+    ((*_ENTRY, "details", "per_point"), 1, "per_point: expected a list of num"),
+    (
+      (*_ENTRY, "details", "roc"),
+      [[0.1]],
+      r"details\.roc\[0\]: expected a pair of numbers, got \[0\.1\]",
+    ),
+    ((*_ENTRY, "details", "roc"), [[0, 1, 2]], r"expected a pair of numbers"),
+    (
+      (*_ENTRY, "details", "per_class"),
+      {"a": "b"},
+      r"details\.per_class\.a: expected a number or None, got 'b'",
+    ),
+    ((*_ENTRY, "details", "per_class"), [], "expected a dict of numbers"),
     ((*_ENTRY, "details", "confusion"), [[1, 2]], "expected a square matrix"),
     (("tasks", 2, "entries", 0, "details", "classes"), ["a"], "square matrix"),
-    (("tasks", 0, "entries", 0, "kind"), "hog", 'none is of kind "run"'),
-    (("tasks", 0, "entries", 0, "scores"), {}, "scores: is empty"),
+    (
+      ("tasks", 0, "entries", 0, "kind"),
+      "hog",
+      r'tasks\[0\]\.entries: expected a list of dicts, one of kind "run"',
+    ),
+    (
+      ("tasks", 0, "entries"),
+      [],
+      'expected a list of dicts, one of kind "run"',
+    ),
+    (
+      ("tasks", 0, "entries", 0, "scores"),
+      {},
+      r"entries\[0\]\.scores: expected one score or more, got {}",
+    ),
     (("tasks", 0, "metrics"), ["failures"], "metrics: expected"),
     (("leakage", "floor"), "x", "'x' is none of the features"),
   ],
@@ -202,6 +247,51 @@ def test_reading_what_is_no_results_names_the_file(tmp_path, text):
   path.write_text(text)
   with pytest.raises(errors.InputError, match=r"results\.json"):
     results.read(path)
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"step": -1}, "results.step: expected an int of 0 or more, got -1. "),
+    ({"extra": 1}, "results: unknown key 'extra'; expected format, run, "),
+    (
+      {"leakage": report_sample.leakage() | {"floor": "x"}},
+      "results.leakage.floor: 'x' is none of the features ",
+    ),
+  ],
+)
+def test_reading_says_file_place_and_what_to_do(tmp_path, change, message):
+  path = tmp_path / "results.json"
+  wrong = results.plain(report_sample.sample() | change)
+  path.write_text(results.dumps(wrong))
+  with pytest.raises(errors.InputError) as caught:
+    results.read(path)
+  said = str(caught.value)
+  assert said.startswith(f"{path}: {message}") and "\n" not in said
+  assert said.endswith(". Evaluate the run again.")
+
+
+def test_reading_without_jsonschema_names_the_extra(tmp_path, monkeypatch):
+  path = tmp_path / "results.json"
+  path.write_text("{}")
+  monkeypatch.setitem(sys.modules, "jsonschema", None)
+  with pytest.raises(errors.InputError, match=r"facerep_jax\[evaluation\]"):
+    results.read(path)
+
+
+def test_the_schema_is_one_and_has_words_for_whatever_may_be_wrong():
+  schema = results_schema.SCHEMA
+  jsonschema.Draft202012Validator.check_schema(schema)
+
+  def look(part):
+    assert "description" in part, part
+    children = [*part.get("properties", {}).values(), part.get("items")]
+    children.append(part.get("additionalProperties"))
+    for child in children:
+      if child:
+        look(child)
+
+  look(schema)
 
 
 def test_reading_a_missing_file_says_so(tmp_path):
