@@ -1,7 +1,8 @@
 """The report of an evaluation: results.json, and one page to look at.
 
 The page is a single file that runs no script and asks for nothing over the
-network; it is drawn from what results.json holds, and from pictures.
+network; it is drawn from what results.json holds, and from pictures. Its
+templates are the files in `page/`.
 """
 
 import base64
@@ -41,8 +42,9 @@ def write(
     pictures: Number of a task to its "best" and "worst" pictures.
 
   Raises:
-    InputError: The results lack a key, hold an unknown one or a wrong value, or
-      pictures name a task that is not there. Nothing is written then.
+    InputError: The results lack a key, hold an unknown one or a wrong value,
+      pictures name a task that is not there, or a module of the extra
+      "evaluation" is not installed. Nothing is written then.
   """
   text = results.dumps(results.complete(measured))
   page_text = page(json.loads(text), pictures)
@@ -68,7 +70,8 @@ def page(
 
   Raises:
     InputError: Pictures name a task that is not there, or another group of
-      pictures than "best" and "worst".
+      pictures than "best" and "worst"; or a module of the extra "evaluation" is
+      not installed.
   """
   tasks = complete["tasks"]
   for i, groups in pictures.items():
