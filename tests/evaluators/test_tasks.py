@@ -13,7 +13,13 @@ PROBES = ["landmarks", "pose", "expression", "expression_multilabel"]
 PROBES += ["attributes", "action_units"]
 
 
-def inputs(kind="csv:made_up", split=("train", "test"), drop=(), **changes):
+def inputs(
+  kind="csv:made_up",
+  split=("train", "test"),
+  drop=(),
+  reconstruct=lambda *args: {},
+  **changes,
+):
   """A set with all labels of tracks, and networks that are not looked at."""
   parts = {}
   for i, name in enumerate(split):
@@ -21,7 +27,8 @@ def inputs(kind="csv:made_up", split=("train", "test"), drop=(), **changes):
     labels = {k: v for k, v in part.labels.items() if k not in drop}
     labels["track"] = np.zeros(2, int)
     parts[name] = dataclasses.replace(part, labels=labels)
-  run = types.SimpleNamespace(system=types.SimpleNamespace(factors=None))
+  system = types.SimpleNamespace(factors=None, reconstruct=reconstruct)
+  run = types.SimpleNamespace(system=system)
   networks = types.SimpleNamespace(run=run, recipe="steps")
   return task_inputs.Inputs(kind, parts, networks, **changes)
 
@@ -72,6 +79,10 @@ def test_tracks_can_be_rebuilt_unless_probes_are_applied():
   assert "reconstruction" in fitting(inputs("tracks:folder"))
   assert "reconstruction" not in fitting(inputs("tracks:folder", saved={}))
   assert "geometry" not in fitting(inputs("tracks:folder"))
+  # Not every system rebuilds images.
+  assert "reconstruction" not in fitting(
+    inputs("tracks:folder", reconstruct=None)
+  )
 
 
 def planned(names, data):
