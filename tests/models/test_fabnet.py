@@ -245,7 +245,9 @@ def test_single_source_does_without_mask():
   bare, bare_stats = _train(variables, model, *frames, use_mask=False)
   np.testing.assert_array_equal(bare["attention"], 1)
   np.testing.assert_array_equal(bare["mask_logits"], 0)
-  np.testing.assert_allclose(bare["image"], plain["image"], rtol=1e-5)
+  # Two programs: rounding of the flow, a few 1e-7 of the side, moves samples
+  # between pixels that differ by up to one.
+  np.testing.assert_allclose(bare["image"], plain["image"], atol=2e-5)
   np.testing.assert_array_equal(bare["warped"][:, 0], bare["image"])
   old = variables["batch_stats"]["mask_decoder"]
   new = bare_stats["batch_stats"]["mask_decoder"]

@@ -301,7 +301,7 @@ def test_batch_that_does_not_divide_is_refused_first(data, tmp_path):
 def test_pictures_are_written_at_evaluations(data, tmp_path):
   fit(tiny.config(data, every__pictures=1), tmp_path)
   names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
-  assert names == ["step_00000003.png", "step_00000006.png"]
+  assert names == ["first_batch.png", "step_00000003.png", "step_00000006.png"]
 
 
 def test_pictures_show_as_many_samples_with_small_batches(data, tmp_path):
@@ -330,6 +330,8 @@ def test_a_run_of_hours_says_so_and_names_the_demo(data, tmp_path, caplog):
 
   with caplog.at_level("INFO", "facerep_jax"):
     fit(config, tmp_path, hook=stop_after(5))
-  said = [r.getMessage() for r in caplog.records if "hours" in r.getMessage()]
+  said = [
+    r.getMessage() for r in caplog.records if " hours. " in r.getMessage()
+  ]
   assert len(said) == 1
   assert "100000000 steps" in said[0] and "configs/fabnet.py:demo" in said[0]
