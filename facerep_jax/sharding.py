@@ -1,4 +1,4 @@
-"""Devices: the mesh, what lies where, and the only calls of `jax.jit`."""
+"""Devices: the mesh, what lies where, and how functions are compiled for it."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
