@@ -180,7 +180,7 @@ def test_training_of_both_stages(tmp_path_factory, tmp_path):
         {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
         for line in metrics.read(place)
       ]
-      pictures = sorted((place / "pictures").glob("*.png"))
+      pictures = sorted((place / "pictures").glob("step_*.png"))
       found[stage, "pictures"] = [x.read_bytes() for x in pictures]
     found["codes"] = (folder / "diffusion" / "codes.npy").read_bytes()
     return found
