@@ -107,7 +107,7 @@ def test_its_loss_is_that_of_the_paper(folder):
 
   # Equation 1, view by view, in float64.
   project = sys.modules[NAME]._project
-  nets = system.loss_fn.__wrapped__.args[0].args[0]
+  nets = system.loss_fn.args[0].args[0]
   z = np.float64(
     project(nets, variables.params, jax.tree.map(jnp.array, batch))
   )

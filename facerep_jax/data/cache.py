@@ -210,11 +210,9 @@ def photos(path: str, *, size_px: int) -> str:
 def _kept(name, make):
   """Returns the folder of a set, which one process makes once."""
   folder = root() / name
-  process = multiprocessing.current_process()
-  is_child = process.name != "MainProcess"
-  if is_child and multiprocessing.parent_process() is None:
-    # A worker that runs the caller's script anew, before its own work, would
-    # wait for ever.
+  is_made = (folder / build.MANIFEST).exists()
+  if not is_made and _is_starting_worker():
+    # It runs the caller's script anew, and would wait for ever.
     raise errors.InputError(
       'a script that makes tracks needs if __name__ == "__main__": '
       "around what it does, because its worker processes import it."
@@ -233,6 +231,12 @@ def _kept(name, make):
       make(folder)
   _log.info("tracks: %s", folder)
   return str(folder)
+
+
+def _is_starting_worker():
+  """Says whether this is a process of a pool that has not begun its work."""
+  is_child = multiprocessing.current_process().name != "MainProcess"
+  return is_child and multiprocessing.parent_process() is None
 
 
 def _name(settings, heads):

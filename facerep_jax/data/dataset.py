@@ -59,7 +59,9 @@ def make(
     on_passed_over=passed_over.__setitem__,
   )
   if settings.maps and all(x.kind != sources.SYNTHETIC for x in units):
-    raise errors.InputError("--depth: only synthetic tracks have depth.")
+    raise errors.InputError(
+      "--depth: only synthetic tracks have depth; leave it out."
+    )
   if sheet_path and not _is_made(sheet_path, output):
     outputs.check_file(sheet_path, "--sheet")
   for line in naming(units):

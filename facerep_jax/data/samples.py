@@ -238,7 +238,7 @@ class Samples:
     """Draws some frames of a record, [number, S, S, 3]; None if too few."""
     sampling = self._sampling
     step = sample // sampling.batch_size
-    is_on = sampling.ramp.first_deg and sampling.ramp.is_on(step)
+    is_on = sampling.ramp.is_on(step)
     labels = turn_ramp.LABELS if is_on else ()
     track = self._source.read(record, labels=labels)
     count = len(track.frames)

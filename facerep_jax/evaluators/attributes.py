@@ -2,7 +2,7 @@
 
 Source: the protocol of FAb-Net (arXiv:1808.06882): one sigmoid for each
   expression or action unit, ROC-AUC of each and their mean.
-Differs: see `probe`.
+Differs: see `linear_probe`.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 Source: the protocol of FaceCycle (ICCV 2021): a linear classifier on the frozen
   feature.
-Differs: see `probe`; classes are not thinned, and macro measures stand
+Differs: see `linear_probe`; classes are not thinned, and macro measures stand
   beside accuracy.
 """
 

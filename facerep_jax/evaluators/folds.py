@@ -61,7 +61,7 @@ def cross_validated(
   """Predicts each row with a linear probe fitted to people of the other folds.
 
   Args:
-    fit: Takes a `Part` and returns a `probe.LinearProbe`.
+    fit: Takes a `Part` and returns a `linear_probe.LinearProbe`.
     part: N rows, without a split of their own.
     num_folds: How many.
     seed: Of the folds.

@@ -91,16 +91,10 @@ def run(networks: studies.Networks, folder: str) -> list[dict[str, Any]]:
   Raises:
     InputError: The tracks have no training part, or a frame cannot be used.
   """
-  own = networks.run.config.system
-  models = [(own, "run", networks.run)]
-  models.append(("random weights", "random", networks.untrained))
-  models += [
-    (f"{name}: {model.config.system}", "compare", model)
-    for name, model in networks.compared.items()
-    if model.system.factors is not None
-  ]
   entries = {task: [] for task in _PROTOCOL}
-  for name, kind, model in models:
+  for name, kind, model in networks.models():
+    if model.system.factors is None:
+      continue
     step = sharding.jit_on_batch(_chosen(model.system.factors), model.mesh)
     train, test = (
       _find(model, step, read(model, folder, names)) for names in _parts(folder)

@@ -3,9 +3,9 @@
 Source: the protocol of FAb-Net (arXiv:1808.06882) on MAFL and 300-W: regress
   points in [-1, 1] of the crop, report the mean error over the inter-ocular
   distance.
-Differs: see `probe`. Seen from the side the eyes almost coincide and that
-  error grows without bound, so the error over the size of the face's box and
-  the median are given beside it.
+Differs: see `linear_probe`. Seen from the side the eyes almost coincide and
+  that error grows without bound, so the error over the size of the face's box
+  and the median are given beside it.
 """
 
 import numpy as np

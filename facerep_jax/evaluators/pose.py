@@ -2,7 +2,7 @@
 
 Source: the protocol of FaceCycle (ICCV 2021): linear regression of the angles,
   mean absolute error in degrees.
-Differs: see `probe`.
+Differs: see `linear_probe`.
 """
 
 import numpy as np

@@ -33,16 +33,10 @@ def run(networks: studies.Networks, folder: str) -> dict[str, Any]:
     A task entry of results.json; baselines of a system, such as copying the
     source frame, count as features.
   """
-  own = networks.run.config.system
-  models = [(own, "run", networks.run)]
-  models.append(("random weights", "random", networks.untrained))
-  models += [
-    (f"{name}: {model.config.system}", "compare", model)
-    for name, model in networks.compared.items()
-    if model.system.reconstruct is not None
-  ]
   entries = []
-  for name, kind, model in models:
+  for name, kind, model in networks.models():
+    if model.system.reconstruct is None:
+      continue
     images, group = rebuilt(model, folder)
     target = images.pop("target")
     for what in sorted(images, key=lambda what: what != _KEY):

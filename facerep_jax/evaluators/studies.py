@@ -43,6 +43,17 @@ class Networks:
     """The run's system with random weights."""
     return api.untrained(self.run.config)
 
+  def models(self) -> list[tuple[str, str, api.Representation]]:
+    """Returns name in tables, kind and network: the run's, random, compared."""
+    found = [
+      (self.run.config.system, "run", self.run),
+      (features.RANDOM, "random", self.untrained),
+    ]
+    return found + [
+      (f"{name}: {model.config.system}", "compare", model)
+      for name, model in self.compared.items()
+    ]
+
   def of_run(self, pixels: np.ndarray) -> list[probe_tasks.Feature]:
     """Returns the run's features of crops, and those of random weights."""
     own = self.run.config.system

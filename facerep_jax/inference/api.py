@@ -1,6 +1,7 @@
 """What a user imports: a trained model as an object."""
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Sequence
 
@@ -52,7 +53,7 @@ class Representation(face_methods.FaceMethods):
     key = jax.random.key(0)  # The same input gives the same features.
     return self.system.represent(variables, batch["images"], key)[0]
 
-  @property
+  @functools.cached_property
   def feature_names(self) -> tuple[str, ...]:
     """Names of the features, in the order of `embed`; nothing is computed."""
     shape = (1, self.size_px, self.size_px, 3)

@@ -256,7 +256,8 @@ def ddim(
   """Samples without new noise on the way.
 
   Each step clips the clean sample x that the prediction implies and mixes it
-  with a direction d: sqrt(a_next) x + sqrt(1 - a_next) d; a_next = 1 at last.
+  with a direction d for the next step: sqrt(a_next) x + sqrt(1 - a_next) d,
+  with a_next = 1 after the last.
 
   Source: DDIM (Song, Meng, Ermon 2021), equation 12 with sigma 0; "published":
   `diffusers.DDIMScheduler.step` as LatentFace uses it.
@@ -269,8 +270,9 @@ def ddim(
     num_steps: Steps of the sampler, 1 to T; see `timesteps`.
     prediction: What `denoise` predicts, as for `target`.
     direction: "textbook": the noise that makes the clipped x the noisy sample.
-      "published": for clean predictions the prediction itself, unclipped; for
-      the others the noise that belongs to the unclipped x.
+      "published": for clean predictions the prediction itself, unclipped, in
+      the place of the noise; for the others the noise that belongs to the
+      unclipped x (for epsilon: the prediction).
     spacing: Of the steps, as for `timesteps`.
     clip: Clean samples are clipped to [-clip, clip]; 0 for not at all.
 
@@ -299,8 +301,7 @@ def ddim(
     noisy = add_noise(clean, towards, a_after)
     return noisy, noisy
 
-  clean, states = jax.lax.scan(step, noise, (steps, here, after))
-  return DDIM(clean, states)
+  return DDIM(*jax.lax.scan(step, noise, (steps, here, after)))
 
 
 def _check_sampler(prediction, direction, clip):

@@ -93,8 +93,8 @@ def render_mesh(
     cull: Whether to leave out back sides (clockwise on the screen). Soft edges
       need it where a surface hides its own far side.
     capacity_factor: Of soft pictures: length of the lists of pairs of triangle
-      and pixel, relative to a surface that fills the image once. Steep
-      surfaces, layers and large triangles need more, and more work.
+      and pixel, relative to a surface that fills the image once. The work grows
+      with it; steep surfaces, layers, large triangles need more.
 
   Returns:
     The pictures, without triangles that have a corner nearer than `NEAREST` or
@@ -103,8 +103,8 @@ def render_mesh(
   Raises:
     InputError: A shape or a setting does not fit.
 
-  Source: PyTorch3D's rasteriser as LatentFace uses it; the soft form is area
-    sampling (Catmull, SIGGRAPH 1978).
+  Source: the rasteriser of PyTorch3D as LatentFace uses it (one face per
+    pixel, no blur). The soft form is area sampling (Catmull, SIGGRAPH 1978).
   """
   num = _check(vertices, colours, softness, capacity_factor)
   faces = jnp.asarray(_check_faces(faces, vertices.shape[1]))

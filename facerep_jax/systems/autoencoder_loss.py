@@ -30,7 +30,7 @@ def of_images(
   band: tuple[jax.Array, jax.Array],
   key: jax.Array,
 ) -> tuple[
-  jax.Array, tuple[dict[str, jax.Array], autoencoder_reconstruct.Explanation]
+  jax.Array, tuple[dict[str, jax.Array], autoencoder_reconstruct.Reconstruction]
 ]:
   """Computes the loss of a training step.
 
@@ -45,8 +45,8 @@ def of_images(
     key: Of which images are reconstructed by mirrored faces.
 
   Returns:
-    The weighted sum, its terms before they are weighted, and the explanation.
-    Terms whose weight is 0 are not computed.
+    The weighted sum, its terms before they are weighted, and the
+    reconstruction. Terms whose weight is 0 are not computed.
 
   Differs: the published loss has no ranks, as with a band of all of them.
   """
@@ -86,7 +86,7 @@ def terms(
   model: autoencoder_model.Model,
   variables: base.Variables,
   images11: jax.Array,
-  reconstructed: autoencoder_reconstruct.Explanation,
+  reconstructed: autoencoder_reconstruct.Reconstruction,
 ) -> dict[str, losses.Sums]:
   """Computes the terms of the loss that compare pictures.
 
@@ -94,7 +94,7 @@ def terms(
     model: Networks and settings.
     variables: Their parameters.
     images11: [N, S, S, 3] float32, [-1, 1].
-    reconstructed: Their explanation.
+    reconstructed: Their reconstruction.
 
   Returns:
     Of each image, not weighted yet: `photometric`, and where they have a weight

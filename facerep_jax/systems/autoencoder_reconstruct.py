@@ -10,7 +10,7 @@ from facerep_jax.ops import render
 from facerep_jax.systems import autoencoder_model, base
 
 
-class Explanation(NamedTuple):
+class Reconstruction(NamedTuple):
   """Images and what the model makes of them.
 
   Attributes:
@@ -38,7 +38,7 @@ def for_training(
   images11: jax.Array,
   num_frames: int,
   key: jax.Array,
-) -> Explanation:
+) -> Reconstruction:
   """Reconstructs images as the settings ask for in a training step.
 
   Args:
@@ -51,7 +51,7 @@ def for_training(
       frame reconstructs a track.
 
   Returns:
-    The explanation.
+    The reconstruction.
   """
   settings = model.settings
   codes = autoencoder_model.encode(model, variables, images11)
@@ -70,7 +70,7 @@ def for_evaluation(
   model: autoencoder_model.Model,
   variables: base.Variables,
   images11: jax.Array,
-) -> Explanation:
+) -> Reconstruction:
   """Reconstructs images by their own faces, and mirrors where these count.
 
   Args:
@@ -79,7 +79,7 @@ def for_evaluation(
     images11: [N, S, S, 3] float32, [-1, 1].
 
   Returns:
-    The explanation.
+    The reconstruction.
   """
   settings = model.settings
   found = autoencoder_model.predict(model, variables, images11)
@@ -93,7 +93,7 @@ def _draw_both(formation, found):
   both = rendering.with_mirror(found.face)
   shaded, images = _render(formation, both)
   mask = jax.lax.stop_gradient(images.mask[0::2] * images.mask[1::2])
-  return Explanation(found, shaded, images, mask, None)
+  return Reconstruction(found, shaded, images, mask, None)
 
 
 def _draw(formation, found, is_mirrored):
@@ -105,7 +105,7 @@ def _draw(formation, found, is_mirrored):
     face = rendering.mirrored(face, is_mirrored)
   shaded, images = _render(formation, face)
   mask = jax.lax.stop_gradient(images.mask)
-  return Explanation(found, shaded, images, mask, is_mirrored)
+  return Reconstruction(found, shaded, images, mask, is_mirrored)
 
 
 def _render(formation, face):

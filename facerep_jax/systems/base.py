@@ -140,10 +140,7 @@ def build(config: ml_collections.ConfigDict) -> System:
     InputError: There is no such system, or no such stage of it; or the system
       refuses a setting.
   """
-  system = _module(config).make(dtype=config.dtype, **config.model)
-  # Setup asks for the names of its metrics, and the step for its gradient:
-  # both take what was traced once. The compiler sees no call.
-  return system._replace(loss_fn=jax.jit(system.loss_fn, inline=True))
+  return _module(config).make(dtype=config.dtype, **config.model)
 
 
 def resources(config: ml_collections.ConfigDict) -> Resources:
@@ -158,8 +155,8 @@ def resources(config: ml_collections.ConfigDict) -> Resources:
   Raises:
     InputError: As for `build`.
   """
-  find = getattr(_module(config), "resources", Resources)
-  if find is Resources:
+  find = getattr(_module(config), "resources", None)
+  if find is None:
     return Resources()
   return find(dtype=config.dtype, **config.model)
 

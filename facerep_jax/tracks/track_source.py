@@ -35,8 +35,8 @@ class TrackSource:
     self.paths = shard_paths(directory, split)
     shards, num_bad = index.load_all(self.paths, on_bad_record=on_bad_record)
     self.index, self.file = index.join(shards)
-    num_dropped = _compare(directory, split, self.paths, shards, on_bad_record)
-    self._num_missing = max(num_bad, num_dropped)
+    num_lost = _compare(directory, split, self.paths, shards, on_bad_record)
+    self._num_missing = max(num_bad, num_lost)
     if not len(self.index.offset):
       raise errors.InputError(
         f"{directory}: split {split!r} holds no usable track. Make the tracks "

@@ -14,7 +14,7 @@ from facerep_jax import cli, distributed, errors, sharding
 from facerep_jax.data import batches
 from facerep_jax.files import image_grid
 from facerep_jax.runs import curriculum, metrics, train_state
-from facerep_jax.training import first_look, preemption, setup
+from facerep_jax.training import preemption, preview, setup
 
 _log = logging.getLogger(__name__)
 _NUM_PICTURE_ROWS = 8
@@ -111,7 +111,7 @@ def _loop(run, state, is_told_to_stop):
 def _show_first(run, batch):
   """Draws the first batch: a wrong crop is seen at once."""
   if distributed.is_first() and "frames" in batch:
-    path = first_look.save(run.workdir, batch)
+    path = preview.save(run.workdir, batch)
     _log.info("first batch, as the system sees it: %s", path)
 
 

@@ -26,7 +26,7 @@ from facerep_jax.runs import (
 )
 from facerep_jax.systems import base
 from facerep_jax.tracks import track_source
-from facerep_jax.training import code_cache, first_look, init_from
+from facerep_jax.training import code_cache, init_from, preview
 
 _log = logging.getLogger(__name__)
 # After which a network file system shows everywhere what was written.
@@ -99,7 +99,7 @@ def prepare(
     config, system, checkpoints, data[0], mesh, _frozen_of(config, given)
   )
   checkpoints.save_frozen(frozen)
-  _log.info(first_look.sizes(system, state.params, frozen, config, mesh))
+  _log.info(preview.sizes(system, state.params, frozen, config, mesh))
   if config.data.cache_codes:
     data = _with_codes(config, workdir, system, frozen, *data)
   source, drawn, eval_drawn = data

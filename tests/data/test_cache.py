@@ -106,6 +106,16 @@ def test_other_settings_are_another_set(place, monkeypatch, name):
   assert getattr(made[1][1], name) == TINY[name] + 1
 
 
+def test_a_starting_worker_gets_the_set_that_is_there(
+  place, drawn, monkeypatch
+):
+  folder = cache.synthetic(**TINY)
+  monkeypatch.setattr(cache, "_is_starting_worker", lambda: True)
+  assert cache.synthetic(**TINY) == folder
+  with pytest.raises(errors.InputError, match="__main__"):
+    cache.synthetic(**TINY | {"seed": TINY["seed"] + 1})
+
+
 def test_smaller_turns_are_another_set(place, drawn):
   first = cache.synthetic(**TINY)
   assert cache.synthetic(**TINY, pose_scale=1.0) == first

@@ -8,7 +8,7 @@ import pytest
 
 from facerep_jax.data.labelled import base
 from facerep_jax.evaluators import base as evaluators
-from facerep_jax.evaluators import bootstrap, linear_probe
+from facerep_jax.evaluators import bootstrap, linear_probe, studies
 from facerep_jax.files import images
 from facerep_jax.synthetic import actions
 from facerep_jax.tracks import index, schema, tfrecord
@@ -20,6 +20,12 @@ PEOPLE = {
   "validation": range(8, 10),
   "test": range(10, 14),
 }
+
+
+class Networks(studies.Networks):
+  """Networks of which the run stands for random weights, too."""
+
+  untrained = property(lambda self: self.run)
 
 
 def hurry(patch: pytest.MonkeyPatch, *strengths: float) -> None:

@@ -1,7 +1,6 @@
 """Pictures that are their own relief, so that a rule can read it from them."""
 
 import json
-import types
 
 import jax
 import jax.numpy as jnp
@@ -104,9 +103,8 @@ def made(tmp_path_factory):
     model = api.untrained(tiny.config(data))
   able = api.untrained(tiny.config(data))
   able.system = able.system._replace(factors=factors)
-  networks = types.SimpleNamespace(
-    run=able, untrained=able, compared={"other": able, "unable": model}
-  )
+  compared = {"other": able, "unable": model}
+  networks = made_up.Networks(able, compared, recipe=None)
   with pytest.MonkeyPatch.context() as patch:
     made_up.hurry(patch, 10.0)
     return networks, data, geometry_task.run(networks, data)
@@ -213,5 +211,5 @@ def test_needs_factors_and_maps(made, tmp_path):
   assert geometry_task.is_possible(networks, data)
   plain = write(tmp_path / "plain", with_maps=False)
   assert not geometry_task.is_possible(networks, plain)
-  unable = types.SimpleNamespace(run=networks.compared["unable"])
+  unable = made_up.Networks(networks.compared["unable"], {}, recipe=None)
   assert not geometry_task.is_possible(unable, data)

@@ -1,5 +1,3 @@
-import types
-
 import jax
 import numpy as np
 import pytest
@@ -8,6 +6,7 @@ from facerep_jax.evaluators import reconstruction_task
 from facerep_jax.inference import api
 from facerep_jax.training import summary
 from tests import tiny
+from tests.evaluators import made_up
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +36,7 @@ def test_copying_the_source_is_what_the_system_calls_it(made):
 
 def test_each_network_is_measured_and_baselines_once(made):
   model, folder = made
-  networks = types.SimpleNamespace(
-    run=model, untrained=model, compared={"other": model}
-  )
+  networks = made_up.Networks(model, {"other": model}, recipe=None)
   task = reconstruction_task.run(networks, folder)
   told = [(entry["feature"], entry["kind"]) for entry in task["entries"]]
   assert told == [

@@ -241,13 +241,13 @@ def test_running_statistics_move_target_first():
 def test_single_source_does_without_mask():
   model, variables = _small(32, 2, 4)
   frames = _frames(2, 32, num_sources=1)
-  plain, plain_stats = _train(variables, model, *frames)
-  bare, bare_stats = _train(variables, model, *frames, use_mask=False)
+  # Operation by operation: of two programs, each would round in its own way.
+  with jax.disable_jit():
+    plain, plain_stats = _train(variables, model, *frames)
+    bare, bare_stats = _train(variables, model, *frames, use_mask=False)
   np.testing.assert_array_equal(bare["attention"], 1)
   np.testing.assert_array_equal(bare["mask_logits"], 0)
-  # Two programs: rounding of the flow, a few 1e-7 of the side, moves samples
-  # between pixels that differ by up to one.
-  np.testing.assert_allclose(bare["image"], plain["image"], atol=2e-5)
+  np.testing.assert_allclose(bare["image"], plain["image"], rtol=1e-5)
   np.testing.assert_array_equal(bare["warped"][:, 0], bare["image"])
   old = variables["batch_stats"]["mask_decoder"]
   new = bare_stats["batch_stats"]["mask_decoder"]

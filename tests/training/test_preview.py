@@ -4,7 +4,7 @@ from PIL import Image
 
 from facerep_jax import sharding
 from facerep_jax.systems import base
-from facerep_jax.training import first_look
+from facerep_jax.training import preview
 from tests import tiny
 
 
@@ -13,7 +13,7 @@ def test_sizes_are_those_of_the_model():
   system = base.build(config)
   shapes = jax.eval_shape(system.init, jax.random.key(0))
   frozen = {"fixed": np.zeros((1_500, 1_000))}
-  line = first_look.sizes(
+  line = preview.sizes(
     system, shapes.params, frozen, config, sharding.make_mesh(jax.devices()[:2])
   )
   count = sum(x.size for x in jax.tree.leaves(shapes.params["encoder"]))
@@ -26,7 +26,7 @@ def test_the_first_batch_is_drawn_a_row_each(tmp_path):
   frames = np.zeros((20, 2, 96, 96, 3), np.uint8)
   frames[:, 1] = 10 * np.arange(20, dtype=np.uint8)[:, None, None, None]
   batch = sharding.put_batch({"frames": frames}, mesh)
-  path = first_look.save(tmp_path, batch)
+  path = preview.save(tmp_path, batch)
   assert path == tmp_path / "pictures/first_batch.png"
   pixels = np.asarray(Image.open(path))
   # Eight rows of those that one device holds, as wide as two pictures.
