@@ -17,7 +17,7 @@ from PIL import Image
 from facerep_jax.evaluators import probe_file
 from facerep_jax.files import atomic
 from facerep_jax.tracks import tfrecord
-from tests import kill_targets, tiny
+from tests import kill_targets, small_runs, tiny
 from tests.evaluators import made_up
 
 NUM_KILLS = 20
@@ -167,7 +167,6 @@ def test_evaluation(small_run, tmp_path):
 
 @pytest.mark.slow
 def test_training_of_both_stages(tmp_path_factory, tmp_path):
-  from facerep_jax.runs import metrics
 
   data = tiny.write_tracks(tmp_path_factory.mktemp("tracks"))
 
@@ -176,10 +175,7 @@ def test_training_of_both_stages(tmp_path_factory, tmp_path):
     for stage in ("autoencoder", "diffusion"):
       place = folder / stage
       assert json.loads((place / "done.json").read_text()) == {"step": 8}
-      found[stage] = [
-        {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
-        for line in metrics.read(place)
-      ]
+      found[stage] = small_runs.readings(place)
       pictures = sorted((place / "pictures").glob("step_*.png"))
       found[stage, "pictures"] = [x.read_bytes() for x in pictures]
     found["codes"] = (folder / "diffusion" / "codes.npy").read_bytes()

@@ -11,9 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from facerep_jax.runs import metrics
 from facerep_jax.training import loop, setup
-from tests import tiny
+from tests import small_runs, tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
@@ -247,13 +246,6 @@ def settings(data, workdir, **changes):
   return [2, CONFIG, f"--workdir={workdir}", *overrides]
 
 
-def readings(workdir):
-  return [
-    {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
-    for line in metrics.read(workdir)
-  ]
-
-
 def test_two_processes_compute_what_one_does(data, tmp_path):
   steps = {"steps": 4, "every.eval": 2}
   process = start("local.sh", *settings(data, tmp_path / "two", **steps))
@@ -270,7 +262,7 @@ def test_two_processes_compute_what_one_does(data, tmp_path):
   assert "4 of 4 steps" in err and "[1] 4 of 4 steps" not in err
   assert out.count("test tracks: loss") == 1
   assert (tmp_path / "two" / "summary.json").exists()
-  one, two = (readings(tmp_path / name) for name in ("one", "two"))
+  one, two = (small_runs.readings(tmp_path / name) for name in ("one", "two"))
   assert len(one) == len(two) == 6
   for a, b in zip(one, two):
     assert a.pop("split") == b.pop("split")
@@ -299,7 +291,7 @@ def test_one_that_is_told_to_stop_stops_all_and_they_go_on(data, tmp_path):
     assert not (folder / "summary.json").exists()
   code, _, err = finish(start("local.sh", *arguments), 900)
   assert code == 0 and "resumed from step 100" in err, err
-  assert readings(tmp_path / "whole") == readings(folder)
+  assert small_runs.readings(tmp_path / "whole") == small_runs.readings(folder)
 
 
 def reach(workdir, step, process):

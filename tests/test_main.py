@@ -8,7 +8,7 @@ import time
 import pytest
 
 from facerep_jax.runs import metrics
-from tests import tiny
+from tests import small_runs, tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Compiling is most of a process here: less of it, and the same only once.
@@ -77,13 +77,6 @@ def settings(data, workdir, **changes):
   return [CONFIG, f"--workdir={workdir}", *overrides]
 
 
-def readings(workdir):
-  return [
-    {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
-    for line in metrics.read(workdir)
-  ]
-
-
 def test_killed_and_started_again_equals_not_killed(data, tmp_path):
   one_device = {
     "XLA_FLAGS": ONE_DEVICE,
@@ -99,7 +92,7 @@ def test_killed_and_started_again_equals_not_killed(data, tmp_path):
     time.sleep(0.01)
   killed.send_signal(signal.SIGKILL)
   assert finish(killed)[0] == -signal.SIGKILL
-  left = [line["step"] for line in readings(tmp_path / "killed")]
+  left = [line["step"] for line in small_runs.readings(tmp_path / "killed")]
   assert left and left[-1] < 40  # It was in the middle.
   code, out, err = finish(
     start(*settings(data, tmp_path / "killed"), **one_device)
@@ -109,7 +102,9 @@ def test_killed_and_started_again_equals_not_killed(data, tmp_path):
   assert "linear probe of yaw, trained" in out
   code, _, err = finish(whole)
   assert code == 0, err
-  assert readings(tmp_path / "whole") == readings(tmp_path / "killed")
+  assert small_runs.readings(tmp_path / "whole") == small_runs.readings(
+    tmp_path / "killed"
+  )
 
 
 @pytest.mark.parametrize(

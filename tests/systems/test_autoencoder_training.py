@@ -3,10 +3,9 @@ import numpy as np
 import pytest
 
 from facerep_jax.models import vgg
-from facerep_jax.runs import metrics
 from facerep_jax.systems import base
 from facerep_jax.training import loop, setup, summary
-from tests import tiny, tiny_face
+from tests import small_runs, tiny, tiny_face
 
 
 @pytest.fixture(scope="module")
@@ -20,24 +19,6 @@ def _optax_mixes_types():
     yield
 
 
-def fit(config, workdir, num_devices=1, hook=None):
-  """Trains; `hook(prepared)` may change what the loop works with."""
-  prepared, state = setup.prepare(
-    config, workdir, config.data.path, jax.devices()[:num_devices]
-  )
-  if hook:
-    hook(prepared)
-  return prepared, loop.train(prepared, state)
-
-
-def readings(workdir):
-  """The metrics without those of the host's clock."""
-  return [
-    {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
-    for line in metrics.read(workdir)
-  ]
-
-
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
   """A run of six steps without confidence, where the loss is an error."""
@@ -46,13 +27,15 @@ def whole(data, tmp_path_factory):
     data, model__use_confidence=False, model__perceptual="none"
   )
   with jax.numpy_dtype_promotion("standard"):
-    _, state = fit(config, folder)
+    _, state = small_runs.fit(config, folder)
   return folder, config, jax.device_get(state)
 
 
 def test_loss_falls(whole):
   losses = [
-    line["loss"] for line in readings(whole[0]) if line["split"] == "train"
+    line["loss"]
+    for line in small_runs.readings(whole[0])
+    if line["split"] == "train"
   ]
   assert len(losses) == 3 and losses[2] < 0.9 * losses[0]
 
@@ -61,10 +44,10 @@ def test_resuming_equals_not_stopping(whole, tmp_path):
   folder, config, state = whole
   part = config.copy_and_resolve_references()
   part.steps = 3
-  fit(part, tmp_path)
-  prepared, resumed = fit(config, tmp_path)
+  small_runs.fit(part, tmp_path)
+  prepared, resumed = small_runs.fit(config, tmp_path)
   assert prepared.start == 3
-  assert readings(folder) == readings(tmp_path)
+  assert small_runs.readings(folder) == small_runs.readings(tmp_path)
   jax.tree.map(np.testing.assert_array_equal, state, jax.device_get(resumed))
 
 
@@ -133,7 +116,7 @@ def test_what_the_system_cannot_go_on_with_ends_the_run(data, tmp_path, whole):
     )
 
   with pytest.raises(loop.FailureError) as caught:
-    fit(whole[1], tmp_path, hook=fail)
+    small_runs.fit(whole[1], tmp_path, hook=fail)
   text = str(caught.value)
   assert text.startswith("step 2, training: it is wrong. Last good checkpoint")
   assert text.endswith("none was saved yet.") and "\n" not in text
@@ -151,7 +134,7 @@ def test_warnings_come_once_in_a_while(monkeypatch, caplog, tmp_path, whole):
   monkeypatch.setattr(loop, "_FIRST_WARNING", 3)
   monkeypatch.setattr(loop, "_STEPS_BETWEEN_WARNINGS", 3)
   with caplog.at_level("WARNING", "facerep_jax"):
-    fit(whole[1], tmp_path, hook=warn)
+    small_runs.fit(whole[1], tmp_path, hook=warn)
   said = [r.getMessage() for r in caplog.records if "step" in r.getMessage()]
   # Lines of steps 2, 4 and 6: the first is too early, the last too soon after.
   assert len(said) == 2 and all(s.startswith("step 4: ") for s in said)

@@ -9,9 +9,9 @@ import pytest
 import facerep_jax
 from facerep_jax import errors
 from facerep_jax.inference import sheets
-from facerep_jax.runs import configuration, metrics
+from facerep_jax.runs import configuration
 from facerep_jax.training import experiment, loop, setup
-from tests import tiny, tiny_face
+from tests import small_runs, tiny, tiny_face
 
 ONE = jax.devices()[:1]  # Eight would only compile longer.
 
@@ -39,13 +39,6 @@ def _no_looks(monkeypatch):
   monkeypatch.setattr(experiment, "_look", lambda *args: None)
 
 
-def readings(place):
-  return [
-    {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
-    for line in metrics.read(place)
-  ]
-
-
 @pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
   """A run of both stages."""
@@ -66,7 +59,7 @@ def test_both_stages_leave_what_belongs_to_them(whole, data):
     assert json.loads((place / "done.json").read_text()) == {"step": 6}
     assert (place / "summary.json").is_file()
     assert list((place / "pictures").glob("*.png"))
-    assert readings(place)[-1]["step"] == 6
+    assert small_runs.readings(place)[-1]["step"] == 6
   assert len(list((whole / "examples").glob("*.png"))) == 16
   embedded = np.load(whole / "examples.npz")
   assert embedded["fer"].shape == (16, 32)
@@ -174,7 +167,9 @@ def test_going_on_after_a_kill_in_either_stage(
     experiment.run(config, tmp_path, ONE)
   experiment.run(config, tmp_path, ONE)
   for name in ("autoencoder", "diffusion"):
-    assert readings(tmp_path / name) == readings(whole / name)
+    assert small_runs.readings(tmp_path / name) == small_runs.readings(
+      whole / name
+    )
 
 
 def test_sigterm_in_the_first_stage_ends_the_run(config, tmp_path, monkeypatch):
@@ -201,7 +196,8 @@ def test_codes_from_the_cache_train_as_frames_do(whole, config, tmp_path):
   config.diffusion.data.cache_codes = True
   experiment.run(config, tmp_path / "codes", ONE)
   frames, codes = (
-    readings(tmp_path / kind / "diffusion") for kind in ("frames", "codes")
+    small_runs.readings(tmp_path / kind / "diffusion")
+    for kind in ("frames", "codes")
   )
   assert [x["step"] for x in codes] == [x["step"] for x in frames]
   # Codes in float32 from two programs; the second step follows the first.
@@ -224,7 +220,9 @@ def test_a_stage_takes_the_devices_that_divide_its_batch(
   assert caplog.text.count(text) == 1
   (meta,) = (tmp_path / "diffusion/checkpoints").glob("2/meta/metadata")
   assert json.loads(meta.read_text())["num_devices"] == 6
-  losses = [line["loss"] for line in readings(tmp_path / "diffusion")]
+  losses = [
+    line["loss"] for line in small_runs.readings(tmp_path / "diffusion")
+  ]
   assert len(losses) == 3 and np.isfinite(losses).all()
 
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from facerep_jax import errors, sharding
-from facerep_jax.runs import configuration, curriculum, metrics
+from facerep_jax.runs import configuration, curriculum
 from facerep_jax.training import loop, setup
-from tests import tiny
+from tests import small_runs, tiny
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +23,6 @@ def data(tmp_path_factory):
 def _optax_mixes_types():
   with jax.numpy_dtype_promotion("standard"):
     yield
-
-
-def fit(config, workdir, num_devices=1, hook=None):
-  """Trains; `hook(prepared)` may change what the loop works with."""
-  prepared, state = setup.prepare(
-    config, workdir, config.data.path, jax.devices()[:num_devices]
-  )
-  if hook:
-    hook(prepared)
-  return prepared, loop.train(prepared, state)
 
 
 def stop_after(count):
@@ -51,14 +41,6 @@ def stop_after(count):
   return hook
 
 
-def readings(workdir):
-  """The metrics without those of the host's clock."""
-  return [
-    {k: v for k, v in line.items() if k not in metrics.HOST_READINGS}
-    for line in metrics.read(workdir)
-  ]
-
-
 def assert_same_arrays(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
@@ -66,8 +48,8 @@ def assert_same_arrays(a, b):
 def test_losses_do_not_depend_on_device_count(data, tmp_path):
   config = tiny.config(data, steps=3, every__log=1, optimizer__name="sgd")
   for count in (1, 8):
-    fit(config, tmp_path / str(count), count)
-  one, eight = (readings(tmp_path / str(count)) for count in (1, 8))
+    small_runs.fit(config, tmp_path / str(count), count)
+  one, eight = (small_runs.readings(tmp_path / str(count)) for count in (1, 8))
   assert len(one) == len(eight) == 4
   for a, b in zip(one, eight):
     assert a.keys() == b.keys()
@@ -83,35 +65,41 @@ def test_the_curriculum_ranks_over_all_devices(data, tmp_path):
   # On eight devices each row is alone on its device: a band per device would
   # keep every row or none.
   config = tiny.config(data, steps=1, every__log=1)
-  fit(config, tmp_path, 8)
-  line = readings(tmp_path)[0]
+  small_runs.fit(config, tmp_path, 8)
+  line = small_runs.readings(tmp_path)[0]
   assert line["loss"] < 0.95 * line["loss_all_ranks"]
 
 
 def test_resuming_equals_not_stopping(data, tmp_path):
   config = tiny.config(data, ema_decay=0.9)
-  _, whole = fit(config, tmp_path / "whole")
+  _, whole = small_runs.fit(config, tmp_path / "whole")
   part = config.copy_and_resolve_references()
   part.steps = 3
-  fit(part, tmp_path / "parts")
-  prepared, resumed = fit(config, tmp_path / "parts")
+  small_runs.fit(part, tmp_path / "parts")
+  prepared, resumed = small_runs.fit(config, tmp_path / "parts")
   assert prepared.start == 3
-  assert readings(tmp_path / "whole") == readings(tmp_path / "parts")
+  assert small_runs.readings(tmp_path / "whole") == small_runs.readings(
+    tmp_path / "parts"
+  )
   assert_same_arrays(whole, resumed)
 
 
 def test_sigterm_saves_between_log_lines_and_goes_on_exactly(data, tmp_path):
   config = tiny.config(data, every__log=5, steps=10, every__eval=5)
-  fit(config, tmp_path / "whole")
+  small_runs.fit(config, tmp_path / "whole")
 
   handler = signal.getsignal(signal.SIGTERM)
-  prepared, state = fit(config, tmp_path / "parts", hook=stop_after(4))
+  prepared, state = small_runs.fit(
+    config, tmp_path / "parts", hook=stop_after(4)
+  )
   assert int(state.step) == 4 and prepared.checkpoints.latest() == 4
   assert signal.getsignal(signal.SIGTERM) == handler
-  prepared, _ = fit(config, tmp_path / "parts")
+  prepared, _ = small_runs.fit(config, tmp_path / "parts")
   assert prepared.start == 4
   # The means of steps 1 to 5 are formed across the stop.
-  assert readings(tmp_path / "whole") == readings(tmp_path / "parts")
+  assert small_runs.readings(tmp_path / "whole") == small_runs.readings(
+    tmp_path / "parts"
+  )
 
 
 def test_loss_that_is_not_finite_ends_the_run(data, tmp_path):
@@ -129,23 +117,25 @@ def test_loss_that_is_not_finite_ends_the_run(data, tmp_path):
     prepared.train_step = poisoned
 
   with pytest.raises(loop.NotFiniteError) as caught:
-    fit(config, tmp_path, hook=poison)
+    small_runs.fit(config, tmp_path, hook=poison)
   text = str(caught.value)
   assert "step 7: not finite: grad_norm, loss, loss_all_ranks" in text
   # Within one log interval of two steps.
   assert "seen at step 8" in text and "step 6" in text
   prepared, _ = setup.prepare(config, tmp_path, data, jax.devices()[:1])
   assert prepared.start == 6
-  assert all(line["step"] <= 6 for line in readings(tmp_path))
+  assert all(line["step"] <= 6 for line in small_runs.readings(tmp_path))
 
 
 def test_step_is_compiled_once_however_the_curriculum_moves(data, tmp_path):
   # Nothing improves on a rule with no patience but by luck: the band moves.
   config = tiny.config(data, steps=12, every__eval=1, curriculum__patience=0)
   config.optimizer.learning_rate = 1e-12
-  prepared, _ = fit(config, tmp_path)
+  prepared, _ = small_runs.fit(config, tmp_path)
   bands = {
-    line["band_low"] for line in readings(tmp_path) if "band_low" in line
+    line["band_low"]
+    for line in small_runs.readings(tmp_path)
+    if "band_low" in line
   }
   assert len(bands) > 2
   assert prepared.train_step._cache_size() == 1
@@ -185,10 +175,10 @@ def test_validation_is_the_mean_over_samples_not_over_batches(monkeypatch):
 
 def test_checkpoints_kept_are_the_last_and_the_best(data, tmp_path):
   config = tiny.config(data, steps=10, every__eval=1, keep=2)
-  prepared, _ = fit(config, tmp_path)
+  prepared, _ = small_runs.fit(config, tmp_path)
   losses = {
     line["step"]: line["loss"]
-    for line in readings(tmp_path)
+    for line in small_runs.readings(tmp_path)
     if line["split"] == "validation"
   }
   best = min(losses, key=losses.get)
@@ -202,7 +192,7 @@ def test_second_stage_keeps_the_flow_decoder_and_the_window(data, tmp_path):
     prepared.progress = curriculum.State(num_moves=2)
 
   first = tiny.config(data, curriculum__patience=100)
-  fit(first, tmp_path / "first", hook=move_window)
+  small_runs.fit(first, tmp_path / "first", hook=move_window)
   second = tiny.config(data, init_from=str(tmp_path / "first"))
   second.model.update(num_sources=2, use_mask=True, frozen=("flow_decoder",))
   prepared, state = setup.prepare(
@@ -240,7 +230,7 @@ def test_moving_average_against_its_definition(data, tmp_path):
 
     prepared.train_step = recorded
 
-  _, state = fit(config, tmp_path, hook=record)
+  _, state = small_runs.fit(config, tmp_path, hook=record)
   want = seen[0]
   for params in [*seen[1:], jax.device_get(state.params)]:
     want = jax.tree.map(lambda e, p: 0.75 * e + 0.25 * p, want, params)
@@ -256,8 +246,8 @@ def test_bfloat16_stays_close_and_keeps_float32_parameters(data, tmp_path):
   lines = {}
   for dtype in ("float32", "bfloat16"):
     config = tiny.config(data, steps=2, every__log=1, dtype=dtype)
-    _, state = fit(config, tmp_path / dtype)
-    lines[dtype] = readings(tmp_path / dtype)[0]["loss"]
+    _, state = small_runs.fit(config, tmp_path / dtype)
+    lines[dtype] = small_runs.readings(tmp_path / dtype)[0]["loss"]
     kinds = {x.dtype for x in jax.tree.leaves((state.params, state.opt_state))}
     assert kinds <= {np.dtype("float32"), np.dtype("int32")}
   # Eight bits of mantissa through five layers each way.
@@ -267,7 +257,7 @@ def test_bfloat16_stays_close_and_keeps_float32_parameters(data, tmp_path):
 
 def test_other_settings_or_tracks_are_refused(data, tmp_path):
   config = tiny.config(data, steps=3)
-  fit(config, tmp_path / "run")
+  small_runs.fit(config, tmp_path / "run")
   other = config.copy_and_resolve_references()
   other.seed = 5
   with pytest.raises(errors.InputError, match=r"seed \(there 0, here 5\)"):
@@ -299,7 +289,7 @@ def test_batch_that_does_not_divide_is_refused_first(data, tmp_path):
 
 
 def test_pictures_are_written_at_evaluations(data, tmp_path):
-  fit(tiny.config(data, every__pictures=1), tmp_path)
+  small_runs.fit(tiny.config(data, every__pictures=1), tmp_path)
   names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
   assert names == ["first_batch.png", "step_00000003.png", "step_00000006.png"]
 
@@ -310,14 +300,14 @@ def test_pictures_show_as_many_samples_with_small_batches(data, tmp_path):
     config = tiny.config(
       data, steps=1, batch_size=size, eval_samples=8, every__pictures=1
     )
-    fit(config, tmp_path / str(size))
+    small_runs.fit(config, tmp_path / str(size))
     with Image.open(tmp_path / str(size) / "pictures/step_00000001.png") as x:
       heights.append(x.height)
   assert heights[0] == heights[1] > 8 * config.model.size_px
 
 
 def test_meta_holds_what_a_resume_needs(data, tmp_path):
-  prepared, state = fit(tiny.config(data), tmp_path)
+  prepared, state = small_runs.fit(tiny.config(data), tmp_path)
   _, meta = prepared.checkpoints.restore(6, state, prepared.mesh)
   assert meta["data_position"] == 6 * 8
   assert meta["curriculum"] == dataclasses.asdict(prepared.progress)
@@ -329,7 +319,7 @@ def test_a_run_of_hours_says_so_and_names_the_demo(data, tmp_path, caplog):
   config = tiny.config(data, steps=10**8, every__eval=10**7)
 
   with caplog.at_level("INFO", "facerep_jax"):
-    fit(config, tmp_path, hook=stop_after(5))
+    small_runs.fit(config, tmp_path, hook=stop_after(5))
   said = [
     r.getMessage() for r in caplog.records if " hours. " in r.getMessage()
   ]
