@@ -233,7 +233,7 @@ def test_fabnet(tmp_path):
   assert "linear probe of yaw, random weights" in done.text("training")
   assert done.found["curve"] == [3, 6]
   for task in ("landmarks", "pose", "expression"):
-    assert f"{task}: tracks, test" in done.text("linear probes")
+    assert f"{task}: tracks, test" in done.text("linear-probes")
   report = tmp_path / "work" / "report" / "results.json"
   for task in json.loads(report.read_text())["tasks"]:
     entries = {x["kind"]: x["scores"] for x in task["entries"]}
