@@ -176,14 +176,14 @@ def _train(config, workdir, place, variant):
         shutil.copytree(workdir / name, part, dirs_exist_ok=True)
     _link_codes(workdir, place, config, name)
   if variant.keeps:
-    left = [name for name in stages.of(config) if name not in variant.keeps]
+    left = [name for name in stages.names(config) if name not in variant.keeps]
     changed.stage = left[-1]
   experiment.run(changed, place)
 
 
 def _link_codes(workdir, place, config, name):
   """Takes over the codes that the shared stage gave, where there are some."""
-  for stage in stages.of(config):
+  for stage in stages.names(config):
     for file in ("codes.npy", "codes.json"):
       known, own = workdir / stage / file, place / stage / file
       if stage != name and known.is_file() and not own.exists():

@@ -1,5 +1,6 @@
 """Settings of the whole suite: eight CPU devices, strict promotion."""
 
+import gc
 import importlib.util
 import mmap
 import os
@@ -51,6 +52,10 @@ _CACHE = os.environ["FACEREP_TESTS_COMPILED"]
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
+# Tracing makes many objects, few of them garbage: to search for it as often as
+# is usual takes a fifth of the time of a training in a test.
+gc.set_threshold(200_000, 50, 100)
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -73,3 +78,12 @@ def shared() -> pathlib.Path:
 def golden() -> pathlib.Path:
   """Folder of the small reference files of the project."""
   return ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="module")
+def compiled_once():
+  """Runs of a module share what is compiled for the same settings."""
+  from tests import compile_once  # JAX's settings above come first.
+
+  with compile_once.for_all_runs():
+    yield

@@ -128,8 +128,8 @@ def _draw(rng, value):
 def _build(config):
   """Does with a config what a run does before its first step."""
   parts = [config]
-  if stages.of(config):
-    parts = [stages.config_of(config, name) for name in stages.of(config)]
+  if stages.names(config):
+    parts = [stage.config for stage in stages.split(config)]
   for one in parts:
     configuration.check(one)
     system = base.build(one)

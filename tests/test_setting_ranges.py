@@ -16,7 +16,7 @@ def _configs():
     yield f"fabnet:{preset}", fabnet.get_config(preset)
   for preset in latentface.PRESETS:
     config = latentface.get_config(preset)
-    for name in stages.of(config):
+    for name in stages.names(config):
       yield f"latentface:{preset}:{name}", stages.config_of(config, name)
 
 
@@ -79,7 +79,8 @@ def test_every_number_is_refused_outside_its_range(name):
 
 
 def test_messages_name_settings_as_the_command_line_does():
-  config = stages.config_of(latentface.get_config("demo"), "autoencoder")
+  stage, _ = stages.split(latentface.get_config("demo"))
+  config = stage.config
   for key, text in (
     ("optimizer.l2", "config.autoencoder.optimizer.l2: "),
     ("data.colour_jitter", "config.autoencoder.data.colour_jitter: "),
@@ -91,7 +92,7 @@ def test_messages_name_settings_as_the_command_line_does():
     _set(config, key, -1)
     with (
       pytest.raises(errors.InputError, match=f"^{text}"),
-      stages.named(config),
+      stage.naming(),
     ):
       configuration.check(config)
     _set(config, key, good)

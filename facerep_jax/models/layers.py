@@ -180,10 +180,12 @@ class Dense(nn.Module):
     """Maps [N, C] float to [N, features]."""
     channels = x.shape[-1]
     bound = (self.num_taps * channels) ** -0.5
-    kernel = self.param(
-      "kernel", initial.uniform, (channels, self.features), bound
+    kernel = initial.parameter(
+      self, "kernel", initial.uniform, (channels, self.features), bound
     )
-    bias = self.param("bias", initial.uniform, (self.features,), bound)
+    bias = initial.parameter(
+      self, "bias", initial.uniform, (self.features,), bound
+    )
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
     return x @ kernel + _row(bias, x.ndim)
 
@@ -207,8 +209,8 @@ class GroupNorm(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Normalises [N, H, W, C] or [N, C] float; gives `dtype`."""
     shape = x.shape[-1:]
-    scale = self.param("scale", nn.initializers.ones, shape)
-    bias = self.param("bias", nn.initializers.zeros, shape)
+    scale = initial.parameter(self, "scale", nn.initializers.ones, shape)
+    bias = initial.parameter(self, "bias", nn.initializers.zeros, shape)
     out = group_norm.group_norm(
       x.astype(jnp.float32), scale, bias, self.num_groups, self.epsilon
     )
@@ -250,8 +252,8 @@ class BatchNorm(nn.Module):
       InputError: Training with one value per channel.
     """
     shape = x.shape[-1:]
-    scale = self.param("scale", nn.initializers.ones, shape)
-    bias = self.param("bias", nn.initializers.zeros, shape)
+    scale = initial.parameter(self, "scale", nn.initializers.ones, shape)
+    bias = initial.parameter(self, "bias", nn.initializers.zeros, shape)
     mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
     var = self.variable("batch_stats", "var", jnp.ones, shape)
     x = x.astype(jnp.float32)
@@ -288,8 +290,10 @@ def conv_params(
   """
   bound = (size * size * channels) ** -0.5
   shape = (size, size, channels, features)
-  kernel = module.param("kernel", initial.uniform, shape, bound)
-  return kernel, module.param("bias", initial.uniform, (features,), bound)
+  kernel = initial.parameter(module, "kernel", initial.uniform, shape, bound)
+  return kernel, initial.parameter(
+    module, "bias", initial.uniform, (features,), bound
+  )
 
 
 def _kernel(module, x, shape, *, is_transposed=False):
@@ -299,7 +303,9 @@ def _kernel(module, x, shape, *, is_transposed=False):
   values; in a transposed convolution that axis is the outputs.
   """
   fan_in = shape[0] * shape[1] * shape[3 if is_transposed else 2]
-  kernel = module.param("kernel", initial.uniform, shape, fan_in**-0.5)
+  kernel = initial.parameter(
+    module, "kernel", initial.uniform, shape, fan_in**-0.5
+  )
   return nn.dtypes.promote_dtype(x, kernel, dtype=module.dtype)
 
 

@@ -6,6 +6,7 @@ have, so that a stage is an ordinary run in a folder of its own.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -26,27 +27,104 @@ ALL = "all"
 _DONE, _USED = "done.json", "stages_used.json"
 
 
-def of(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """What trains as one: a stage of a run, or a run without stages.
+
+  Attributes:
+    config: Its settings, laid out as those of a run without stages.
+    name: Of the stage; "" of a run without stages.
+  """
+
+  config: ml_collections.ConfigDict
+  name: str
+
+  @property
+  def before(self) -> tuple[str, ...]:
+    """Names of the stages on which it rests, the first one first."""
+    return self._all[: self._place]
+
+  @property
+  def after(self) -> tuple[str, ...]:
+    """Names of the stages that rest on it."""
+    return self._all[self._place + 1 :]
+
+  @property
+  def _all(self):
+    return base.STAGES.get(self.config.system, ()) if self.name else ("",)
+
+  @property
+  def _place(self):
+    return self._all.index(self.name)
+
+  def folder(self, workdir: pathlib.Path) -> pathlib.Path:
+    """Returns the stage's folder in that of its run."""
+    return workdir / self.name
+
+  def setting(self, key: str) -> str:
+    """Names a setting as the user gives it.
+
+    Args:
+      key: Of a setting in `config`, such as "batch_size" or "model.width".
+
+    Returns:
+      "config.KEY", or "config.STAGE.KEY" of what the stages do not share.
+    """
+    own = (*configuration.OWN, "model")
+    own += tuple(f"data.{key}" for key in configuration.OWN_DATA)
+    if self.before:
+      own += ("init_from",)
+    is_own = any(f"{key}.".startswith(f"{name}.") for name in own)
+    prefix = f"config.{self.name}." if self.name and is_own else "config."
+    return prefix + key
+
+  @contextlib.contextmanager
+  def naming(self) -> Iterator[None]:
+    """Lets errors name settings as `setting` does.
+
+    What works on one stage knows nothing of the others: it says "config.KEY".
+    """
+    try:
+      yield
+    except errors.InputError as error:
+      error.args = (
+        re.sub(
+          r"\bconfig\.(\w+(?:\.\w+)*)",
+          lambda found: self.setting(found[1]),
+          str(error),
+        ),
+      )
+      raise
+
+
+def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """Names the stages of which a config holds the settings; () without."""
-  names = base.STAGES.get(config.system, ())
-  return names if all(name in config for name in names) else ()
+  known = base.STAGES.get(config.system, ())
+  return known if all(name in config for name in known) else ()
 
 
-def chosen(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """Names the stages that `config.stage` asks for.
+def split(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
+  """Returns the stages of a run; one without a name where it has none."""
+  return tuple(
+    Stage(config_of(config, name), name) for name in names(config)
+  ) or (Stage(config, ""),)
+
+
+def chosen(config: ml_collections.ConfigDict) -> tuple[Stage, ...]:
+  """Returns the stages that `config.stage` asks for, as `split` does.
 
   Raises:
     InputError: There is no such stage.
   """
-  names = of(config)
-  if config.stage == ALL:
-    return names
-  if config.stage not in names:
+  known = names(config)
+  if not known or config.stage == ALL:
+    return split(config)
+  if config.stage not in known:
     raise errors.InputError(
-      f"config.stage: expected {ALL} or one of {', '.join(names)}, got "
+      f"config.stage: expected {ALL} or one of {', '.join(known)}, got "
       f"{config.stage!r}."
     )
-  return (config.stage,)
+  return tuple(x for x in split(config) if x.name == config.stage)
 
 
 def config_of(
@@ -56,65 +134,21 @@ def config_of(
 
   Args:
     config: Of all stages.
-    stage: One of `of(config)`.
+    stage: One of `names(config)`.
 
   Returns:
     What the stages share, overlaid with what is the stage's own; the networks
     of the stages before stand in `model`, under their names.
   """
-  tree, names = config.to_dict(), of(config)
-  flat = {k: v for k, v in tree.items() if k not in names}
+  tree, known = config.to_dict(), names(config)
+  flat = {k: v for k, v in tree.items() if k not in known}
   flat = _overlay(flat, tree[stage]) | {"stage": stage}
-  if stage != names[0]:
+  if stage != known[0]:
     # What stands above the stages is of the first one.
     flat["init_from"] = tree[stage].get("init_from", "")
-  for earlier in names[: names.index(stage)]:
+  for earlier in known[: known.index(stage)]:
     flat["model"][earlier] = tree[earlier]["model"]
   return ml_collections.ConfigDict(flat)
-
-
-def setting(config: ml_collections.ConfigDict, name: str) -> str:
-  """Names a setting as the user gives it.
-
-  Args:
-    config: Of a run without stages, or of one stage.
-    name: Of a setting there, such as "batch_size" or "model.width".
-
-  Returns:
-    "config.NAME", or "config.STAGE.NAME" of what the stages do not share.
-  """
-  names = base.STAGES.get(config.system, ())
-  stage = config.get("stage")
-  if stage not in names:
-    return f"config.{name}"
-  own = (*configuration.OWN, "model")
-  own += tuple(f"data.{key}" for key in configuration.OWN_DATA)
-  if stage != names[0]:
-    own += ("init_from",)
-  is_own = any(name == key or name.startswith(f"{key}.") for key in own)
-  return f"config.{stage}.{name}" if is_own else f"config.{name}"
-
-
-@contextlib.contextmanager
-def named(config: ml_collections.ConfigDict) -> Iterator[None]:
-  """Lets errors name settings as `setting` does.
-
-  What works on one stage knows nothing of the others.
-
-  Args:
-    config: Of a run without stages, or of one stage.
-  """
-  try:
-    yield
-  except errors.InputError as error:
-    error.args = (
-      re.sub(
-        r"\bconfig\.(\w+(?:\.\w+)*)",
-        lambda found: setting(config, found[1]),
-        str(error),
-      ),
-    )
-    raise
 
 
 def trainable(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
@@ -127,11 +161,11 @@ def trainable(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     That of the first stage, of which later ones hold the settings; without
     stages the same.
   """
-  names = base.STAGES.get(config.system, ())
-  if not names or config.stage == names[0]:
+  known = base.STAGES.get(config.system, ())
+  if not known or config.stage == known[0]:
     return config
   first = ml_collections.ConfigDict(config)
-  first.stage, first.model = names[0], config.model[names[0]]
+  first.stage, first.model = known[0], config.model[known[0]]
   return first
 
 
@@ -160,13 +194,13 @@ def folder(
     InputError: `workdir` holds no run.
   """
   root = pathlib.Path(workdir)
-  names = of(configuration.load(root))
-  if not names:
+  known = names(configuration.load(root))
+  if not known:
     return root
-  if stage in names:
+  if stage in known:
     return root / stage
-  begun = [name for name in names if (root / name / "checkpoints").is_dir()]
-  return root / (begun or names)[-1]
+  begun = [name for name in known if (root / name / "checkpoints").is_dir()]
+  return root / (begun or known)[-1]
 
 
 def mark_done(place: pathlib.Path, step: int) -> None:

@@ -46,82 +46,70 @@ def run(
   """
   workdir = pathlib.Path(workdir)
   _check_tracks(config)
-  names = stages.of(config)
-  train_all = _run_stages if names else _run_whole
-  # Of all stages, so that what is wrong is told under its own name.
-  for one in [stages.config_of(config, x) for x in names] or [config]:
-    with stages.named(one):
-      configuration.check(one)
-      base.build(one)
-  return train_all(config, workdir, devices)
-
-
-def _run_whole(config, workdir, devices):
-  configuration.check_same(config, workdir)
-  sharding.check_batch_size(config.batch_size, devices)
+  # Of all stages: what is wrong with a later one is told before it begins.
+  for stage in stages.split(config):
+    with stage.naming():
+      configuration.check(stage.config)
+      base.build(stage.config)
+  parts = stages.chosen(config)
+  for stage in parts:
+    with stage.naming():
+      _check_stage(stage, workdir, devices)
   with _held(workdir):
-    with distributed.first_alone("tracks"):
-      data_path = _data_path(config)
-    if _train(config, workdir, workdir, data_path, {}, devices):
-      _look(config, workdir, data_path, workdir)
-      _write_examples(workdir)
-    distributed.wait("end")
-  return 0
-
-
-def _run_stages(config, workdir, devices):
-  configs = {
-    name: stages.config_of(config, name) for name in stages.chosen(config)
-  }
-  # Later stages would find out after hours.
-  for name, one in configs.items():
-    with stages.named(one):
-      _check_stage(one, workdir / name, devices)
-  _check_order(configs, workdir)
-  with _held(workdir):
-    if distributed.is_first():
+    if parts[0].name and distributed.is_first():
       configuration.write(config, workdir)
     with distributed.first_alone("tracks"):
-      data_path = _data_path(next(iter(configs.values())))
-    for name, one in configs.items():
-      if not _run_stage(one, name, workdir, data_path, devices):
-        return 0
-    _write_examples(workdir)
+      data_path = _data_path(parts[0].config)
+    if all(_run_stage(x, workdir, data_path, devices) for x in parts):
+      _write_examples(workdir)
     # The others would wait at JAX's own end, which has a time limit.
     distributed.wait("end")
   return 0
 
 
-def _run_stage(config, name, workdir, data_path, devices):
+def _run_stage(stage, workdir, data_path, devices):
   """Trains one stage; returns whether it is done."""
-  place = workdir / name
-  if _is_done(config, place):
-    _log.info("stage %s: done, step %d", name, stages.done_step(place))
+  place = stage.folder(workdir)
+  if _is_done(stage, place):
+    _log.info("stage %s: done, step %d", stage.name, stages.done_step(place))
     return True
-  _log.info("stage %s: %d steps, in %s", name, config.steps, place)
-  with distributed.first_alone(f"inputs of {name}"):
-    given = stage_inputs.frozen(config, workdir, data_path)
-  if not _train(config, place, workdir, data_path, given, devices):
-    return False
-  _look(config, place, data_path, workdir)
-  if distributed.is_first():
-    stages.mark_done(place, config.steps)
-  distributed.wait(f"end of {name}")
+  if stage.name:
+    _log.info(
+      "stage %s: %d steps, in %s", stage.name, stage.config.steps, place
+    )
+  with distributed.first_alone(f"inputs of {place.name}"):
+    given = stage_inputs.frozen(stage, workdir, data_path)
+  with stage.naming():
+    if not _train(stage, workdir, data_path, given, devices):
+      return False
+    _look(stage, workdir, data_path)
+  if stage.name and distributed.is_first():
+    stages.mark_done(place, stage.config.steps)
+  distributed.wait(f"end of {place.name}")
   return True
 
 
-def _is_done(config, place):
-  return stages.done_step(place) >= config.steps
+def _is_done(stage, place):
+  """Tells it of a stage; a run without stages is looked at each time."""
+  return bool(stage.name) and stages.done_step(place) >= stage.config.steps
 
 
-def _check_stage(config, place, devices):
+def _check_stage(stage, workdir, devices):
   """Checks a stage before any of them trains."""
+  config, place = stage.config, stage.folder(workdir)
   configuration.check_same(config, place)
-  if not _is_done(config, place):
+  is_done = _is_done(stage, place)
+  if not is_done:
     sharding.check_batch_size(config.batch_size, devices)
-  is_first = config.stage == base.STAGES[config.system][0]
+  begun = [x for x in stage.after if (workdir / x / "checkpoints").is_dir()]
+  if begun and not is_done:
+    raise errors.InputError(
+      f"{place}: config.steps={config.steps} asks for more training, but the "
+      f"stage {begun[0]} rests on these weights. Give another --workdir with "
+      f"--config.init_from, or delete {workdir / begun[0]}."
+    )
   is_begun = (place / "checkpoints").is_dir()
-  if config.init_from and not is_first and not is_begun:
+  if config.init_from and stage.before and not is_begun:
     init_from.check(config)
 
 
@@ -135,39 +123,25 @@ def _held(workdir):
     yield
 
 
-def _check_order(configs, workdir):
-  """Refuses to train a stage on which a later one rests already."""
-  for name, one in configs.items():
-    names = base.STAGES[one.system]
-    later = names[names.index(name) + 1 :]
-    begun = [x for x in later if (workdir / x / "checkpoints").is_dir()]
-    if begun and not _is_done(one, workdir / name):
-      raise errors.InputError(
-        f"{workdir / name}: config.{name}.steps={one.steps} asks for more "
-        f"training, but the stage {begun[0]} rests on these weights. Give "
-        "another --workdir with --config.init_from, or delete "
-        f"{workdir / begun[0]}."
-      )
+def _train(stage, workdir, data_path, given, devices):
+  """Trains in the stage's folder; returns whether it came to the end."""
+  prepared, state = setup.prepare(
+    stage.config, stage.folder(workdir), data_path, devices, given
+  )
+  steps = stage.config.steps
+  if prepared.start < steps and distributed.is_first():
+    examples.forget(workdir)
+  # More, where it was trained for longer before.
+  return int(loop.train(prepared, state).step) >= steps
 
 
-def _train(config, place, workdir, data_path, given, devices):
-  """Trains in one folder; returns whether it came to the end."""
-  with stages.named(config):
-    prepared, state = setup.prepare(config, place, data_path, devices, given)
-    if prepared.start < config.steps and distributed.is_first():
-      examples.forget(workdir)
-    # More, where it was trained for longer before.
-    return int(loop.train(prepared, state).step) >= config.steps
-
-
-def _look(config, place, data_path, workdir):
+def _look(stage, workdir, data_path):
   """Says what a trained run has learned."""
   if not distributed.is_first():
     return
-  frames = workdir / examples.FRAMES
+  place = stage.folder(workdir)
   try:
-    with stages.named(config):
-      values = summary.measure(place, data_path, frames)
+    values = summary.measure(place, data_path, workdir / examples.FRAMES)
   except (tfrecord.BadRecordError, images.ImageError):
     raise  # The user decides: config.data.on_bad_record.
   except errors.InputError as error:

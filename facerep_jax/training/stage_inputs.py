@@ -5,7 +5,6 @@ import pathlib
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 
 from facerep_jax import errors, sharding
@@ -24,45 +23,45 @@ _LEAST_DEVIATION = 0.1
 
 
 def frozen(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path, data_path: str
+  stage: stages.Stage, workdir: pathlib.Path, data_path: str
 ) -> dict[str, Any]:
   """Collects the frozen parameters with which a stage begins.
 
   Args:
-    config: Of the stage, as `stages.config_of` returns it.
+    stage: Which.
     workdir: Of all stages.
     data_path: Face tracks.
 
   Returns:
-    By name; {} for the first stage.
+    By name; {} where no stage comes before.
 
   Raises:
     InputError: The stage before is not trained, or its weights are others than
       those with which this stage began.
   """
-  names = base.STAGES[config.system]
-  if config.stage == names[0]:
+  if not stage.before:
     return {}
-  earlier = names[names.index(config.stage) - 1]
+  earlier, config = stage.before[-1], stage.config
   if not stages.done_step(workdir / earlier):
     raise errors.InputError(
       f"{workdir / earlier}: is not trained to its end, and config.stage="
-      f"{config.stage} rests on it. Run with --config.stage={stages.ALL} or "
+      f"{stage.name} rests on it. Run with --config.stage={stages.ALL} or "
       f"{earlier} first."
     )
   model = api.load(workdir / earlier)
   params, held = model.variables.params, model.variables.frozen
   params = params | {k: held[k] for k in model.config.model.get("frozen", ())}
-  stages.check_used(workdir / config.stage, {earlier: params})
+  stages.check_used(stage.folder(workdir), {earlier: params})
   _log.info("stage %s: best weights, of step %d", earlier, model.step)
   found = {earlier: jax.device_get(params)}
   if config.model.standardise:
-    found["statistics"] = _statistics(config, found, data_path)
+    found["statistics"] = _statistics(stage, found, data_path)
   return found
 
 
-def _statistics(config, given, data_path):
+def _statistics(stage, given, data_path):
   """Returns mean and deviation of training frames' codes, by network."""
+  config = stage.config
   system = base.build(config)
   abstract = jax.eval_shape(system.init, jax.random.key(0))
   names = sorted(abstract.frozen["statistics"])
@@ -72,7 +71,7 @@ def _statistics(config, given, data_path):
   source = track_source.TrackSource(
     data_path, "train", on_bad_record=config.data.on_bad_record
   )
-  frames = np.concatenate(_frames(config, source, rule))
+  frames = np.concatenate(_frames(stage, source, rule))
   mesh = sharding.make_mesh(jax.local_devices()[:1])
   encode = sharding.jit_on_batch(system.encode, mesh)
   rows = min(_ROWS, len(frames))
@@ -82,9 +81,9 @@ def _statistics(config, given, data_path):
   return {name: _moments(part) for name, part in zip(names, parts)}
 
 
-def _frames(config, source, rule):
+def _frames(stage, source, rule):
   """Returns the frames of records spread over a split, without bad ones."""
-  with stages.named(config):
+  with stage.naming():
     whole = samples.WholeTracks(source, rule)
   picks = np.linspace(0, len(source) - 1, min(_RECORDS, len(source)))
   read = [whole[int(i)] for i in np.unique(picks.astype(int))]

@@ -24,8 +24,7 @@ def test_every_variant_is_another_run_that_can_be_built(module, preset):
       if value != configuration.flatten(before)[name]
     }
     assert differing and differing <= set(variant.changes)
-    names = stages.of(changed)
-    for one in [stages.config_of(changed, x) for x in names] or [changed]:
+    for one in [stage.config for stage in stages.split(changed)]:
       configuration.check(one)
       base.build(one)
   assert config.to_dict() == before

@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ def test_a_stage_has_what_is_shared_and_what_is_its_own():
   config.diffusion.data.with_replacement = True
   config.autoencoder.data.with_replacement = False
   config.autoencoder.steps, config.diffusion.steps = 11, 12
-  first, second = (stages.config_of(config, x) for x in stages.of(config))
+  first, second = (stage.config for stage in stages.split(config))
   assert (first.steps, second.steps) == (11, 12)
   assert (first.stage, second.stage) == ("autoencoder", "diffusion")
   for one in (first, second):
@@ -39,7 +41,7 @@ def test_a_stage_has_what_is_shared_and_what_is_its_own():
 
 def test_configs_keep_the_same_settings_in_both_stages():
   config = latentface.get_config()
-  keys = [set(config[name]) for name in stages.of(config)]
+  keys = [set(config[name]) for name in stages.names(config)]
   assert keys[0] == keys[1] - {"init_from"}
   one = stages.config_of(config, "diffusion")
   plain = configuration.base("latentface", "paper")
@@ -49,22 +51,21 @@ def test_configs_keep_the_same_settings_in_both_stages():
 
 def test_settings_have_the_names_that_the_user_gives():
   config = tiny_face.staged("there")
-  first, second = (stages.config_of(config, x) for x in stages.of(config))
   flat = configuration.flatten(config.to_dict())
-  for one in (first, second):
-    for name in configuration.flatten(one.to_dict()):
+  for stage in stages.split(config):
+    for name in configuration.flatten(stage.config.to_dict()):
       # Of the stage before, the network is the first stage's to set.
       if not name.startswith("model.autoencoder"):
-        assert stages.setting(one, name).removeprefix("config.") in flat, name
-  plain = fabnet.get_config()
-  for name in configuration.flatten(plain.to_dict()):
-    assert stages.setting(plain, name) == f"config.{name}"
+        assert stage.setting(name).removeprefix("config.") in flat, name
+  (plain,) = stages.split(fabnet.get_config())
+  for name in configuration.flatten(plain.config.to_dict()):
+    assert plain.setting(name) == f"config.{name}"
 
 
 def test_errors_name_settings_as_the_user_gives_them():
   config = tiny_face.staged("there")
-  one = stages.config_of(config, "diffusion")
-  with pytest.raises(errors.InputError) as caught, stages.named(one):
+  _, stage = stages.split(config)
+  with pytest.raises(errors.InputError) as caught, stage.naming():
     raise errors.InputError(
       "run/config.json: config.batch_size=3, config.data.colour_jitter=2, "
       "config.data.path=x, config.diffusion.model.width, config.optimizer.l2."
@@ -78,14 +79,22 @@ def test_errors_name_settings_as_the_user_gives_them():
 
 def test_which_stages_are_chosen():
   config = latentface.get_config()
-  assert stages.chosen(config) == ("autoencoder", "diffusion")
+  assert [x.name for x in stages.chosen(config)] == ["autoencoder", "diffusion"]
   config.stage = "diffusion"
-  assert stages.chosen(config) == ("diffusion",)
+  (second,) = stages.chosen(config)
+  assert (second.name, second.config.stage) == ("diffusion", "diffusion")
+  assert (second.before, second.after) == (("autoencoder",), ())
+  assert second.folder(pathlib.Path("run")) == pathlib.Path("run/diffusion")
   config.stage = "both"
   with pytest.raises(errors.InputError, match="expected all or one of autoenc"):
     stages.chosen(config)
-  assert stages.of(fabnet.get_config()) == ()
-  assert stages.of(stages.config_of(latentface.get_config(), "diffusion")) == ()
+  assert stages.names(fabnet.get_config()) == ()
+  assert stages.names(second.config) == ()
+  # A run without stages is one, without a name and in the run's own folder.
+  (whole,) = stages.chosen(fabnet.get_config())
+  assert whole.config == fabnet.get_config()
+  assert (whole.name, whole.before, whole.after) == ("", (), ())
+  assert whole.folder(pathlib.Path("run")) == pathlib.Path("run")
 
 
 def test_folders(tmp_path):

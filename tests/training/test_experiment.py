@@ -13,6 +13,7 @@ from facerep_jax.runs import configuration
 from facerep_jax.training import experiment, loop, setup
 from tests import small_runs, tiny, tiny_face
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 ONE = jax.devices()[:1]  # Eight would only compile longer.
 
 
@@ -40,7 +41,7 @@ def _no_looks(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def whole(data, tmp_path_factory):
+def whole(data, tmp_path_factory, compiled_once):
   """A run of both stages."""
   folder = tmp_path_factory.mktemp("whole")
   with (

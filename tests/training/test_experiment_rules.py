@@ -89,9 +89,9 @@ def test_damaged_test_records_are_for_the_user_to_decide(
     raise experiment.tfrecord.BadRecordError("record 3: its checksum is wrong")
 
   monkeypatch.setattr(experiment.summary, "measure", fail)
-  one = stages.config_of(config, "autoencoder")
+  stage, _ = stages.split(config)
   with pytest.raises(errors.InputError, match="record 3"):
-    LOOK(one, tmp_path, "tracks", tmp_path)
+    LOOK(stage, tmp_path, "tracks")
 
 
 @pytest.mark.parametrize("kind", ["stages", "whole"])

@@ -13,6 +13,8 @@ from facerep_jax.runs import configuration, curriculum
 from facerep_jax.training import loop, setup
 from tests import small_runs, tiny
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -131,6 +133,7 @@ def test_step_is_compiled_once_however_the_curriculum_moves(data, tmp_path):
   # Nothing improves on a rule with no patience but by luck: the band moves.
   config = tiny.config(data, steps=12, every__eval=1, curriculum__patience=0)
   config.optimizer.learning_rate = 1e-12
+  config.model.width += 1  # Programs of no other test.
   prepared, _ = small_runs.fit(config, tmp_path)
   bands = {
     line["band_low"]

@@ -62,11 +62,11 @@ class Whole:
 
 def test_statistics_leave_out_bad_records(monkeypatch):
   monkeypatch.setattr(samples, "WholeTracks", Whole)
-  config = stages.config_of(tiny_face.staged(""), "diffusion")
-  found = stage_inputs._frames(config, Tracks({0, 3}), None)
+  _, stage = stages.split(tiny_face.staged(""))
+  found = stage_inputs._frames(stage, Tracks({0, 3}), None)
   assert [frames[0, 0, 0, 0] for frames in found] == [1, 2, 4]
   with pytest.raises(tfrecord.BadRecordError, match="not one of 5 records"):
-    stage_inputs._frames(config, Tracks(set(range(5))), None)
+    stage_inputs._frames(stage, Tracks(set(range(5))), None)
 
 
 def test_what_does_not_fit_is_named_as_the_user_gives_it(monkeypatch):
@@ -74,6 +74,6 @@ def test_what_does_not_fit_is_named_as_the_user_gives_it(monkeypatch):
     raise errors.InputError("no track is long enough, config.data.min_frames.")
 
   monkeypatch.setattr(samples, "WholeTracks", refuse)
-  config = stages.config_of(tiny_face.staged(""), "diffusion")
+  _, stage = stages.split(tiny_face.staged(""))
   with pytest.raises(errors.InputError, match=r"config\.diffusion\.data\.min"):
-    stage_inputs._frames(config, Tracks(()), None)
+    stage_inputs._frames(stage, Tracks(()), None)
