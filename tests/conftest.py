@@ -49,8 +49,11 @@ if _IS_FIRST:
     prefix="facerep_jax_compiled_"
   )
 _CACHE = os.environ["FACEREP_TESTS_COMPILED"]
+_LEAST_S = 0.2
 jax.config.update("jax_compilation_cache_dir", _CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_S)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = str(_LEAST_S)
 
 # Tracing makes many objects, few of them garbage: to search for it as often as
 # is usual takes a fifth of the time of a training in a test.

@@ -1,9 +1,19 @@
 """Small runs of the loop, and what they wrote."""
 
+import os
+
 import jax
 
 from facerep_jax.runs import metrics
 from facerep_jax.training import loop, setup
+
+# Environment of a process of its own that runs on one device, and compiles as
+# little as the suite does.
+ONE_DEVICE = {
+  "XLA_FLAGS": os.environ["XLA_FLAGS"].replace(
+    "device_count=8", "device_count=1"
+  )
+}
 
 
 def fit(config, workdir, num_devices=1, hook=None):

@@ -14,15 +14,15 @@ from IPython.core import inputtransformer2
 from jupyter_client import kernelspec
 from PIL import Image
 
+from tests import small_runs
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COLABS = ROOT / "colabs"
 NAMES = sorted(path.stem for path in COLABS.glob("*.ipynb"))
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-# Most of the time goes into compiling: one device, less of it, the same only
-# once, and random numbers whose programs are short.
-ENVIRONMENT = {
-  "XLA_FLAGS": "--xla_backend_optimization_level=0",
-  "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+# Most of the time goes into compiling: one device, and random numbers whose
+# programs are short.
+ENVIRONMENT = small_runs.ONE_DEVICE | {
   "JAX_DEFAULT_PRNG_IMPL": "unsafe_rbg",
 }
 # Of both stages; fewer and smaller frames to draw at the end.
@@ -186,7 +186,6 @@ def _kernel(tmp_path, monkeypatch):
   places = {
     "PYTHONPATH": ROOT,
     "FACEREP_CACHE": tmp_path / "cache",
-    "JAX_COMPILATION_CACHE_DIR": tmp_path / "compiled",
     "JUPYTER_RUNTIME_DIR": tmp_path / "runtime",
     "IPYTHONDIR": tmp_path / "ipython",
   }

@@ -11,8 +11,6 @@ from facerep_jax.runs import metrics
 from tests import small_runs, tiny
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Compiling is most of a process here: less of it, and the same only once.
-ONE_DEVICE = "--xla_backend_optimization_level=0"
 CONFIG = "--config=configs/fabnet.py:demo"
 
 
@@ -20,7 +18,7 @@ def start(*arguments, **environment):
   return subprocess.Popen(
     [sys.executable, "-m", "facerep_jax.main", *arguments],
     cwd=ROOT,
-    env=os.environ | environment,
+    env=os.environ | small_runs.ONE_DEVICE | environment,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
@@ -78,12 +76,10 @@ def settings(data, workdir, **changes):
 
 
 def test_killed_and_started_again_equals_not_killed(data, tmp_path):
-  one_device = {
-    "XLA_FLAGS": ONE_DEVICE,
-    "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
-  }
-  whole = start(*settings(data, tmp_path / "whole"), **one_device)
-  killed = start(*settings(data, tmp_path / "killed"), **one_device)
+  # Apart: what is killed while it writes there is nobody else's.
+  own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
+  whole = start(*settings(data, tmp_path / "whole"), **own)
+  killed = start(*settings(data, tmp_path / "killed"), **own)
   checkpoints = tmp_path / "killed" / "checkpoints"
   deadline = time.monotonic() + 240
   while time.monotonic() < deadline and killed.poll() is None:
@@ -94,9 +90,7 @@ def test_killed_and_started_again_equals_not_killed(data, tmp_path):
   assert finish(killed)[0] == -signal.SIGKILL
   left = [line["step"] for line in small_runs.readings(tmp_path / "killed")]
   assert left and left[-1] < 40  # It was in the middle.
-  code, out, err = finish(
-    start(*settings(data, tmp_path / "killed"), **one_device)
-  )
+  code, out, err = finish(start(*settings(data, tmp_path / "killed"), **own))
   assert code == 0, err
   assert "resumed from step" in err
   assert "linear probe of yaw, trained" in out

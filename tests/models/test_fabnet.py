@@ -241,10 +241,12 @@ def test_running_statistics_move_target_first():
 def test_single_source_does_without_mask():
   model, variables = _small(32, 2, 4)
   frames = _frames(2, 32, num_sources=1)
-  # Operation by operation: of two programs, each would round in its own way.
-  with jax.disable_jit():
-    plain, plain_stats = _train(variables, model, *frames)
-    bare, bare_stats = _train(variables, model, *frames, use_mask=False)
+  # One program for both: each of two would round in its own way.
+  (plain, plain_stats), (bare, bare_stats) = jax.jit(
+    lambda: [
+      _train(variables, model, *frames, use_mask=use) for use in (True, False)
+    ]
+  )()
   np.testing.assert_array_equal(bare["attention"], 1)
   np.testing.assert_array_equal(bare["mask_logits"], 0)
   np.testing.assert_allclose(bare["image"], plain["image"], rtol=1e-5)

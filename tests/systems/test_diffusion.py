@@ -18,12 +18,12 @@ CONTROL = curriculum.control_scalars(
 
 
 def make(**changes):
-  config = stages.config_of(tiny_face.staged(""), "diffusion")
+  config = stages.config_of(tiny_face.lean(""), "diffusion")
   return diffusion.make(dtype="float32", **(config.model.to_dict() | changes))
 
 
 def model_of(**changes):
-  config = stages.config_of(tiny_face.staged(""), "diffusion")
+  config = stages.config_of(tiny_face.lean(""), "diffusion")
   return diffusion_model.make(
     settings_of.Settings(**(config.model.to_dict() | changes))
   )
@@ -144,7 +144,9 @@ def test_loss_is_the_weighted_error_of_the_mean_code(tiny):
 def test_codes_in_the_place_of_frames_give_the_same_loss(tiny):
   system, variables = tiny
   pictures = frames(2)
-  codes = system.encode(variables.frozen, pictures.reshape(6, 64, 64, 3))
+  codes = jax.jit(system.encode)(
+    variables.frozen, pictures.reshape(6, 64, 64, 3)
+  )
   found = [
     jax.jit(system.loss_fn)(
       variables.params, variables.frozen, {}, batch, CONTROL, KEY
@@ -213,7 +215,7 @@ def test_evaluation_compares_with_the_mean_code_and_masks_padding(tiny):
   for name, found in sums.items():
     np.testing.assert_array_equal(found, other[name], err_msg=name)
   rows = pictures[:2].reshape(6, 64, 64, 3)
-  codes = np.asarray(system.encode(variables.frozen, rows))
+  codes = np.asarray(jax.jit(system.encode)(variables.frozen, rows))
   codes = np.float64(codes.reshape(2, 3, 2, 8))
   want = 0.0
   for i, name in enumerate(settings_of.NETWORKS):
