@@ -5,11 +5,10 @@ import io
 import logging
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from facerep_jax import errors
 from facerep_jax.files import atomic
 from facerep_jax.tracks import schema, tfrecord
 
@@ -72,7 +71,7 @@ def build(
   for number, (offset, length) in enumerate(places):
     try:
       data = reader.read(0, number, offset, length)
-      track = _parse(data, path, number, tuple(schema.LABELS))
+      track = schema.parse_record(data, path, number)
     except tfrecord.BadRecordError:
       if on_bad_record == "error":
         raise
@@ -85,47 +84,6 @@ def build(
   numbers = [np.array(column, np.int64) for column in columns[:5]]
   texts = [np.array(column, np.str_) for column in columns[5:]]
   return Index(*numbers, *texts), num_bad
-
-
-def read_track(
-  reader: tfrecord.Reader,
-  file: int,
-  number: int,
-  offset: int,
-  length: int,
-  labels: Iterable[str] = tuple(schema.LABELS),
-  maps: Iterable[str] = (),
-  checksum: int | None = None,
-) -> schema.Track:
-  """Reads and parses one record.
-
-  Args:
-    reader: Of the files.
-    file: As for `tfrecord.Reader.read`, and so the next three.
-    number: Number of the record.
-    offset: Offset of its data in bytes.
-    length: Length of its data in bytes.
-    labels: As for `schema.parse`.
-    maps: Likewise.
-    checksum: As for `tfrecord.Reader.read`.
-
-  Returns:
-    The track, images still encoded.
-
-  Raises:
-    BadRecordError: The record is damaged, or holds no track.
-  """
-  data = reader.read(file, number, offset, length, checksum)
-  return _parse(data, reader.paths[file], number, labels, maps)
-
-
-def _parse(data, path, number, labels, maps=()):
-  try:
-    return schema.parse(data, labels, maps)
-  except errors.InputError as error:
-    raise tfrecord.BadRecordError(
-      f"{path}: record {number}: {error}"
-    ) from error
 
 
 def write(path: str | os.PathLike) -> Index:

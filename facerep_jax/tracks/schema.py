@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError as _DecodeError
 from tensorflow_datasets.proto import tf_example_pb2
 
 from facerep_jax import errors
+from facerep_jax.tracks import tfrecord
 
 # Labels that a frame may carry: (dtype, shape of one frame's value). Stored
 # flat, frame after frame, under the same name.
@@ -179,6 +180,36 @@ def parse(
     if name in feature
   }
   return Track(*names, chunk, frames, index, found, pictures)
+
+
+def parse_record(
+  record: bytes,
+  path: str,
+  number: int,
+  labels: Iterable[str] = tuple(LABELS),
+  maps: Iterable[str] = (),
+) -> Track:
+  """Decodes a record of a shard; as `parse`, but says where it lies.
+
+  Args:
+    record: Its bytes.
+    path: Of the shard.
+    number: Of the record in it.
+    labels: As for `parse`.
+    maps: Likewise.
+
+  Returns:
+    The track.
+
+  Raises:
+    BadRecordError: It holds no track.
+  """
+  try:
+    return parse(record, labels, maps)
+  except errors.InputError as error:
+    raise tfrecord.BadRecordError(
+      f"{path}: record {number}: {error}"
+    ) from error
 
 
 def _parse_map(name, feature, count):

@@ -66,16 +66,15 @@ class TrackSource:
       The track, images still encoded; of the wanted labels and maps, those
       that it holds.
     """
-    return index.read_track(
-      self._reader,
-      int(self.file[record]),
-      int(self.index.number[record]),
+    file, number = int(self.file[record]), int(self.index.number[record])
+    data = self._reader.read(
+      file,
+      number,
       int(self.index.offset[record]),
       int(self.index.length[record]),
-      labels,
-      maps,
       int(self.index.checksum[record]),
     )
+    return schema.parse_record(data, self.paths[file], number, labels, maps)
 
   def name(self, record: int) -> str:
     """Names a record for messages: file and number."""
