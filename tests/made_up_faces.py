@@ -5,12 +5,14 @@ import numpy as np
 from PIL import Image
 
 from facerep_jax.inference import api
-from tests import tiny_face
+from facerep_jax.runs import stages
+from tests import tiny, tiny_face
 
 
 def representation(**changes) -> api.Representation:
   """A model with the random weights of this config, on one device."""
-  model = api.untrained(tiny_face.config("", **changes))
+  config, _ = (stage.config for stage in stages.split(tiny_face.lean("")))
+  model = api.untrained(tiny.change(config, **changes))
   return api.Representation(
     model.config, model.system, model.variables, 0, jax.devices()[:1]
   )

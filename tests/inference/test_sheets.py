@@ -75,7 +75,9 @@ def test_transfer_crosses_the_first_faces(model, page):
     column = columns[f"expression {j + 1}"]
     np.testing.assert_array_equal(column[0], inputs[j])
     want = model.transfer(images[:2], images[[j, j]], size_px=128, batch_size=4)
-    np.testing.assert_array_equal(column[1:], want)
+    # In another place of a batch of other faces: one unit in the last place of
+    # a number in 98,304 was seen.
+    np.testing.assert_allclose(column[1:], want, rtol=2e-7)
   assert len(page.transfer(9)[0]) == 4
 
 

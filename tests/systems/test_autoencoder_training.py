@@ -7,6 +7,8 @@ from facerep_jax.systems import base
 from facerep_jax.training import loop, setup, summary
 from tests import small_runs, tiny, tiny_face
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -20,7 +22,7 @@ def _optax_mixes_types():
 
 
 @pytest.fixture(scope="module")
-def whole(data, tmp_path_factory):
+def whole(data, tmp_path_factory, compiled_once):
   """A run of six steps without confidence, where the loss is an error."""
   folder = tmp_path_factory.mktemp("whole")
   config = tiny_face.config(
