@@ -25,6 +25,36 @@ _NORM = {
 _MAX_LAYERS = 16
 
 
+def state_of(checkpoint: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
+  """Finds the weights in a checkpoint.
+
+  Args:
+    checkpoint: A state dict, or a dict that has one beside other things, as the
+      published files do ("state_dict", "state_dict_model").
+
+  Returns:
+    The state dict, without "module." before its names.
+
+  Raises:
+    InputError: There are several.
+  """
+  nested = {k: v for k, v in checkpoint.items() if isinstance(v, Mapping)}
+  known = {k: v for k, v in nested.items() if _is_state(v)}
+  if len(known) > 1:
+    raise errors.InputError(
+      "torch weights: expected one FAb-Net, got several: "
+      f"{', '.join(map(str, known))}. Save the right one alone."
+    )
+  state = next(iter(known.values()), checkpoint)
+  return {str(k).removeprefix("module."): v for k, v in state.items()}
+
+
+def _is_state(tree):
+  return any(
+    str(name).removeprefix("module.") == "encoder.0.weight" for name in tree
+  )
+
+
 def sizes(state: Mapping[str, np.ndarray]) -> dict[str, int]:
   """Reads the sizes of a FAb-Net off its torch weights.
 
