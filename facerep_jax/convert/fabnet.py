@@ -38,21 +38,35 @@ def state_of(checkpoint: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
   Raises:
     InputError: There are several.
   """
-  nested = {k: v for k, v in checkpoint.items() if isinstance(v, Mapping)}
-  known = {k: v for k, v in nested.items() if _is_state(v)}
+  key = key_of(checkpoint)
+  state = checkpoint if key is None else checkpoint[key]
+  return {str(k).removeprefix("module."): v for k, v in state.items()}
+
+
+def key_of(checkpoint: Mapping[str, Any]) -> str | None:
+  """Finds under which name a checkpoint has the weights.
+
+  Args:
+    checkpoint: As for `state_of`.
+
+  Returns:
+    The name; None where it is a state dict itself.
+
+  Raises:
+    InputError: There are several.
+  """
+  known = [
+    key
+    for key, tree in checkpoint.items()
+    if isinstance(tree, Mapping)
+    and any(str(x).removeprefix("module.") == "encoder.0.weight" for x in tree)
+  ]
   if len(known) > 1:
     raise errors.InputError(
       "torch weights: expected one FAb-Net, got several: "
       f"{', '.join(map(str, known))}. Save the right one alone."
     )
-  state = next(iter(known.values()), checkpoint)
-  return {str(k).removeprefix("module."): v for k, v in state.items()}
-
-
-def _is_state(tree):
-  return any(
-    str(name).removeprefix("module.") == "encoder.0.weight" for name in tree
-  )
+  return known[0] if known else None
 
 
 def sizes(state: Mapping[str, np.ndarray]) -> dict[str, int]:
