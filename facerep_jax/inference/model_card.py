@@ -61,12 +61,12 @@ def source_of(path: str | os.PathLike) -> Source:
   """
   path = pathlib.Path(path)
   if path.is_dir():
-    return Source(path.resolve().name, 0, "")
+    return Source(_plain(path.resolve().name), 0, "")
   digest = hashlib.sha256()
   with open(path, "rb") as file:
     while chunk := file.read(_CHUNK_BYTES):
       digest.update(chunk)
-  return Source(path.name, path.stat().st_size, digest.hexdigest())
+  return Source(_plain(path.name), path.stat().st_size, digest.hexdigest())
 
 
 def place_for(path: str | os.PathLike) -> pathlib.Path:
@@ -105,7 +105,7 @@ def text(card: Card) -> str:
   """
   lines = ["---", _MARK, f"library_name: {card.library}", "license:", "tags:"]
   lines += [f"- {tag}" for tag in card.tags]
-  lines += ["---", "", f"# {card.title}", "", card.summary, "", "| | |"]
+  lines += ["---", "", f"# {_plain(card.title)}", "", card.summary, "", "| | |"]
   lines += ["|---|---|"]
   for source in card.sources:
     lines.append(f"| source | {_said(source)} |")
@@ -114,6 +114,11 @@ def text(card: Card) -> str:
     if items:
       lines += ["", f"## {heading}", "", *(f"- {item}" for item in items)]
   return "\n".join(lines) + "\n"
+
+
+def _plain(name):
+  """Takes out of a name what would end its place in a table."""
+  return " ".join(name.replace("`", "'").replace("|", "/").split())
 
 
 def _said(source):

@@ -17,7 +17,7 @@ from facerep_jax.configs import fabnet as fabnet_config
 from facerep_jax.configs import latentface as latentface_config
 from facerep_jax.convert import fabnet, rdm, torch_file, unsup3d, vgg16, weights
 from facerep_jax.inference import weight_file
-from facerep_jax.models import vgg
+from facerep_jax.models import published, vgg
 from facerep_jax.runs import stages
 from facerep_jax.systems import base, diffusion_settings
 
@@ -26,6 +26,7 @@ KINDS = ("fabnet", "unsup3d", "latentface", "vgg16")
 # outputs that they must have.
 _OUTPUTS = {"netD": 1, "netA": 3, "netL": 4, "netV": 6}
 _CONFIDENCE = "netC"
+_SIZES = ("size_px", "width", "code_dim", "vector_width", "hidden_dim")
 
 
 class Model(NamedTuple):
@@ -34,12 +35,15 @@ class Model(NamedTuple):
   Attributes:
     config: As of a run, or of one of its stages.
     variables: Its arrays, NumPy float32.
+    sizes: Settings that were read from shapes, a line each; with the published
+      value where that is another one.
     assumed: What no array tells and the published code says, a line each.
     left_out: What else is in the file, by its names there.
   """
 
   config: ml_collections.ConfigDict
   variables: base.Variables
+  sizes: tuple[str, ...]
   assumed: tuple[str, ...]
   left_out: tuple[str, ...]
 
@@ -52,8 +56,8 @@ def read(
   Args:
     path: File of torch, safetensors or NumPy.
     kind: "fabnet", "unsup3d" or "latentface".
-    first: Of LatentFace, the file with the first stage: one of this library, or
-      a published one; needed where `path` has the denoisers alone.
+    first: Of "latentface" alone, the file with the first stage: one of this
+      library, or a published one; needed where `path` has the denoisers alone.
 
   Returns:
     The model.
@@ -62,10 +66,6 @@ def read(
     InputError: A file cannot be read, or names in it are missing, unexpected or
       of another shape; all that are wrong are listed.
   """
-  if first and kind != "latentface":
-    raise errors.InputError(
-      f"--first={first}: is for --kind=latentface alone. Leave it out."
-    )
   checkpoint = torch_file.read(path)
   with _naming(path):
     if kind == "fabnet":
@@ -116,16 +116,16 @@ def _fabnet(checkpoint):
   state = fabnet.state_of(checkpoint)
   found, sizes = fabnet.from_torch(state), fabnet.sizes(state)
   config = fabnet_config.get_config("sources")
-  config.model.update(
-    size_px=sizes["size"], width=sizes["width"], embed_dim=sizes["embed_dim"]
-  )
+  sizes["size_px"] = sizes.pop("size")
+  said = _beside(sizes, config.model)
+  config.model.update(sizes)
   base.build(config)  # Checks the sizes.
   assumed = _settings(
     config.model, ("num_sources", "align_corners", "upsample_align_corners")
   )
   others = () if key is None else [str(x) for x in checkpoint if x != key]
   variables = base.Variables(found["params"], found["batch_stats"], {})
-  return Model(config, variables, assumed, tuple(sorted(others)))
+  return Model(config, variables, said, assumed, tuple(sorted(others)))
 
 
 def _unsup3d(checkpoint):
@@ -137,7 +137,9 @@ def _unsup3d(checkpoint):
   config = stages.config_of(
     latentface_config.get_config("paper"), base.STAGES["latentface"][0]
   )
-  config.model.update(_sizes(modules))
+  sizes = _sizes(modules)
+  said = _beside(sizes, config.model)
+  config.model.update(sizes)
   base.build(config)
   params.pop(unsup3d.NETS[_CONFIDENCE], None)
   assumed = _settings(
@@ -146,7 +148,8 @@ def _unsup3d(checkpoint):
     + ("max_angle_deg", "max_shift"),
   )
   others = _others(checkpoint, _OUTPUTS)
-  return Model(config, base.Variables(params, {}, {}), assumed, others)
+  variables = base.Variables(params, {}, {})
+  return Model(config, variables, said, assumed, others)
 
 
 def _sizes(modules):
@@ -211,9 +214,11 @@ def _latentface(checkpoint, first):
     + ("sampler_clip",),
   )
   used = (*rdm.NETS, *(() if first else _OUTPUTS))
+  said = _width(config.model.width)
   return Model(
     config,
     base.Variables(params, {}, frozen),
+    (*(f"autoencoder.{x}" for x in before.sizes), said),
     (*(f"autoencoder.{x}" for x in before.assumed), *assumed),
     _others(checkpoint, used),
   )
@@ -243,7 +248,16 @@ def _first_stage(checkpoint, first):
       f"--first={first}: expected LatentFace's first stage, got "
       f"{' '.join(kind).strip()}."
     )
-  return Model(found.config, found.variables, (), ())
+  sizes = _settings(found.config.model, _SIZES)
+  return Model(found.config, found.variables, sizes, (), ())
+
+
+def _width(width):
+  """Says the width of the denoisers, of which two were published."""
+  known = published.denoiser_128().width, published.denoiser_1024().width
+  if width in known:
+    return f"width={width}"
+  return f"width={width} (published: {known[0]} or {known[1]})"
 
 
 def _second_config(before, checkpoint):
@@ -268,6 +282,16 @@ def _second_config(before, checkpoint):
   config.data.crop = before.data.crop
   config.diffusion.model.width = wanted["width"]
   return stages.config_of(config, base.STAGES["latentface"][1])
+
+
+def _beside(sizes, published_model):
+  """Says sizes, and the published ones where they differ."""
+  lines = []
+  for name, value in sizes.items():
+    wanted = published_model[name]
+    end = "" if value == wanted else f" (published: {wanted})"
+    lines.append(f"{name}={value}{end}")
+  return tuple(lines)
 
 
 def _settings(model, names):
