@@ -45,6 +45,7 @@ def test_each_command_is_a_module_with_main():
     (["embde"], "Did you mean embed?"),
     (["train"], "--config is missing"),
     (["embed"], "the following arguments are required"),
+    (["convert"], "the following arguments are required: --input, --output"),
     (["train", "--config=latentface:deom"], "no preset 'deom'"),
   ],
 )

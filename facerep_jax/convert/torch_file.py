@@ -1,5 +1,6 @@
 """Reads files of weights without running anything that is in them."""
 
+import errno
 import json
 import math
 import pathlib
@@ -73,7 +74,10 @@ def read(path: str | pathlib.Path) -> dict[Any, Any]:
     out = _read_any(path)
   except errors.InputError:
     raise
-  except _BROKEN as error:
+  except (*_BROKEN, OSError) as error:
+    # A damaged zip file may point to places before its start.
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:
+      raise
     raise errors.InputError(
       f"{path}: the file is broken or cut short ({type(error).__name__}: "
       f"{error}). Download or copy it again."

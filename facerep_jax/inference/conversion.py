@@ -84,15 +84,7 @@ def from_published(
     summary=f"{summary}. `facerep_jax.load` and `config.init_from` take it.",
     sources=tuple(sources),
     facts=_facts(found.config, count),
-    sections={
-      "Sizes, read from the arrays": found.sizes,
-      "Settings that no array tells, as in the published code": found.assumed,
-      "In the source, but not in this file": found.left_out,
-      "Not checked": _UNKNOWN
-      + _NOT_COMPUTED
-      + _CROP
-      + (_UPSAMPLING if kind == "fabnet" else ()),
-    },
+    sections=_sections(found, kind),
   )
   with atomic.whole(place) as temporary:
     temporary.write_text(model_card.text(card), encoding="utf-8")
@@ -152,6 +144,17 @@ def to_torch(
   )
   num_bytes = _write_arrays(output, place, state.arrays, card)
   return _lines(output, place, num_bytes, count, card)
+
+
+def _sections(found, kind):
+  """Says what of a model comes from where, and what was not checked."""
+  unchecked = _UNKNOWN + _NOT_COMPUTED + _CROP
+  return {
+    "Sizes, read from the arrays": found.sizes,
+    "Settings that no array tells, as in the published code": found.assumed,
+    "In the source, but not in this file": found.left_out,
+    "Not checked": unchecked + (_UPSAMPLING if kind == "fabnet" else ()),
+  }
 
 
 def _write_vgg16(path, output, place):

@@ -10,12 +10,16 @@ import facerep_jax
 from facerep_jax import cli, errors
 from facerep_jax.convert import __main__ as command
 from facerep_jax.convert import fabnet, rdm, torch_file, unsup3d, vgg16
-from facerep_jax.inference import published_weights, weight_file
+from facerep_jax.inference import (
+  published_weights,
+  torch_state,
+  weight_file,
+)
 from facerep_jax.models import unsup3d as nets
 from facerep_jax.models import vgg
 from facerep_jax.systems import base, perceptual
-from facerep_jax.training import init_from
-from tests import made_up_faces, made_up_models, torch_files
+from facerep_jax.training import init_from, setup
+from tests import made_up_faces, made_up_models, tiny, torch_files
 
 ONE = jax.devices()[:1]
 OPTIMIZER = {
@@ -482,10 +486,9 @@ def test_models_unlike_the_published_ones_stay(
   assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("converted", ["unsup3d"], indirect=True)
 def test_names_of_the_first_stage_are_chosen(converted, tmp_path):
-  kind, _, output = converted
-  if kind != "unsup3d":
-    pytest.skip("of the first stage alone")
+  _, _, output = converted
   for names, first in (("unsup3d", "network"), ("latentface", "network1")):
     back = tmp_path / f"{names}.safetensors"
     command.main(
@@ -494,6 +497,43 @@ def test_names_of_the_first_stage_are_chosen(converted, tmp_path):
     )
     assert f"netD.{first}.0.weight" in safetensors.numpy.load_file(back)
     assert "\n- netC\n" in back.with_suffix(".md").read_text()
+
+
+def test_a_network_that_is_there_is_written():
+  config = made_up_models.config(
+    "autoencoder", model__depth_gain=1.0, model__depth_prior=0.0
+  )
+  config.model.num_groups = 16
+  variables = made_up_models.variables(config)
+  found = torch_state.of_model(config, variables, "latentface")
+  assert found.lacking == () and found.kind == "latentface"
+  back = unsup3d.from_torch(found.arrays)
+  assert back.keys() == variables.params.keys()
+  jax.tree.map(np.testing.assert_array_equal, back, variables.params)
+
+
+def test_a_run_gets_the_published_names(tmp_path, monkeypatch, capsys):
+  config = tiny.config(tiny.write_tracks(tmp_path / "tracks"), ema_decay=0.5)
+  prepared, state = setup.prepare(
+    config, tmp_path / "run", config.data.path, ONE
+  )
+  for step in (1, 2):
+    ema = jax.tree.map(lambda x, step=step: x * (1 + step), state.params)
+    prepared.checkpoints.save(step, state.replace(ema=ema), {}, step)
+    prepared.checkpoints.wait()
+  prepared.checkpoints.close()
+  prepared.writer.close()
+  output = tmp_path / "a.safetensors"
+  options = {"to": "torch", "input": tmp_path / "run", "output": output}
+  assert run(monkeypatch, **options, step=2) == 0
+  got = fabnet.from_torch(safetensors.numpy.load_file(output))
+  want = facerep_jax.load(tmp_path / "run", step=2, devices=ONE).variables
+  jax.tree.map(np.testing.assert_array_equal, got["params"], dict(want.params))
+  assert got["batch_stats"].keys() == want.model_state.keys()
+  card = output.with_suffix(".md").read_text()
+  assert "library_name: pytorch" in card and "FAb-Net" in card
+  assert "| source | the run `run` |" in card and "step 2" in card
+  assert f"{output.with_suffix('.md')}: " in capsys.readouterr().out
 
 
 def test_vgg16_for_the_perceptual_loss(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.convert import torch_file
-from tests import torch_files
+from tests import fuzz, torch_files
 
 GRID = np.arange(24, dtype="<f4").reshape(4, 6)
 TREE = {
@@ -115,6 +115,23 @@ def test_every_cut_is_refused(tmp_path):
   for stop in (*range(17, 200, 7), len(data) - 100, len(data) - 1):
     with pytest.raises(errors.InputError, match="broken|another kind"):
       _read(path, data[:stop])
+
+
+@pytest.mark.parametrize(
+  "count", [40, pytest.param(2000, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("write", ["write_legacy", "write_zip"])
+def test_mutated_files_are_read_or_refused_in_a_line(tmp_path, write, count):
+  path = getattr(torch_files, write)(tmp_path / "w.pth", TREE)
+  data, refused = path.read_bytes(), 0
+  for seed in range(count):
+    with fuzz.limit():
+      try:
+        assert isinstance(_read(path, fuzz.mutate(data, seed)), dict)
+      except errors.InputError as error:
+        assert fuzz.one_line(error), seed
+        refused += 1
+  assert refused > count // 4
 
 
 def test_lengths_that_differ_are_refused(tmp_path):
