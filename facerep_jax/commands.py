@@ -19,6 +19,7 @@ COMMANDS = {
   "ablate": ("ablate", "measures what each part of a run brings"),
   "benchmark": ("benchmark", "measures speed on this machine"),
   "export": ("export", "writes a run to one file of weights"),
+  "convert": ("convert.__main__", "converts published weights, and back"),
 }
 
 

@@ -32,7 +32,8 @@ def test_a_command_gets_its_arguments(name, monkeypatch):
 
 def test_each_command_is_a_module_with_main():
   for module, _ in commands.COMMANDS.values():
-    source = (ROOT / "facerep_jax" / f"{module}.py").read_text()
+    path = module.replace(".", "/")
+    source = (ROOT / "facerep_jax" / f"{path}.py").read_text()
     assert "\ndef main(arguments: list[str])" in source
     assert '\nif __name__ == "__main__":' in source
 
@@ -44,6 +45,7 @@ def test_each_command_is_a_module_with_main():
     (["embde"], "Did you mean embed?"),
     (["train"], "--config is missing"),
     (["embed"], "the following arguments are required"),
+    (["convert"], "the following arguments are required: --input, --output"),
     (["train", "--config=latentface:deom"], "no preset 'deom'"),
   ],
 )

@@ -25,6 +25,50 @@ _NORM = {
 _MAX_LAYERS = 16
 
 
+def state_of(checkpoint: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
+  """Finds the weights in a checkpoint.
+
+  Args:
+    checkpoint: A state dict, or a dict that has one beside other things, as the
+      published files do ("state_dict", "state_dict_model").
+
+  Returns:
+    The state dict, without "module." before its names.
+
+  Raises:
+    InputError: There are several.
+  """
+  key = key_of(checkpoint)
+  state = checkpoint if key is None else checkpoint[key]
+  return {str(k).removeprefix("module."): v for k, v in state.items()}
+
+
+def key_of(checkpoint: Mapping[str, Any]) -> str | None:
+  """Finds under which name a checkpoint has the weights.
+
+  Args:
+    checkpoint: As for `state_of`.
+
+  Returns:
+    The name; None where it is a state dict itself.
+
+  Raises:
+    InputError: There are several.
+  """
+  known = [
+    key
+    for key, tree in checkpoint.items()
+    if isinstance(tree, Mapping)
+    and any(str(x).removeprefix("module.") == "encoder.0.weight" for x in tree)
+  ]
+  if len(known) > 1:
+    raise errors.InputError(
+      "torch weights: expected one FAb-Net, got several: "
+      f"{', '.join(map(str, known))}. Save the right one alone."
+    )
+  return known[0] if known else None
+
+
 def sizes(state: Mapping[str, np.ndarray]) -> dict[str, int]:
   """Reads the sizes of a FAb-Net off its torch weights.
 

@@ -12,6 +12,7 @@ from facerep_jax import errors
 from facerep_jax.convert import weights
 from facerep_jax.models import unet
 
+NETS = {"netEA": "albedo", "netED": "depth"}
 # Layers of a residual block, and of the network outside of the blocks.
 _BLOCK = {
   "norm0": ("norm1", "norm"),
@@ -98,6 +99,31 @@ def from_torch(
   return weights.from_torch(
     state, _leaves(version), shapes, what, _unused(version, shapes)
   )
+
+
+def from_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+  """Converts both denoisers of a published checkpoint.
+
+  Args:
+    checkpoint: As for `weights.split`.
+
+  Returns:
+    Parameters, NumPy float32, under "albedo" and "depth".
+
+  Raises:
+    InputError: A network is missing or twice there, or does not fit; all that
+      is wrong in both is listed.
+  """
+  states = weights.split(checkpoint, NETS)
+  problems, params = [], {}
+  for net, name in NETS.items():
+    try:
+      params[name] = from_torch(states.get(net, {}), net)
+    except errors.InputError as error:
+      problems.append(str(error))
+  if problems:
+    raise errors.InputError("; ".join(problems))
+  return params
 
 
 def to_torch(params: Mapping[str, Any]) -> dict[str, np.ndarray]:

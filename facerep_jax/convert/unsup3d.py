@@ -31,7 +31,9 @@ def from_torch(
 ) -> dict[str, Any]:
   """Converts a published checkpoint.
 
-  Source: Unsup3D, unsup3d/networks.py and model.py.
+  Source: Unsup3D, unsup3d/networks.py and model.py, and LatentFace's copy of
+  them. Unsup3D lists the layers of the depth and the albedo network in one
+  list, "network"; LatentFace in two, "network1" and "network2". Both are read.
 
   Args:
     checkpoint: Arrays in torch's layouts in nested dicts, {"netD":
@@ -48,7 +50,7 @@ def from_torch(
       unexpected or of another shape: all of them are listed; or extra stages
       share their weights.
   """
-  states = _split(checkpoint)
+  states = weights.split(checkpoint, NETS)
   problems, params = [], {}
   for net in nets:
     try:
@@ -60,7 +62,9 @@ def from_torch(
   return params
 
 
-def to_torch(params: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
+def to_torch(
+  params: Mapping[str, Any], is_joined: bool = False
+) -> dict[str, dict[str, np.ndarray]]:
   """Converts the other way.
 
   The published code ties the extra stages of images from 256 px on, and can
@@ -68,6 +72,8 @@ def to_torch(params: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
 
   Args:
     params: Parameters of networks under "depth", "albedo" and so on.
+    is_joined: Whether the names are those of Unsup3D ("network"), or those of
+      LatentFace ("network1", "network2").
 
   Returns:
     {"netD": torch's names to float32 arrays, ..}.
@@ -77,7 +83,8 @@ def to_torch(params: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
     if key in params:
       encoder = params[key]["encoder"]
       extra = sum(name.startswith("conv") for name in encoder) - 4
-      out[net] = weights.to_torch(params[key], _leaves(net, extra))
+      leaves = _leaves(net, extra, is_joined)
+      out[net] = weights.to_torch(params[key], leaves)
   return out
 
 
@@ -94,8 +101,10 @@ def read_model(net: str, state: Mapping[str, np.ndarray]) -> nn.Module:
   Raises:
     InputError: The names or shapes are not those of this network.
   """
-  extra = _read_extra(net, state)
-  by_path = {path: leaf.name for path, leaf in _leaves(net, extra).items()}
+  is_joined = _is_joined(net, state)
+  extra = _read_extra(net, state, is_joined)
+  leaves = _leaves(net, extra, is_joined)
+  by_path = {path: leaf.name for path, leaf in leaves.items()}
 
   def outputs(*path):
     return _outputs(state, by_path[(*path, "kernel")], net)
@@ -122,7 +131,8 @@ def _net_from_torch(net: str, state: Mapping[str, np.ndarray]) -> Any:
     for path, leaf in flax.traverse_util.flatten_dict(shapes).items()
   }
   extra = unsup3d.num_extra_stages(model.size_px)
-  params = weights.from_torch(state, _leaves(net, extra), shapes, net)
+  leaves = _leaves(net, extra, _is_joined(net, state))
+  params = weights.from_torch(state, leaves, shapes, net)
   encoder = params["encoder"]
   if extra > 1 and all(
     np.array_equal(encoder["conv4"]["kernel"], encoder[f"conv{i}"]["kernel"])
@@ -137,30 +147,16 @@ def _net_from_torch(net: str, state: Mapping[str, np.ndarray]) -> Any:
   return params
 
 
-def _split(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
-  """Sorts the arrays of a checkpoint by network."""
-  states, prefixes = {}, {}
-  flat = flax.traverse_util.flatten_dict(dict(checkpoint))
-  for path, value in flat.items():
-    parts = ".".join(map(str, path)).replace("/", ".").split(".")
-    net = next((part for part in parts if part in NETS), None)
-    if net is None or not hasattr(value, "shape"):
-      continue
-    at = parts.index(net)
-    prefix = ".".join(parts[:at])
-    if prefixes.setdefault(net, prefix) != prefix:
-      raise errors.InputError(
-        f"{net}: the checkpoint has this network twice, under "
-        f"{prefixes[net]!r} and {prefix!r}. Pass one of these parts."
-      )
-    name = ".".join(parts[at + 1 :]).removeprefix("module.")
-    states.setdefault(net, {})[name] = value
-  return states
+def _is_joined(net: str, state: Mapping[str, np.ndarray]) -> bool:
+  """Tells whether one list holds encoder and decoder, as in Unsup3D's code."""
+  return net in _MAPS and any(name.startswith("network.") for name in state)
 
 
-def _read_extra(net: str, state: Mapping[str, np.ndarray]) -> int:
+def _read_extra(
+  net: str, state: Mapping[str, np.ndarray], is_joined: bool
+) -> int:
   """Counts the extra stages by the convolutions of the torch list."""
-  prefix = next(iter(_sequences(net, 0)))
+  prefix = next(iter(_sequences(net, 0, is_joined)))
   num = sum(
     name.startswith(f"{prefix}.") and np.ndim(value) == 4
     for name, value in state.items()
@@ -171,7 +167,7 @@ def _read_extra(net: str, state: Mapping[str, np.ndarray]) -> int:
     if num
     == sum(
       kind in ("conv", "transposed")
-      for _, kind in _sequences(net, extra)[prefix]
+      for _, kind in _sequences(net, extra, is_joined)[prefix]
     )
   )
   extra = next(fits, None)
@@ -194,10 +190,12 @@ def _outputs(state: Mapping[str, np.ndarray], name: str, net: str) -> int:
   return np.shape(state[name])[0]
 
 
-def _leaves(net: str, extra: int) -> dict[tuple[str, ...], weights.Leaf]:
+def _leaves(
+  net: str, extra: int, is_joined: bool
+) -> dict[tuple[str, ...], weights.Leaf]:
   """Maps paths of parameters to torch's names."""
   leaves = {}
-  for prefix, layers in _sequences(net, extra).items():
+  for prefix, layers in _sequences(net, extra, is_joined).items():
     for i, (layer, kind) in enumerate(layers):
       path = tuple(layer.split("/"))
       if kind == "norm":
@@ -210,8 +208,12 @@ def _leaves(net: str, extra: int) -> dict[tuple[str, ...], weights.Leaf]:
   return leaves
 
 
-def _sequences(net: str, extra: int) -> dict[str, list[tuple[str, str]]]:
+def _sequences(
+  net: str, extra: int, is_joined: bool
+) -> dict[str, list[tuple[str, str]]]:
   """Lists the layers of a network as torch numbers them, list by list."""
+  if net in _MAPS and is_joined:
+    return {"network": [*_encoder(extra, True), *_decoder(extra)]}
   if net in _MAPS:
     return {"network1": _encoder(extra, True), "network2": _decoder(extra)}
   if net in _VECTORS:

@@ -49,6 +49,23 @@ def from_torch(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
   return weights.from_torch(state, leaves, shapes, "VGG16 up to relu3_3")
 
 
+def to_torch(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Converts the other way, to torchvision's names.
+
+  Args:
+    params: Parameters of a `Vgg16Features`.
+
+  Returns:
+    torchvision's names to float32 arrays in torch's layouts.
+  """
+  leaves = {}
+  for i, number in enumerate(sum(_BLOCKS, ())):
+    name = f"features.{number}"
+    leaves[f"conv{i}", "kernel"] = weights.Leaf(f"{name}.weight", "conv")
+    leaves[f"conv{i}", "bias"] = weights.Leaf(f"{name}.bias", "vector")
+  return weights.to_torch(params, leaves)
+
+
 def widths(state: Mapping[str, np.ndarray]) -> tuple[tuple[int, ...], ...]:
   """Reads `widths` of `Vgg16Features` off torch weights.
 

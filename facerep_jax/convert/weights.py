@@ -1,7 +1,7 @@
 """What the converters share: names, layouts, and the list of what is wrong."""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.traverse_util
@@ -34,6 +34,43 @@ class Leaf(NamedTuple):
 
   name: str
   kind: str
+
+
+def split(
+  checkpoint: Mapping[str, Any], nets: Iterable[str]
+) -> dict[str, dict[str, np.ndarray]]:
+  """Sorts the arrays of a checkpoint by network.
+
+  Args:
+    checkpoint: Arrays in nested dicts, {"netD": {"a.weight": ..}, ..}, or flat,
+      {"netD.a.weight": ..}. What stands before the network's name is dropped,
+      and so are "module." after it and all that belongs to no network.
+    nets: torch's names of the networks.
+
+  Returns:
+    Of each network that is there, torch's names to arrays.
+
+  Raises:
+    InputError: A network is there twice.
+  """
+  nets = frozenset(nets)
+  states, prefixes = {}, {}
+  flat = flax.traverse_util.flatten_dict(dict(checkpoint))
+  for path, value in flat.items():
+    parts = ".".join(map(str, path)).replace("/", ".").split(".")
+    net = next((part for part in parts if part in nets), None)
+    if net is None or not hasattr(value, "shape"):
+      continue
+    at = parts.index(net)
+    prefix = ".".join(parts[:at])
+    if prefixes.setdefault(net, prefix) != prefix:
+      raise errors.InputError(
+        f"{net}: the checkpoint has this network twice, under "
+        f"{prefixes[net]!r} and {prefix!r}. Pass one of these parts."
+      )
+    name = ".".join(parts[at + 1 :]).removeprefix("module.")
+    states.setdefault(net, {})[name] = value
+  return states
 
 
 def from_torch(

@@ -1,8 +1,9 @@
 """Trained models as files: all that features and pictures come from, in one.
 
-A safetensors file of float16 arrays, whose names are their places in the
-system's variables, such as "params/encoder/conv0/kernel". What the arrays are
-stands in its metadata, see `Contents`.
+A safetensors file of float16 arrays, or of float32 ones where every bit is to
+be kept. Their names are their places in the system's variables, such as
+"params/encoder/conv0/kernel". What the arrays are stands in its metadata, see
+`Contents`.
 """
 
 import importlib.metadata
@@ -26,7 +27,7 @@ from facerep_jax.runs import configuration, renamed_settings, stages
 from facerep_jax.systems import base
 
 SUFFIX = ".safetensors"
-FORMAT = "1"
+FORMAT, EXACT_FORMAT = "1", "2"  # The second one: all arrays are float32.
 MAX_BYTES = 10_000_000
 _KEY = "facerep_jax"  # Of the format in the metadata: says whose file it is.
 # Means and variances. They are few, and a variance squares the range: that of
@@ -66,6 +67,7 @@ def write(
   variables: base.Variables,
   step: int,
   summary: str = "",
+  is_exact: bool = False,
 ) -> int:
   """Writes a trained model to a file, whole or not at all.
 
@@ -75,22 +77,24 @@ def write(
     variables: What inference uses, float32.
     step: Of the checkpoint.
     summary: One line about the model; by default what it is and its size.
+    is_exact: Whether all arrays are stored as they are, in float32; the file
+      may then have any size.
 
   Returns:
     Size of the file in bytes.
 
   Raises:
-    InputError: The name ends otherwise, an array holds what float16 cannot, or
-      the file would have more than 10 MB.
+    InputError: The name ends otherwise, an array holds what its type cannot, or
+      a file of float16 would have more than 10 MB.
   """
   path = pathlib.Path(path)
   if path.suffix != SUFFIX:
     raise errors.InputError(f"{path}: expected a name that ends in {SUFFIX}.")
-  arrays = _narrow(lean.variables_of(config, variables), path)
-  data = safetensors.numpy.save(
-    arrays, _metadata(config, step, summary, arrays)
-  )
-  if len(data) > MAX_BYTES:
+  number = EXACT_FORMAT if is_exact else FORMAT
+  arrays = _narrow(lean.variables_of(config, variables), number, path)
+  found = _metadata(config, step, summary, arrays) | {_KEY: number}
+  data = safetensors.numpy.save(arrays, found)
+  if len(data) > MAX_BYTES and not is_exact:
     raise errors.InputError(
       f"{path}: would have {len(data) / 1e6:.1f} MB, expected at most "
       f"{MAX_BYTES / 1e6:.0f} MB. Train a model with a smaller width."
@@ -118,12 +122,13 @@ def metadata(path: str | os.PathLike) -> dict[str, str]:
   if _KEY not in found:
     raise errors.InputError(
       f"{path}: expected a file of trained weights that facerep_jax.export "
-      "wrote, got other arrays. Published weights are for config.init_from."
+      "wrote, got other arrays. Convert published weights: facerep_jax.convert."
     )
-  if found[_KEY] != FORMAT:
+  if found[_KEY] not in (FORMAT, EXACT_FORMAT):
     raise errors.InputError(
-      f"{path}: format {found[_KEY]}, expected {FORMAT}: written by version "
-      f"{found.get('library_version')} of this library. Use that one."
+      f"{path}: format {found[_KEY]}, expected {FORMAT} or {EXACT_FORMAT}: "
+      f"written by version {found.get('library_version')} of this library. Use "
+      "that one."
     )
   return found
 
@@ -153,7 +158,7 @@ def read(path: str | os.PathLike) -> Contents:
   found = metadata(path)
   config = _config(path, found)
   abstract = _abstract(path, config, found)
-  arrays = _read_arrays(path, abstract)
+  arrays = _read_arrays(path, abstract, found[_KEY])
   if found.get("sha256") != stages.fingerprint(arrays):
     raise errors.InputError(
       f"{path}: the file is damaged: its arrays are not those that were "
@@ -167,12 +172,12 @@ def read(path: str | os.PathLike) -> Contents:
   return Contents(config, variables, int(found["step"]), found)
 
 
-def _narrow(variables, path):
+def _narrow(variables, number, path):
   """Returns the arrays as they are stored, by name."""
   flat = _flat(jax.device_get(variables))
   arrays, problems = {}, []
   for name, value in sorted(flat.items()):
-    dtype = _dtype(name)
+    dtype = _dtype(name, number)
     with np.errstate(over="ignore"):  # What overflows is refused below.
       narrow = np.ascontiguousarray(value).astype(dtype).reshape(value.shape)
     if not np.isfinite(narrow).all():
@@ -182,7 +187,8 @@ def _narrow(variables, path):
   if problems:
     raise errors.InputError(
       f"{path}: expected finite numbers within the range of their type, got "
-      f"others in {', '.join(problems)}. Give the --step of a sound checkpoint."
+      f"others in {', '.join(problems)}. Take sound weights: those of another "
+      "--step of a run."
     )
   return arrays
 
@@ -196,8 +202,7 @@ def _metadata(config, step, summary, arrays):
     "numbers"
   )
   return {
-    _KEY: FORMAT,
-    "library_version": _version(),
+    "library_version": version(),
     "system": config.system,
     "stage": stage,
     "step": str(int(step)),
@@ -207,10 +212,11 @@ def _metadata(config, step, summary, arrays):
   }
 
 
-def _version():
+def version() -> str:
+  """Returns the version of this library, "unknown" of a plain checkout."""
   try:
     return importlib.metadata.version("facerep_jax")
-  except importlib.metadata.PackageNotFoundError:  # Of a plain checkout.
+  except importlib.metadata.PackageNotFoundError:
     return "unknown"
 
 
@@ -281,10 +287,10 @@ def _abstract(path, config, found):
   return _flat(lean.variables_of(config, shapes))
 
 
-def _read_arrays(path, abstract):
+def _read_arrays(path, abstract, number):
   """Reads all arrays, once it is clear that they fit."""
   wanted = {
-    name: (np.dtype(_dtype(name)).name, list(x.shape))
+    name: (np.dtype(_dtype(name, number)).name, list(x.shape))
     for name, x in abstract.items()
   }
   with _open(path) as file:
@@ -312,8 +318,9 @@ def _say(kind):
   return f"{kind[0]}{kind[1]}" if kind else "absent"
 
 
-def _dtype(name):
-  return np.float32 if name.startswith(_FLOAT32) else np.float16
+def _dtype(name, number):
+  is_wide = number == EXACT_FORMAT or name.startswith(_FLOAT32)
+  return np.float32 if is_wide else np.float16
 
 
 def _flat(variables: base.Variables) -> dict[str, Any]:

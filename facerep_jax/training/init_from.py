@@ -131,7 +131,7 @@ def _of_published_file(config, path, wanted, mesh):
   """Converts published weights."""
   state = torch_file.read(path)
   if config.system == "fabnet":
-    found = fabnet.from_torch(state)
+    found = fabnet.from_torch(fabnet.state_of(state))
     tree, model_state = found["params"], found["batch_stats"]
   else:
     names = {ours: theirs for theirs, ours in unsup3d.NETS.items()}

@@ -68,6 +68,25 @@ def test_lists_every_problem():
     assert part in str(error.value)
 
 
+def test_finds_the_weights_in_a_checkpoint():
+  state = convert.to_torch(_variables())
+  prefixed = {f"module.{name}": value for name, value in state.items()}
+  optimizer = {"state": {0: {"step": 3}}, "param_groups": []}
+  for checkpoint in (
+    state,
+    prefixed,
+    {"epoch": 3, "state_dict": state, "optimizer": optimizer},
+    {"state_dict_model": prefixed, "opts": object()},
+  ):
+    found = convert.state_of(checkpoint)
+    assert found.keys() == state.keys()
+    assert all(found[name] is value for name, value in state.items())
+  with pytest.raises(errors.InputError, match="got several: a, b"):
+    convert.state_of({"a": state, "b": state})
+  with pytest.raises(errors.InputError, match="got 0; the first names are"):
+    convert.from_torch(convert.state_of({"a": optimizer}))
+
+
 def test_refuses_other_weights():
   with pytest.raises(errors.InputError, match=r"encoder\.0\.weight"):
     convert.from_torch({"layer1.weight": np.zeros((3, 3))})

@@ -179,6 +179,22 @@ def test_lists_every_problem(state):
     assert part in str(error.value)
 
 
+def test_both_denoisers_of_a_checkpoint(state):
+  other = {name: value + 1 for name, value in state.items()}
+  checkpoint = {"netEA": state, "netED": other, "netD": {"a": np.zeros(3)}}
+  found = convert.from_checkpoint(checkpoint)
+  for name, one in (("albedo", state), ("depth", other)):
+    jax.tree.map(
+      np.testing.assert_array_equal, found[name], convert.from_torch(one)
+    )
+  broken = dict(other)
+  del broken["conv_in.bias"]
+  with pytest.raises(errors.InputError) as error:
+    convert.from_checkpoint({"netED": broken})
+  for part in ("netEA: expected conv_out", "fit netED: conv_in.bias is miss"):
+    assert part in str(error.value)
+
+
 def test_refuses_what_is_no_denoiser(state):
   nested = {f"netEA.{name}": value for name, value in state.items()}
   with pytest.raises(

@@ -6,63 +6,21 @@ import struct
 import tracemalloc
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 
 from facerep_jax import errors
 from facerep_jax.convert import torch_file
+from tests import torch_files
 
 VALUES = np.arange(24, dtype="<f4")
-
-
-class _Global:
-  """Pickles as a name of a module that need not be there."""
-
-  def __init__(self, module, name):
-    self.module, self.name = module, name
-
-
-class _Call:
-  """Pickles as a call of a name."""
-
-  def __init__(self, function, *args):
-    self.function, self.args = function, args
-
-
-class _Pid:
-  """Pickles as a persistent id."""
-
-  def __init__(self, *pid):
-    self.pid = pid
-
-
-class _Pickler(pickle._Pickler):
-  """Writes what torch writes, without torch."""
-
-  def persistent_id(self, obj):
-    return obj.pid if isinstance(obj, _Pid) else None
-
-  def save(self, obj, save_persistent_id=True):
-    if isinstance(obj, _Global):
-      self.write(f"c{obj.module}\n{obj.name}\n".encode())
-    elif isinstance(obj, _Call):
-      self.save(obj.function)
-      self.save(obj.args)
-      self.write(pickle.REDUCE)
-    else:
-      super().save(obj, save_persistent_id)
-
-
-def _tensor(size, strides, offset=0, key="0", num=24, kind="FloatStorage"):
-  pid = _Pid("storage", _Global("torch", kind), key, "cpu", num)
-  function = _Global("torch._utils", "_rebuild_tensor_v2")
-  return _Call(function, pid, offset, size, strides, False, {})
 
 
 def _write(path, content, byteorder=b"little"):
   with zipfile.ZipFile(path, "w") as archive:
     with archive.open("archive/data.pkl", "w") as file:
-      _Pickler(file, 2).dump(content)
+      torch_files.Pickler(file, 2).dump(content)
     archive.writestr("archive/data/0", VALUES.tobytes())
     archive.writestr("archive/byteorder", byteorder)
     archive.writestr("archive/version", b"3")
@@ -70,15 +28,17 @@ def _write(path, content, byteorder=b"little"):
 
 
 def test_reads_torch_zip(tmp_path):
-  ordered = _Call(_Global("collections", "OrderedDict"))
-  parameter = _Global("torch._utils", "_rebuild_parameter")
+  ordered = torch_files.Call(torch_files.Global("collections", "OrderedDict"))
+  parameter = torch_files.Global("torch._utils", "_rebuild_parameter")
   content = {
     "netD": {
-      "a": _tensor((4, 6), (6, 1)),
-      "transposed": _tensor((2, 4), (1, 6), offset=1),
-      "scalar": _tensor((), (), offset=7),
-      "empty": _tensor((0, 3), (3, 1)),
-      "parameter": _Call(parameter, _tensor((24,), (1,)), True, ordered),
+      "a": torch_files.tensor((4, 6), (6, 1)),
+      "transposed": torch_files.tensor((2, 4), (1, 6), offset=1),
+      "scalar": torch_files.tensor((), (), offset=7),
+      "empty": torch_files.tensor((0, 3), (3, 1)),
+      "parameter": torch_files.Call(
+        parameter, torch_files.tensor((24,), (1,)), True, ordered
+      ),
     },
     "epoch": 30,
     "none": ordered,
@@ -109,13 +69,13 @@ def test_reads_torch_zip(tmp_path):
   ],
 )
 def test_refuses_tensors_outside_their_storage(tmp_path, size, strides, offset):
-  content = {"a": _tensor(size, strides, offset)}
+  content = {"a": torch_files.tensor(size, strides, offset)}
   with pytest.raises(errors.InputError, match="broken"):
     torch_file.read(_write(tmp_path / "weights.pth", content))
 
 
 def test_refuses_a_storage_of_another_size(tmp_path):
-  content = {"a": _tensor((6,), (1,), num=6)}
+  content = {"a": torch_files.tensor((6,), (1,), num=6)}
   with pytest.raises(errors.InputError, match="24 numbers, expected 6"):
     torch_file.read(_write(tmp_path / "weights.pth", content))
 
@@ -133,7 +93,9 @@ def test_refuses_a_storage_of_another_size(tmp_path):
 )
 def test_malicious_pickle_is_refused_and_not_run(tmp_path, module, name):
   mark = tmp_path / "mark"
-  content = {"a": _Call(_Global(module, name), f"touch {mark}")}
+  content = {
+    "a": torch_files.Call(torch_files.Global(module, name), f"touch {mark}")
+  }
   with pytest.raises(errors.InputError, match=f"{module}.{name}.*not run"):
     torch_file.read(_write(tmp_path / "weights.pth", content))
   assert not mark.exists()
@@ -157,19 +119,12 @@ def test_refuses_other_contents(tmp_path):
     torch_file.read(_write(path, [1, 2]))
   with pytest.raises(errors.InputError, match="low byte first"):
     torch_file.read(_write(path, {}, byteorder=b"big"))
-  whole = _write(path, {"a": _tensor((4, 6), (6, 1))}).read_bytes()
+  whole = _write(path, {"a": torch_files.tensor((4, 6), (6, 1))}).read_bytes()
   path.write_bytes(whole[:200])
   with pytest.raises(errors.InputError, match="cut short"):
     torch_file.read(path)
   path.write_bytes(b"GIF89a of no use at all")
   with pytest.raises(errors.InputError, match="got another kind"):
-    torch_file.read(path)
-
-
-def test_refuses_the_format_before_torch_1_6(tmp_path):
-  path = tmp_path / "old.pth"
-  path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + b"more")
-  with pytest.raises(errors.InputError, match=r"torch\.save\(torch\.load"):
     torch_file.read(path)
 
 
@@ -235,11 +190,11 @@ def test_reads_what_torch_writes(tmp_path):
     np.testing.assert_array_equal(got[name], content[name].numpy())
   for name in ("parameter", "bfloat16"):
     np.testing.assert_array_equal(got[name], grid.numpy())
-  for whole in (False, True):
-    torch.save(
-      model if whole else content, path, _use_new_zipfile_serialization=whole
-    )
-    with pytest.raises(errors.InputError, match="not run" if whole else "1.6"):
+  torch.save(content, path, _use_new_zipfile_serialization=False)
+  jax.tree.map(np.testing.assert_array_equal, torch_file.read(path), got)
+  for is_zip in (False, True):
+    torch.save(model, path, _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(errors.InputError, match="not run"):
       torch_file.read(path)
 
 
@@ -291,9 +246,11 @@ def test_archives_do_not_inflate(tmp_path, name):
 
 
 def test_one_storage_is_not_copied_without_end(tmp_path):
-  content = {f"{i}": _tensor((24,), (1,)) for i in range(3)}
+  content = {f"{i}": torch_files.tensor((24,), (1,)) for i in range(3)}
   assert len(torch_file.read(_write(tmp_path / "w.pth", content))) == 3
-  many = {f"{i}": _tensor((4096,), (1,), num=4096) for i in range(2000)}
+  many = {
+    f"{i}": torch_files.tensor((4096,), (1,), num=4096) for i in range(2000)
+  }
   path = _write(tmp_path / "w.pth", many)
   with zipfile.ZipFile(path) as archive:
     pickled = archive.read("archive/data.pkl")

@@ -74,6 +74,31 @@ def test_names_and_layouts():
   )
 
 
+@pytest.mark.parametrize("size_px", [64, 128])
+def test_names_of_unsup3d_itself(size_px):
+  models = {
+    "depth": unsup3d.MapNet(size_px, 16, 4),
+    "albedo": unsup3d.MapNet(size_px, 16, 4, 3, True),
+  }
+  params = {key: _random(model) for key, model in models.items()}
+  checkpoint = convert.to_torch(params, is_joined=True)
+  _assert_equal(convert.from_torch(checkpoint, list(checkpoint)), params)
+  for net, key in (("netD", "depth"), ("netA", "albedo")):
+    assert convert.read_model(net, checkpoint[net]) == models[key]
+  if size_px == 64:
+    # The decoder's first layer, and the last one of all.
+    state, decoder = checkpoint["netA"], params["albedo"]["decoder"]
+    for name, layer in (("13", "seed"), ("42", "out")):
+      assert (
+        state[f"network.{name}.weight"].size == decoder[layer]["kernel"].size
+      )
+    del state["network.18.bias"]
+    with pytest.raises(
+      errors.InputError, match=r"network\.18\.bias is missing"
+    ):
+      convert.from_torch(checkpoint, list(checkpoint))
+
+
 def test_flat_names_with_prefixes_and_other_contents():
   checkpoint = {
     f"model.{net}.module.{name}": value

@@ -39,6 +39,14 @@ def test_converts_torchvision_names():
   )
 
 
+def test_round_trip():
+  state = _torchvision()
+  back = vgg16.to_torch(vgg16.from_torch(state))
+  assert back.keys() == state.keys()
+  for name, value in state.items():
+    np.testing.assert_array_equal(back[name], np.float32(value), err_msg=name)
+
+
 def test_fits_the_model():
   model = vgg.Vgg16Features(WIDTHS)
   images = jnp.zeros((1, 8, 8, 3))

@@ -228,7 +228,8 @@ def without(name):
 @pytest.mark.parametrize(
   ("meta", "text"),
   [
-    ({"facerep_jax": "2"}, "format 2, expected 1: written by version"),
+    ({"facerep_jax": "3"}, "format 3, expected 1 or 2: written by version"),
+    ({"facerep_jax": "2"}, r"is float16\[4\], expected float32"),
     ({"config": "{"}, "its metadata is damaged"),
     ({"config": "3"}, "got system None"),
     ({"step": "two"}, "its metadata is damaged"),
@@ -255,6 +256,23 @@ def test_only_its_own_step_can_be_asked_of_a_file(small):
   assert facerep_jax.load(small, step=7, devices=ONE).step == 7
   with pytest.raises(errors.InputError, match="expected step 7, the only one"):
     facerep_jax.load(small, step=8)
+
+
+@pytest.mark.parametrize("kind", made_up_models.KINDS)
+def test_an_exact_file_keeps_every_bit_at_any_size(kind, tmp_path, monkeypatch):
+  monkeypatch.setattr(weight_file, "MAX_BYTES", 10)
+  model = made_up_models.representation(kind)
+  path = tmp_path / "name.safetensors"
+  arguments = model.config, model.variables, 3
+  size = weight_file.write(path, *arguments, is_exact=True)
+  assert size == path.stat().st_size > 10
+  found = weight_file.read(path)
+  assert found.metadata["facerep_jax"] == weight_file.EXACT_FORMAT
+  want = flat(lean.variables_of(model.config, model.variables))
+  got = flat(found.variables)
+  assert got.keys() == want.keys()
+  for name, value in want.items():
+    np.testing.assert_array_equal(got[name], value, err_msg=name)
 
 
 def test_numbers_beyond_float16_are_not_written(tmp_path):
