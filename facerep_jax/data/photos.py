@@ -4,7 +4,7 @@ import argparse
 import collections
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +17,10 @@ from facerep_jax.files import decode, images
 _log = logging.getLogger(__name__)
 # Side of the square that is cut around a face before the run's own crop: that
 # of the frames which `make_tracks` stores by default.
-_FACE_PX = 256
+FACE_PX = 256
 NOTES = "notes"
 CROPS = ("auto", "face", "none")
-Cutter = Callable[[np.ndarray], tuple[np.ndarray | None, str]]
+Cutter = Callable[[np.ndarray], crop.Cut]
 
 
 class Faces(NamedTuple):
@@ -33,6 +33,8 @@ class Faces(NamedTuple):
     skipped: A line for each photo that cannot be used, with the reason.
     columns: More on each face, by name; `NOTES` is what was assumed of its
       pixels, "" for nothing.
+    found: The face of each as it was detected in its photo, [5 or 6] float32:
+      x0, y0, x1, y1 in px, score, and more; None where it was not.
   """
 
   paths: list[str]
@@ -40,6 +42,7 @@ class Faces(NamedTuple):
   kinds: list[str]
   skipped: list[str]
   columns: dict[str, list]
+  found: Sequence[np.ndarray | None] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
@@ -92,22 +95,22 @@ def make_cutter(kind: str, model: str | None = None) -> Cutter:
     model: Detector model file; None for the one that OpenCV brings.
 
   Returns:
-    A function from uint8 [H, W, 3] to the crop and "face", "whole" or "none";
-    no crop where "face" finds none.
+    A function from uint8 [H, W, 3] to what was cut; no image where "face" finds
+    none.
 
   Raises:
     InputError: No detector is installed, and one is needed.
   """
   if kind == "none":
-    return lambda image: (image, "none")
+    return lambda image: crop.Cut(image, "none")
   detector = detect.make_detector(model)
 
   def cut(image):
-    cropped, found = crop.find_and_crop(image, detector, _FACE_PX)
-    if found == "whole":
+    found = crop.find_and_crop(image, detector, FACE_PX)
+    if found.kind == "whole":
       # Left as it is: the run's own crop resizes it, once.
-      return (image if kind == "auto" else None), found
-    return cropped, found
+      return found._replace(image=image if kind == "auto" else None)
+    return found
 
   return cut
 
@@ -127,20 +130,21 @@ def read(
     `Faces` of each `size` photos; none where all of them are skipped.
   """
   for start in range(0, len(paths), size):
-    faces = Faces([], [], [], [], {NOTES: []})
+    faces = Faces([], [], [], [], {NOTES: []}, [])
     for path in paths[start : start + size]:
       try:
         decoded = read_image(folder, path)
       except images.ImageError as error:
         faces.skipped.append(str(error))
         continue
-      face, kind = cut(decoded.pixels)
-      if face is None:
+      face = cut(decoded.pixels)
+      if face.image is None:
         faces.skipped.append(f"{path}: no face found.")
         continue
       faces.paths.append(path)
-      faces.images.append(face)
-      faces.kinds.append(kind)
+      faces.images.append(face.image)
+      faces.kinds.append(face.kind)
+      faces.found.append(face.face)
       faces.columns[NOTES].append("; ".join(decoded.notes))
     yield faces
 
