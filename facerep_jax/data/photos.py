@@ -23,6 +23,21 @@ CROPS = ("auto", "face", "none")
 Cutter = Callable[[np.ndarray], crop.Cut]
 
 
+class Found(NamedTuple):
+  """Where a face was found.
+
+  Attributes:
+    box_px: [4] float32, x0, y0, x1, y1 in its picture.
+    score: As the detector gave it; NaN where that is unknown.
+    detected: 1 where it was detected, 0 where its box is interpolated, -1 where
+      that is unknown.
+  """
+
+  box_px: np.ndarray
+  score: float = np.nan
+  detected: int = -1
+
+
 class Faces(NamedTuple):
   """Faces of some photos.
 
@@ -33,8 +48,7 @@ class Faces(NamedTuple):
     skipped: A line for each photo that cannot be used, with the reason.
     columns: More on each face, by name; `NOTES` is what was assumed of its
       pixels, "" for nothing.
-    found: The face of each as it was detected in its photo, [5 or 6] float32:
-      x0, y0, x1, y1 in px, score, and more; None where it was not.
+    found: Where the face of each is in its picture; None where it is unknown.
   """
 
   paths: list[str]
@@ -42,7 +56,7 @@ class Faces(NamedTuple):
   kinds: list[str]
   skipped: list[str]
   columns: dict[str, list]
-  found: Sequence[np.ndarray | None] = ()
+  found: Sequence[Found | None] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
@@ -137,16 +151,21 @@ def read(
       except images.ImageError as error:
         faces.skipped.append(str(error))
         continue
-      face = cut(decoded.pixels)
+      face = crop.Cut(*cut(decoded.pixels))
       if face.image is None:
         faces.skipped.append(f"{path}: no face found.")
         continue
       faces.paths.append(path)
       faces.images.append(face.image)
       faces.kinds.append(face.kind)
-      faces.found.append(face.face)
+      faces.found.append(_found(face.face))
       faces.columns[NOTES].append("; ".join(decoded.notes))
     yield faces
+
+
+def _found(face):
+  """Says where a detected face is."""
+  return None if face is None else Found(face[:4], float(face[4]), 1)
 
 
 def read_image(folder: str, path: str) -> images.Decoded:
