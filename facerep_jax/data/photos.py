@@ -59,10 +59,16 @@ class Faces(NamedTuple):
   found: Sequence[Found | None] = ()
 
 
-def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
+def add_arguments(
+  parser: argparse.ArgumentParser, batch_size: int, *, is_needed: bool = True
+) -> None:
   """Adds what tells which photos, and how faces are found and cut."""
   add = parser.add_argument
-  add("--images", required=True, help="folder of images; subfolders count")
+  add(
+    "--images",
+    required=is_needed,
+    help="folder of images; subfolders count",
+  )
   add(
     "--crop",
     choices=CROPS,

@@ -1,0 +1,299 @@
+"""Faces with what a table says of each: of videos, photos or tracks."""
+
+import math
+import os
+from collections.abc import Generator, Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from facerep_jax import errors
+from facerep_jax.data import (
+  listing,
+  photos,
+  sources,
+  unit_report,
+  video_faces,
+)
+from facerep_jax.detection import crop, detect
+from facerep_jax.inference import face_folder
+from facerep_jax.video import video_file
+
+# Frames looked at before tracks are made of them: what is known of these is in
+# memory, some 60 MB with one face a frame. Tracks end there.
+MOST_LOOKED = 10_000
+
+
+class Face(NamedTuple):
+  """A face in a frame.
+
+  Attributes:
+    file: Number of its file, from 0.
+    frame: Number of the frame in the video; 0 of a photo.
+    seconds: Time since the first frame; NaN of a photo.
+    track: Number of its track in the file, from 0.
+    found: Where it is; None where that is unknown.
+    image: Its crop, uint8 [H, W, 3].
+  """
+
+  file: int
+  frame: int
+  seconds: float
+  track: int
+  found: photos.Found | None
+  image: np.ndarray
+
+
+class Batch(NamedTuple):
+  """Some faces, and what became of files meanwhile.
+
+  Attributes:
+    faces: At most as many as were asked for.
+    skipped: A line for each file that cannot be used, with the reason.
+    damaged: A line for each kind of loss in a file that was used.
+    noted: What was assumed of pixels and times, once for each file.
+  """
+
+  faces: list[Face]
+  skipped: list[str]
+  damaged: list[str]
+  noted: list[str]
+
+
+def _empty():
+  return Batch([], [], [], [])
+
+
+class Source(Protocol):
+  """Faces that are read when they are asked for, once.
+
+  Attributes:
+    place: What the user gave.
+    kind: What a file is called: "videos" or "images".
+    files: Names of the files, by number; complete after reading.
+    num_files: How many there are in all.
+    total: What `take_done` adds up to.
+    unit: Of `total`.
+    together: Pairs of tracks, as (file, track), that are there at the same
+      time, and so of different people; complete after reading.
+  """
+
+  place: str
+  kind: str
+  files: list[str]
+  num_files: int
+  total: int
+  unit: str
+  together: set[tuple[tuple[int, int], tuple[int, int]]]
+
+  def read(self, size: int) -> Generator[Batch]:
+    """Yields all faces, `size` at a time."""
+    ...
+
+  def take_done(self) -> int:
+    """Returns how much was done since the last call."""
+    ...
+
+
+def of_videos(
+  place: str | os.PathLike,
+  choice: video_faces.Choice | None = None,
+  detector: str | None = None,
+) -> Source:
+  """Finds the videos of a folder, or takes a single one.
+
+  Args:
+    place: A video, or a folder of them; subfolders count.
+    choice: Which frames; by default all.
+    detector: Model file; None for the one that OpenCV brings.
+
+  Returns:
+    All faces of these frames.
+
+  Raises:
+    InputError: There is no video, or what reads videos and finds faces is not
+      installed.
+  """
+  place = os.fspath(place)
+  if os.path.isfile(place) and listing.is_video(place):
+    root, names = os.path.dirname(place), [os.path.basename(place)]
+  elif os.path.isdir(place):
+    root, held = place, listing.find(place)
+    names = sorted(held.videos, key=sources.natural_key)
+    if not names:
+      raise errors.InputError(
+        f"--videos={place}: holds no video (looked for "
+        f"{', '.join(video_file.EXTENSIONS)}); "
+        f"{listing.say_empty(held.without_images())}."
+      )
+  else:
+    known = os.path.exists(place)
+    raise errors.InputError(
+      f"--videos={place}: "
+      + (
+        f"expected a video ({', '.join(video_file.EXTENSIONS)}) or a folder."
+        if known
+        else "no such file or folder."
+      )
+    )
+  video_file.default_reader()
+  find = detect.make_detector(detector)
+  return _Videos(place, root, names, find, choice or video_faces.Choice())
+
+
+class _Videos:
+  """The faces of videos; see `Source`.
+
+  `_done_s` is written by the thread that reads, and read by the other.
+  """
+
+  kind, unit = "videos", "s of video"
+
+  def __init__(self, place, root, names, find, choice):
+    self.place, self.files, self.num_files = place, names, len(names)
+    self.together = set()
+    self._root, self._find, self._choice = root, find, choice
+    paths = [os.path.join(root, name) for name in names]
+    ends = [min(video_file.declared_s(x), choice.stop_s) for x in paths]
+    self._start_s = np.concatenate([[0.0], np.cumsum(ends)])
+    self.total = max(1, math.ceil(self._start_s[-1]))
+    self._looked_s = self._cut_s = self._done_s = 0.0
+    self._taken = 0
+
+  def read(self, size):
+    batch = _empty()
+    for number, name in enumerate(self.files):
+      path = os.path.join(self._root, name)
+      report = unit_report.Report(self.kind, self.place, "", name, path)
+      for face in self._faces(number, path, report):
+        batch.faces.append(face)
+        if len(batch.faces) == size:
+          yield batch
+          batch = _empty()
+      if report.problem:
+        batch.skipped.append(report.problem)
+      for reason, entry in report.skipped.items():
+        batch.damaged.append(f"{path}: {entry['count']} x {reason}")
+      batch.noted.extend(report.notes)
+      self._done_s = self._start_s[number + 1]
+    yield batch
+
+  def _faces(self, number, path, report):
+    """Yields the faces of a video, which is read twice, part by part."""
+    parts = video_faces.look(
+      path,
+      self._find,
+      self._choice,
+      report,
+      most=MOST_LOOKED,
+      on_time=lambda time_s: self._note(number, looked_s=time_s),
+    )
+    again = iter(video_file.Video(path))
+    count = 0
+    self._looked_s = self._cut_s = 0.0
+    try:
+      for looked in parts:
+        if looked.index:
+          followed = video_faces.follow(looked)
+          self._keep_apart(number, count, followed.together)
+          for face in _cut(number, count, followed, again):
+            self._note(number, cut_s=face.seconds)
+            yield face
+          count += len(followed.tracks)
+    except video_file.UnreadableError as error:
+      report.problem = str(error)
+      return
+    if not count:
+      report.problem = f"{path}: {_why_none(report)}."
+
+  def _keep_apart(self, number, count, pairs):
+    self.together.update(
+      ((number, count + a), (number, count + b)) for a, b in pairs
+    )
+
+  def _note(self, number, *, looked_s=None, cut_s=None):
+    """Notes how far a video is read the first time, and the second time."""
+    self._looked_s = self._looked_s if looked_s is None else looked_s
+    self._cut_s = self._cut_s if cut_s is None else cut_s
+    start_s, end_s = self._start_s[number : number + 2]
+    self._done_s = min(start_s + (self._looked_s + self._cut_s) / 2, end_s)
+
+  def take_done(self):
+    done = math.floor(self._done_s)
+    if self._done_s >= self._start_s[-1]:
+      done = self.total
+    new, self._taken = done - self._taken, done
+    return new
+
+
+def _why_none(report):
+  """Says why there is no face in a video."""
+  if not report.num_decoded:
+    return "no frame decodes"
+  return "no face found" if report.num_kept else "no frame at these times"
+
+
+def _cut(number, first, followed, frames) -> Iterator[Face]:
+  """Yields the faces of tracks, cut out of the frames."""
+  for seen in video_faces.read_again(frames, followed.tracks):
+    track, row = followed.tracks[seen.track], seen.position
+    box_px = track.box_px[row]
+    score = float(followed.scores[seen.track][row])
+    yield Face(
+      number,
+      seen.frame.index,
+      seen.frame.time_s,
+      first + seen.track,
+      photos.Found(box_px, score, int(track.detected[row])),
+      crop.crop_box(seen.pixels, box_px, photos.FACE_PX),
+    )
+
+
+def of_folder(faces: face_folder.FaceFolder) -> Source:
+  """Takes the main face of each photo of a folder, or the frames of tracks.
+
+  Args:
+    faces: Of the folder.
+
+  Returns:
+    A file a photo; of tracks a file is PERSON/VIDEO/TRACK.
+  """
+  return _Folder(faces)
+
+
+class _Folder:
+  """The faces of photos or tracks; see `Source`."""
+
+  kind = unit = "images"
+
+  def __init__(self, faces):
+    self.place, self._faces = faces.folder, faces
+    self.files, self.together = [], set()
+    self.num_files = self.total = faces.num_images
+    self._done, self._taken = 0, 0
+
+  def read(self, size):
+    number = {}
+    for some in self._faces.read(size):
+      batch = Batch([], list(some.skipped), [], [])
+      frames = some.columns.get("frame_index")
+      times = some.columns.get("time_s")
+      for i, path in enumerate(some.paths):
+        # The last part of a frame's path is its number.
+        name = path if frames is None else path.rpartition("/")[0]
+        if name not in number:
+          number[name] = len(self.files)
+          self.files.append(name)
+        frame, seconds = (0, math.nan)
+        if frames is not None:
+          frame, seconds = frames[i], times[i]
+        batch.faces.append(
+          Face(number[name], frame, seconds, 0, some.found[i], some.images[i])
+        )
+      batch.noted.extend(x for x in some.columns.get(photos.NOTES, ()) if x)
+      self._done += len(some.paths) + len(some.skipped)
+      yield batch
+
+  def take_done(self):
+    new, self._taken = self._done - self._taken, self._done
+    return new
