@@ -1,5 +1,6 @@
 """Faces with what a table says of each: of videos, photos or tracks."""
 
+import logging
 import math
 import os
 from collections.abc import Generator, Iterator
@@ -16,9 +17,10 @@ from facerep_jax.data import (
   video_faces,
 )
 from facerep_jax.detection import crop, detect
-from facerep_jax.inference import face_folder
+from facerep_jax.inference import face_folder, read_ahead
 from facerep_jax.video import video_file
 
+_log = logging.getLogger(__name__)
 # Frames looked at before tracks are made of them: what is known of these is in
 # memory, some 60 MB with one face a frame. Tracks end there.
 MOST_LOOKED = 10_000
@@ -86,8 +88,12 @@ class Source(Protocol):
   unit: str
   together: set[tuple[tuple[int, int], tuple[int, int]]]
 
-  def read(self, size: int) -> Generator[Batch]:
+  def read(self, size: int) -> Generator[Batch, None, None]:
     """Yields all faces, `size` at a time."""
+    ...
+
+  def leave(self) -> None:
+    """Ends reading before the next item; for another thread to call."""
     ...
 
   def take_done(self) -> int:
@@ -115,30 +121,32 @@ def of_videos(
       installed.
   """
   place = os.fspath(place)
-  if os.path.isfile(place) and listing.is_video(place):
-    root, names = os.path.dirname(place), [os.path.basename(place)]
-  elif os.path.isdir(place):
-    root, held = place, listing.find(place)
-    names = sorted(held.videos, key=sources.natural_key)
-    if not names:
-      raise errors.InputError(
-        f"--videos={place}: holds no video (looked for "
-        f"{', '.join(video_file.EXTENSIONS)}); "
-        f"{listing.say_empty(held.without_images())}."
-      )
-  else:
-    known = os.path.exists(place)
-    raise errors.InputError(
-      f"--videos={place}: "
-      + (
-        f"expected a video ({', '.join(video_file.EXTENSIONS)}) or a folder."
-        if known
-        else "no such file or folder."
-      )
-    )
+  root, names = _find_videos(place)
   video_file.default_reader()
   find = detect.make_detector(detector)
   return _Videos(place, root, names, find, choice or video_faces.Choice())
+
+
+def _find_videos(place):
+  """Returns a folder and the videos below it that a path stands for."""
+  known = ", ".join(video_file.EXTENSIONS)
+  if os.path.isdir(place):
+    held = listing.find(place)
+    if not held.videos:
+      raise errors.InputError(
+        f"--videos={place}: holds no video (looked for {known}); "
+        f"{listing.say_empty(held.without_images())}."
+      )
+    if others := held.without_images():
+      _log.info("%s: passed over %s", place, listing.say(others))
+    return place, sorted(held.videos, key=sources.natural_key)
+  if not os.path.exists(place):
+    raise errors.InputError(f"--videos={place}: no such file or folder.")
+  if not listing.is_video(place):
+    raise errors.InputError(
+      f"--videos={place}: expected a video ({known}) or a folder."
+    )
+  return os.path.dirname(place), [os.path.basename(place)]
 
 
 class _Videos:
@@ -158,7 +166,10 @@ class _Videos:
     self._start_s = np.concatenate([[0.0], np.cumsum(ends)])
     self.total = max(1, math.ceil(self._start_s[-1]))
     self._looked_s = self._cut_s = self._done_s = 0.0
-    self._taken = 0
+    self._taken, self._is_left = 0, False
+
+  def leave(self):
+    self._is_left = True
 
   def read(self, size):
     batch = _empty()
@@ -213,6 +224,8 @@ class _Videos:
 
   def _note(self, number, *, looked_s=None, cut_s=None):
     """Notes how far a video is read the first time, and the second time."""
+    if self._is_left:
+      raise read_ahead.LeftError
     self._looked_s = self._looked_s if looked_s is None else looked_s
     self._cut_s = self._cut_s if cut_s is None else cut_s
     start_s, end_s = self._start_s[number : number + 2]
@@ -271,6 +284,9 @@ class _Folder:
     self.files, self.together = [], set()
     self.num_files = self.total = faces.num_images
     self._done, self._taken = 0, 0
+
+  def leave(self):
+    pass  # A batch of photos is read in little time.
 
   def read(self, size):
     number = {}

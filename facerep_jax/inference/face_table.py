@@ -175,6 +175,7 @@ def _fill(rows, model, source, batch_size):
       source.read(batch_size),
       BATCHES_AHEAD,
       lambda: progress.advance(source.take_done(), 0),
+      source.leave,
     )
     with contextlib.closing(batches):
       for batch in batches:

@@ -7,16 +7,22 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+
+class LeftError(Exception):
+  """What a generator may raise that was told that no one waits for it."""
+
+
 _Item = TypeVar("_Item")
 _POLL_S = 0.1  # How often a thread that waits for room asks whether to end.
 _WAIT_S = 1.0
 
 
 def iterate(
-  items: Generator[_Item],
+  items: Generator[_Item, None, None],
   size: int,
   on_wait: Callable[[], None] = lambda: None,
-) -> Generator[_Item]:
+  on_leave: Callable[[], None] = lambda: None,
+) -> Generator[_Item, None, None]:
   """Yields what a generator yields, which runs in a thread of its own.
 
   Close it (`contextlib.closing`) where it may be left before its end: the
@@ -28,6 +34,8 @@ def iterate(
       in use, there are never more than `size` + 2.
     on_wait: Called, in the caller's thread, about once a second while no item
       comes.
+    on_leave: Called there, too, when no more items are asked for. A generator
+      that takes long between items can be told so, and raise `LeftError`.
 
   Yields:
     The items, in order.
@@ -45,7 +53,7 @@ def iterate(
 
   def work():
     try:
-      with contextlib.closing(items):
+      with contextlib.closing(items), contextlib.suppress(LeftError):
         for item in items:
           put((item,))
           if is_left.is_set():
@@ -69,3 +77,4 @@ def iterate(
       end.result()
     finally:
       is_left.set()
+      on_leave()

@@ -23,7 +23,7 @@ def group(
   vectors follows from their sums.
 
   Args:
-    features: [N, D] float, a row a track.
+    features: [N, D] float, a row a track. A row that is not finite is alone.
     threshold: Greatest distance of two clusters that are one: one minus the
       cosine, 0 to 2.
     apart: Pairs of rows that are never in one cluster.
@@ -88,7 +88,7 @@ class _Clusters:
     """Returns [N] mean distances to others; infinite to what it cannot join."""
     mean = self._sums @ self._sums[cluster]
     distances = 1 - mean / (self._sizes * self._sizes[cluster])
-    distances[~self._is_open] = np.inf
+    distances[~self._is_open | np.isnan(distances)] = np.inf
     distances[[cluster, *self._apart[cluster]]] = np.inf
     return distances
 

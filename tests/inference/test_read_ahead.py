@@ -57,6 +57,21 @@ def test_the_thread_ends_with_its_caller():
   assert is_closed == [True]
 
 
+def test_a_generator_between_items_is_told_that_no_one_waits():
+  is_left = threading.Event()
+
+  def items():
+    yield 0
+    assert is_left.wait(5)
+    raise read_ahead.LeftError
+
+  found = read_ahead.iterate(items(), 1, on_leave=is_left.set)
+  with pytest.raises(KeyboardInterrupt), contextlib.closing(found):
+    for _ in found:
+      raise KeyboardInterrupt
+  assert is_left.is_set()
+
+
 def test_who_waits_is_told(monkeypatch):
   monkeypatch.setattr(read_ahead, "_WAIT_S", 0.01)
   is_told = threading.Event()

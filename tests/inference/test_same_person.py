@@ -69,6 +69,14 @@ def test_equal_rows_and_rows_without_length():
   assert not same_person.group(same, 1e-6).any()
 
 
+def test_rows_that_are_not_finite_are_alone():
+  features = np.ones((5, 2))
+  features[1], features[3] = np.nan, np.inf
+  with np.errstate(invalid="ignore"):
+    found = same_person.group(features, 0.5)
+  assert found.tolist() == [0, 1, 0, 2, 0]
+
+
 def test_one_row_a_track_is_expected():
   with pytest.raises(errors.InputError, match="features: expected"):
     same_person.group(np.zeros(3), 0.1)
