@@ -285,6 +285,14 @@ def test_batches_fill_over_frames_and_files(clips, monkeypatch, model):
   assert model.threads == {threading.get_ident()}
 
 
+def test_progress_is_that_of_the_videos(clips, monkeypatch, capsys):
+  embedded(monkeypatch, clips, batch_size=8)
+  lines = [x for x in capsys.readouterr().err.splitlines() if " left" in x]
+  # 2 s and 1.2 s, rounded up; elsewhere than on a terminal only the end shows.
+  assert len(lines) == 1
+  assert lines[0].startswith("4 of 4 s of video, 44 faces, ")
+
+
 def test_memory_is_bounded(clips, monkeypatch, tmp_path, model):
   waiting, looked, sizes = [], [], []
   iterate, follow = read_ahead.iterate, video_faces.follow

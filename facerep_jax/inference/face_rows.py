@@ -22,7 +22,7 @@ from facerep_jax.video import video_file
 
 _log = logging.getLogger(__name__)
 # Frames looked at before tracks are made of them: what is known of these is in
-# memory, some 60 MB with one face a frame. Tracks end there.
+# memory, 40 MB with one face a frame. Tracks end there.
 MOST_LOOKED = 10_000
 
 
@@ -74,7 +74,7 @@ class Source(Protocol):
     kind: What a file is called: "videos" or "images".
     files: Names of the files, by number; complete after reading.
     num_files: How many there are in all.
-    total: What `take_done` adds up to.
+    total: What `take_done` adds up to in the end.
     unit: Of `total`.
     together: Pairs of tracks, as (file, track), that are there at the same
       time, and so of different people; complete after reading.
@@ -96,8 +96,12 @@ class Source(Protocol):
     """Ends reading before the next item; for another thread to call."""
     ...
 
-  def take_done(self) -> int:
-    """Returns how much was done since the last call."""
+  def take_done(self, *, is_over: bool = False) -> int:
+    """Returns how much was done since the last call.
+
+    Reading is ahead of what is done with the faces, so that the last unit
+    counts when all is over.
+    """
     ...
 
 
@@ -231,10 +235,9 @@ class _Videos:
     start_s, end_s = self._start_s[number : number + 2]
     self._done_s = min(start_s + (self._looked_s + self._cut_s) / 2, end_s)
 
-  def take_done(self):
-    done = math.floor(self._done_s)
-    if self._done_s >= self._start_s[-1]:
-      done = self.total
+  def take_done(self, *, is_over=False):
+    done = min(math.floor(self._done_s), self.total - 1)
+    done = self.total if is_over else done
     new, self._taken = done - self._taken, done
     return new
 
@@ -310,6 +313,7 @@ class _Folder:
       self._done += len(some.paths) + len(some.skipped)
       yield batch
 
-  def take_done(self):
-    new, self._taken = self._done - self._taken, self._done
+  def take_done(self, *, is_over=False):
+    done = self.total if is_over else min(self._done, self.total - 1)
+    new, self._taken = done - self._taken, done
     return new

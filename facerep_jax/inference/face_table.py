@@ -186,6 +186,7 @@ def _fill(rows, model, source, batch_size):
           images = [face.image for face in batch.faces]
           rows.add(batch.faces, model.embed(images, batch_size=batch_size))
         progress.advance(source.take_done(), len(batch.faces))
+    progress.advance(source.take_done(is_over=True), 0)
   for reason in skipped:
     print(f"skipped: {reason}", file=sys.stderr)
   for line in damaged:
