@@ -297,9 +297,9 @@ def test_memory_is_bounded(clips, monkeypatch, tmp_path, model):
   waiting, looked, sizes = [], [], []
   iterate, follow = read_ahead.iterate, video_faces.follow
 
-  def watched(items, size, *rest):
+  def watched(items, size, *rest, **more):
     waiting.append(size)
-    return iterate(items, size, *rest)
+    return iterate(items, size, *rest, **more)
 
   def counted(part, *rest):
     looked.append(len(part.index))
@@ -310,7 +310,8 @@ def test_memory_is_bounded(clips, monkeypatch, tmp_path, model):
   monkeypatch.setattr(face_rows, "MOST_LOOKED", 8)
   monkeypatch.setattr(table, "ROWS", 10)
   rows = embedded(monkeypatch, clips)
-  assert waiting == [face_table.BATCHES_AHEAD] == [2]
+  # Batches for the network, and tracks of a part for who cuts them out.
+  assert waiting == [face_table.BATCHES_AHEAD, 1] == [2, 1]
   assert looked == [8, 8, 4, 8, 4] and len(rows) == 44
   file = parquet.ParquetFile(tmp_path / "out.parquet")
   sizes = [file.metadata.row_group(i).num_rows for i in range(5)]

@@ -1,5 +1,7 @@
 """Faces with what a table says of each: of videos, photos or tracks."""
 
+import contextlib
+import functools
 import logging
 import math
 import os
@@ -153,10 +155,26 @@ def _find_videos(place):
   return os.path.dirname(place), [os.path.basename(place)]
 
 
+class _Part(NamedTuple):
+  """A part of a video in which faces were looked for, or its end.
+
+  Attributes:
+    video: Number of the video.
+    followed: The tracks of the part; None at the end of the video.
+    report: Of the video; complete at its end.
+  """
+
+  video: int
+  followed: video_faces.Followed | None
+  report: unit_report.Report
+
+
 class _Videos:
   """The faces of videos; see `Source`.
 
-  `_done_s` is written by the thread that reads, and read by the other.
+  Each video is read twice, part by part: one thread looks for the faces of a
+  part while another one cuts out those of the part before. Each writes how far
+  it is, the first one `_looked_s`, the second one `_cut_s`.
   """
 
   kind, unit = "videos", "s of video"
@@ -164,12 +182,12 @@ class _Videos:
   def __init__(self, place, root, names, find, choice):
     self.place, self.files, self.num_files = place, names, len(names)
     self.together = set()
-    self._root, self._find, self._choice = root, find, choice
-    paths = [os.path.join(root, name) for name in names]
-    ends = [min(video_file.declared_s(x), choice.stop_s) for x in paths]
+    self._find, self._choice = find, choice
+    self._paths = [os.path.join(root, name) for name in names]
+    ends = [min(video_file.declared_s(x), choice.stop_s) for x in self._paths]
     self._start_s = np.concatenate([[0.0], np.cumsum(ends)])
     self.total = max(1, math.ceil(self._start_s[-1]))
-    self._looked_s = self._cut_s = self._done_s = 0.0
+    self._looked_s = self._cut_s = 0.0
     self._taken, self._is_left = 0, False
 
   def leave(self):
@@ -177,69 +195,84 @@ class _Videos:
 
   def read(self, size):
     batch = _empty()
-    for number, name in enumerate(self.files):
-      path = os.path.join(self._root, name)
-      report = unit_report.Report(self.kind, self.place, "", name, path)
-      for face in self._faces(number, path, report):
-        batch.faces.append(face)
+    with contextlib.closing(self._faces()) as found:
+      for one in found:
+        if not isinstance(one, Face):
+          _add_report(one, batch)
+          continue
+        batch.faces.append(one)
         if len(batch.faces) == size:
           yield batch
           batch = _empty()
-      if report.problem:
-        batch.skipped.append(report.problem)
-      for reason, entry in report.skipped.items():
-        batch.damaged.append(f"{path}: {entry['count']} x {reason}")
-      batch.noted.extend(report.notes)
-      self._done_s = self._start_s[number + 1]
     yield batch
 
-  def _faces(self, number, path, report):
-    """Yields the faces of a video, which is read twice, part by part."""
-    parts = video_faces.look(
-      path,
-      self._find,
-      self._choice,
-      report,
-      most=MOST_LOOKED,
-      on_time=lambda time_s: self._note(number, looked_s=time_s),
-    )
-    again = iter(video_file.Video(path))
-    count = 0
-    self._looked_s = self._cut_s = 0.0
-    try:
-      for looked in parts:
-        if looked.index:
-          followed = video_faces.follow(looked)
-          self._keep_apart(number, count, followed.together)
-          for face in _cut(number, count, followed, again):
-            self._note(number, cut_s=face.seconds)
-            yield face
-          count += len(followed.tracks)
-    except video_file.UnreadableError as error:
-      report.problem = str(error)
-      return
-    if not count:
-      report.problem = f"{path}: {_why_none(report)}."
+  def _faces(self):
+    """Yields the faces of all videos, and at the end of each its report."""
+    parts = read_ahead.iterate(self._parts(), 1, on_leave=self.leave)
+    frames, count = None, 0
+    with contextlib.closing(parts):
+      for video, followed, report in parts:
+        if followed is None:
+          if not (count or report.problem):
+            report.problem = f"{report.path}: {_why_none(report)}."
+          yield report
+          frames, count = None, 0
+          continue
+        if frames is None:
+          frames = iter(video_file.Video(report.path))
+        self.together.update(
+          ((video, count + a), (video, count + b)) for a, b in followed.together
+        )
+        for face in _cut(video, count, followed, frames):
+          self._cut_s = self._time(video, face.seconds)
+          yield face
+        count += len(followed.tracks)
 
-  def _keep_apart(self, number, count, pairs):
-    self.together.update(
-      ((number, count + a), (number, count + b)) for a, b in pairs
-    )
+  def _parts(self):
+    """Yields what is found in each part of each video, and their ends."""
+    for video, path in enumerate(self._paths):
+      name = self.files[video]
+      report = unit_report.Report(self.kind, self.place, "", name, path)
+      looked = video_faces.look(
+        path,
+        self._find,
+        self._choice,
+        report,
+        most=MOST_LOOKED,
+        on_time=functools.partial(self._note_looked, video),
+      )
+      try:
+        for part in looked:
+          if part.index:
+            yield _Part(video, video_faces.follow(part), report)
+      except video_file.UnreadableError as error:
+        report.problem = str(error)
+      yield _Part(video, None, report)
 
-  def _note(self, number, *, looked_s=None, cut_s=None):
-    """Notes how far a video is read the first time, and the second time."""
+  def _note_looked(self, video, time_s):
     if self._is_left:
       raise read_ahead.LeftError
-    self._looked_s = self._looked_s if looked_s is None else looked_s
-    self._cut_s = self._cut_s if cut_s is None else cut_s
-    start_s, end_s = self._start_s[number : number + 2]
-    self._done_s = min(start_s + (self._looked_s + self._cut_s) / 2, end_s)
+    self._looked_s = self._time(video, time_s)
+
+  def _time(self, video, time_s):
+    """Returns a time of a video, counted from the start of the first one."""
+    start_s, end_s = self._start_s[video : video + 2]
+    return min(start_s + time_s, end_s)
 
   def take_done(self, *, is_over=False):
-    done = min(math.floor(self._done_s), self.total - 1)
-    done = self.total if is_over else done
+    done = math.floor((self._looked_s + self._cut_s) / 2)
+    done = self.total if is_over else min(done, self.total - 1)
     new, self._taken = done - self._taken, done
     return new
+
+
+def _add_report(report, batch):
+  """Says in a batch what became of a video."""
+  if report.problem:
+    batch.skipped.append(report.problem)
+  for reason, entry in report.skipped.items():
+    batch.damaged.append(f"{report.path}: {entry['count']} x {reason}")
+  batch.noted.extend(report.notes)
 
 
 def _why_none(report):
