@@ -243,8 +243,10 @@ class _Videos:
       )
       try:
         for part in looked:
-          if part.index:
-            yield _Part(video, video_faces.follow(part), report)
+          followed = video_faces.follow(part) if part.index else None
+          del part  # So that only one is in memory.
+          if followed is not None:
+            yield _Part(video, followed, report)
       except video_file.UnreadableError as error:
         report.problem = str(error)
       yield _Part(video, None, report)
