@@ -111,8 +111,8 @@ def write(
       holds an array after the other, asks for one for each column.
     num_rows: How many there are in all.
     metadata: Of the whole table; units and meanings of columns are added.
-      Parquet has it as JSON under the key `facerep_jax`, NPZ as the array
-      `metadata`.
+      Parquet has it as JSON under the key `facerep_jax`; the JSON file of CSV
+      and the array `metadata` of NPZ, a JSON text, are an object of this key.
 
   Raises:
     InputError: As `check`.
