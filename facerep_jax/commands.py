@@ -13,7 +13,7 @@ from facerep_jax import cli, distributed, errors
 COMMANDS = {
   "train": ("main", "trains a system, or goes on with a run"),
   "make-tracks": ("make_tracks", "makes face tracks from videos or images"),
-  "embed": ("embed", "turns a folder of photos into features"),
+  "embed": ("embed", "turns videos, photos or tracks into features"),
   "render": ("render", "draws the faces of a folder of photos"),
   "evaluate": ("evaluate", "measures a run beside its baselines"),
   "ablate": ("ablate", "measures what each part of a run brings"),

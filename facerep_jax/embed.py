@@ -1,16 +1,28 @@
-"""Turns a folder of images, or of face tracks, into features.
+"""Turns the faces of videos, of images or of face tracks into features.
 
+python -m facerep_jax.embed --workdir=RUN --videos=FOLDER --output=FILE.parquet
 python -m facerep_jax.embed --workdir=RUN --images=FOLDER --output=FILE.npz
 
 --model=NAME in place of --workdir=RUN: a model that comes with the library.
 """
 
+import math
 import sys
 
-from facerep_jax import cli, errors
-from facerep_jax.data import photos
-from facerep_jax.files import outputs
-from facerep_jax.inference import api, embedding, face_folder, model_choice
+from facerep_jax import cli, errors, setting_ranges
+from facerep_jax.data import photos, video_faces
+from facerep_jax.files import outputs, table
+from facerep_jax.inference import (
+  api,
+  embedding,
+  face_folder,
+  face_rows,
+  face_table,
+  model_choice,
+)
+
+_OF_VIDEOS = ("every", "fps", "start", "stop")
+_OF_PEOPLE = ("person", "same_person")
 
 
 def main(arguments: list[str]) -> None:
@@ -24,28 +36,137 @@ def main(arguments: list[str]) -> None:
   """
   options = _parser().parse_args(arguments)
   place = model_choice.place_of(options)
-  if options.batch_size < 1:
-    raise errors.InputError(f"--batch-size={options.batch_size}: expected 1+.")
+  _check(options)
+  table.check(options.output, "--output")
   outputs.check_file(options.output, "--output")
+  if options.videos:
+    source = face_rows.of_videos(
+      options.videos, _choice(options), options.detector
+    )
+    _write_table(options, place, source)
+    return
   faces = face_folder.of_photos_or_tracks(
     options.images, options.crop, options.detector
   )
+  if not options.output.lower().endswith(".npz"):
+    _write_table(options, place, face_rows.of_folder(faces))
+    return
   embedding.embed_folder(
     api.load(place),
     faces,
     options.output,
     batch_size=options.batch_size,
     name=str(place),
+    features=_features(options),
   )
+
+
+def _write_table(options, place, source):
+  default = face_table.SAME_PERSON
+  asked = options.same_person
+  threshold = default if asked is None else asked
+  chosen = face_table.Options(
+    features=_features(options),
+    same_person=None if options.person == "none" else threshold,
+    batch_size=options.batch_size,
+  )
+  model = api.load(place)
+  if asked is not None and face_table.IDENTITY not in model.feature_names:
+    raise errors.InputError(
+      f"--same-person={asked}: this model has no feature "
+      f"{face_table.IDENTITY!r}; leave it out."
+    )
+  face_table.embed(model, source, options.output, chosen, name=str(place))
 
 
 def _parser():
   parser = cli.Parser("python -m facerep_jax.embed", description=__doc__)
   add = parser.add_argument
   model_choice.add_arguments(parser)
-  add("--output", required=True, help="file to write, .npz")
-  photos.add_arguments(parser, api.BATCH_SIZE)
+  add("--videos", help="video, or folder of videos; subfolders count")
+  add(
+    "--output",
+    required=True,
+    help="file to write: .parquet or .csv, a row per face and frame, or .npz, "
+    "arrays by name",
+  )
+  photos.add_arguments(parser, api.BATCH_SIZE, is_needed=False)
+  add(
+    "--features",
+    help="which features, such as identity,expression, or none; by default "
+    "those that are not made of others (of images as .npz, all)",
+  )
+  add("--every", type=int, help="of videos: one of so many frames (1)")
+  add("--fps", type=float, help="of videos: at most so many frames a second")
+  add("--start", type=float, help="of videos: from this time on, seconds")
+  add("--stop", type=float, help="of videos: before this time, seconds")
+  add(
+    "--person",
+    choices=("auto", "none"),
+    default="auto",
+    help="of tables: auto: tell people apart by the feature identity",
+  )
+  add(
+    "--same-person",
+    type=float,
+    help="of tables: greatest mean cosine distance of one person's tracks "
+    f"({face_table.SAME_PERSON})",
+  )
   return parser
+
+
+def _check(options):
+  """Checks numbers, and options that do not go together."""
+  setting_ranges.check_options(options, setting_ranges.EMBED)
+  if bool(options.videos) == bool(options.images):
+    raise errors.InputError(
+      "expected one of --videos=PATH and --images=FOLDER, got "
+      f"{'both' if options.videos else 'neither'} (see --help)."
+    )
+  if options.videos and options.crop == "none":
+    raise errors.InputError(
+      "--crop=none: in videos, faces are always found and cut; leave it out."
+    )
+  is_table = options.videos or not options.output.lower().endswith(".npz")
+  given = _parser().parse_args(["--output="])
+  for names, is_used, what in (
+    (_OF_VIDEOS, bool(options.videos), "--videos"),
+    (_OF_PEOPLE, is_table, "--videos, or with a .csv or .parquet --output"),
+  ):
+    for name in names:
+      if not is_used and getattr(options, name) != getattr(given, name):
+        raise errors.InputError(
+          f"--{name.replace('_', '-')}: goes with {what} only."
+        )
+  if options.person == "none" and options.same_person is not None:
+    raise errors.InputError(
+      "--same-person and --person=none: expected one of them."
+    )
+  if options.every is not None and options.fps is not None:
+    raise errors.InputError("--every and --fps: expected one of them.")
+
+
+def _choice(options):
+  start, stop = options.start or 0.0, options.stop
+  if stop is not None and stop <= start:
+    raise errors.InputError(
+      f"--stop={stop}: expected more than --start={start}."
+    )
+  return video_faces.Choice(
+    fps=options.fps,
+    every=options.every or 1,
+    start_s=start,
+    stop_s=math.inf if stop is None else stop,
+  )
+
+
+def _features(options):
+  """Returns the names of features that are asked for; None: by default."""
+  if options.features is None:
+    return None
+  if options.features == "none":
+    return ()
+  return tuple(options.features.split(","))
 
 
 if __name__ == "__main__":

@@ -174,6 +174,15 @@ TRACKS = {
   "expressions": _whole(0, 10**6),
   "workers": _whole(1, 1024),
 }
+# Options of `embed`.
+EMBED = {
+  "batch_size": _whole(1, 10**6),
+  "every": _whole(1, 10**9),
+  "fps": TRACKS["fps"],
+  "start": Range(0, 1e7),
+  "stop": Range(0, 1e7, is_low_out=True),
+  "same_person": Range(0, 2),
+}
 
 
 def table_of(system: str, stage: str = "") -> dict[str, Range]:
@@ -236,13 +245,13 @@ def check_options(options: Any, table: Mapping[str, Range]) -> None:
 
   Args:
     options: Namespace of argparse.
-    table: What each may be, by the name there.
+    table: What each may be, by the name there; None where it is not given.
 
   Raises:
     InputError: One is out of its range.
   """
   for name, value in vars(options).items():
-    if name in table and not table[name].holds(value):
+    if value is not None and name in table and not table[name].holds(value):
       raise errors.InputError(
         f"--{name.replace('_', '-')}={value}: expected {table[name]}."
       )

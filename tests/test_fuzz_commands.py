@@ -38,7 +38,11 @@ COMMANDS = {
     *("--quality", "--detector", "--split", "--seed", "--num-people"),
     *("--num-frames", "--pose-scale", "--expressions", "--workers", "--sheet"),
   ),
-  embed: ("--workdir", "--model", "--images", "--batch-size", "--crop"),
+  embed: (
+    *("--workdir", "--model", "--images", "--videos", "--batch-size"),
+    *("--crop", "--features", "--every", "--fps", "--start", "--stop"),
+    *("--person", "--same-person"),
+  ),
   render: (
     *("--workdir", "--model", "--images", "--what", "--sweep", "--transfer"),
     *("--mesh", "--texture", "--batch-size"),

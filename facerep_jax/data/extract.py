@@ -2,22 +2,18 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from facerep_jax import errors, setting_ranges
-from facerep_jax.data import sources, track_people, unit_report
-from facerep_jax.detection import crop, detect, face_look, face_tracker
+from facerep_jax.data import sources, track_people, unit_report, video_faces
+from facerep_jax.detection import crop, detect
 from facerep_jax.files import images
 from facerep_jax.synthetic import generator
 from facerep_jax.tracks import chunks, schema
 from facerep_jax.video import video_file
 
-# Faces are looked for at least this often, however few frames are kept: links
-# between frames need the face to have moved by less than its size.
-MIN_DETECT_FPS = 5.0
 MIN_KEPT = 2  # Frames; learning compares frames of a track.
 # Changes with what the same files give: what was made before is not mixed in.
 READING = 2
@@ -236,35 +232,12 @@ def _cut_out(pixels, box_px, settings, report):
   return images.encode_jpeg(square, settings.quality)
 
 
-@dataclasses.dataclass
-class _Looked:
-  """The frames of a video in which faces were looked for.
-
-  `changes` has a row for every decoded frame but the first.
-  """
-
-  index: list[int] = dataclasses.field(default_factory=list)
-  times_s: list[float] = dataclasses.field(default_factory=list)
-  is_kept: list[bool] = dataclasses.field(default_factory=list)
-  faces: list[np.ndarray] = dataclasses.field(default_factory=list)
-  looks: face_look.Looks = dataclasses.field(default_factory=face_look.Looks)
-  changes: list[np.ndarray] = dataclasses.field(default_factory=list)
-
-  def cuts(self) -> np.ndarray:
-    """Returns [N] bool, true where a cut lies before a frame looked at."""
-    cuts = 1 + np.flatnonzero(face_tracker.find_cuts(np.array(self.changes)))
-    before = np.searchsorted(cuts, self.index, side="right")
-    return np.diff(before, prepend=0) > 0
-
-
 def _video(entry, settings, report):
-  """Yields the chunks of the tracks of a video.
-
-  The video is read twice, so that no more than a chunk of each track is held:
-  boxes are smoothed over the frames to come, too.
-  """
+  """Yields the chunks of the tracks of a video; it is read twice."""
+  find = _detector(settings.detector)
+  choice = video_faces.Choice(fps=settings.fps)
   try:
-    looked = _look(entry.path, settings, report)
+    (looked,) = video_faces.look(entry.path, find, choice, report)
   except video_file.UnreadableError as error:
     report.problem = str(error)
     return
@@ -274,67 +247,14 @@ def _video(entry, settings, report):
   if not any(len(faces) for faces in looked.faces):
     report.problem = "no face found"
     return
-  found = track_people.find(
-    np.array(looked.times_s), looked.faces, looked.cuts(), looked.looks
-  )
+  found = video_faces.follow(looked, MIN_KEPT)
   report.num_divided = found.num_divided
-  is_kept = np.array(looked.is_kept)
-  tracks, people = [], []
-  for track, person in zip(found.tracks, found.people):
-    kept = is_kept[track.index]
-    if kept.sum() >= MIN_KEPT:
-      frame_index = np.array(looked.index, np.int64)[track.index]
-      tracks.append(dataclasses.replace(track, index=frame_index).take(kept))
-      people.append(track_people.name(entry.person, entry.video, person))
-  _count_followed(tracks, report)
-  yield from _cut_tracks(entry, tracks, people, settings, report)
-
-
-def _look(path, settings, report):
-  """Reads a video once, finding faces and changes of scene."""
-  find = _detector(settings.detector)
-  often = math.ceil(MIN_DETECT_FPS / settings.fps)
-  keep, look = (
-    video_file.Clock(settings.fps),
-    video_file.Clock(settings.fps * often),
-  )
-  looked = _Looked()
-  before, last_s, longest_s = None, 0.0, 0.0
-  opened = video_file.Video(path)
-  for frame in opened:
-    report.num_decoded += 1
-    longest_s = max(longest_s, frame.time_s - last_s)
-    last_s = frame.time_s
-    now = frame.size_px, frame.thumbnail()
-    if before is not None:
-      looked.changes.append(_change(before, now))
-    before = now
-    is_kept, is_looked = keep.is_due(frame.time_s), look.is_due(frame.time_s)
-    if not (is_kept or is_looked):
-      continue
-    looked.index.append(frame.index)
-    looked.times_s.append(frame.time_s)
-    looked.is_kept.append(is_kept)
-    image = frame.image()
-    looked.faces.append(find(image))
-    looked.looks.add(image, looked.faces[-1])
-  report.num_cuts = int(face_tracker.find_cuts(np.array(looked.changes)).sum())
-  report.num_kept = sum(looked.is_kept)
-  for reason, count in opened.skipped.items():
-    report.skip(reason, path, count)
-  report.num_read = report.num_decoded + sum(opened.skipped.values())
-  for text, count in opened.notes.items():
-    report.note(text, count)
-  report.source_fps = opened.facts.rate_fps
-  report.start_s, report.duration_s = opened.start_s, last_s
-  report.longest_step_s = longest_s
-  return looked
-
-
-def _change(before, now):
-  if before[0] != now[0]:  # Another size of frame: places do not compare.
-    return np.ones(3)
-  return face_tracker.frame_change(before[1], now[1])
+  people = [
+    track_people.name(entry.person, entry.video, person)
+    for person in found.people
+  ]
+  _count_followed(found.tracks, report)
+  yield from _cut_tracks(entry, found.tracks, people, settings, report)
 
 
 def _count_followed(tracks, report):
@@ -349,10 +269,6 @@ def _count_followed(tracks, report):
 
 def _cut_tracks(entry, tracks, people, settings, report):
   """Reads a video again and yields the chunks of its tracks."""
-  places = {}
-  for number, track in enumerate(tracks):
-    for position, frame in enumerate(track.index.tolist()):
-      places.setdefault(frame, []).append((number, position))
   ends = [
     {b: (i, a) for i, (a, b) in enumerate(bounds)}
     for bounds in (
@@ -360,26 +276,23 @@ def _cut_tracks(entry, tracks, people, settings, report):
     )
   ]
   waiting = [[] for _ in tracks]
-  for frame in video_file.Video(entry.path):
-    if frame.index not in places:
-      continue
-    pixels = frame.image()
-    for number, position in places[frame.index]:
-      track = tracks[number]
-      cut = _cut_out(pixels, track.box_px[position], settings, report)
-      waiting[number].append((cut, frame.time_s))
-      report.num_stored += 1
-      if position + 1 in ends[number]:
-        chunk, start = ends[number][position + 1]
-        part = slice(start, position + 1)
-        cuts, times_s = zip(*waiting[number])
-        yield schema.Track(
-          people[number],
-          entry.video,
-          f"{number:05d}",
-          chunk,
-          list(cuts),
-          track.index[part],
-          track.take(part).labels() | {"time_s": np.array(times_s)},
-        )
-        waiting[number] = []
+  frames = iter(video_file.Video(entry.path))
+  for frame, pixels, number, position in video_faces.read_again(frames, tracks):
+    track = tracks[number]
+    cut = _cut_out(pixels, track.box_px[position], settings, report)
+    waiting[number].append((cut, frame.time_s))
+    report.num_stored += 1
+    if position + 1 in ends[number]:
+      chunk, start = ends[number][position + 1]
+      part = slice(start, position + 1)
+      cuts, times_s = zip(*waiting[number])
+      yield schema.Track(
+        people[number],
+        entry.video,
+        f"{number:05d}",
+        chunk,
+        list(cuts),
+        track.index[part],
+        track.take(part).labels() | {"time_s": np.array(times_s)},
+      )
+      waiting[number] = []

@@ -4,7 +4,7 @@ import argparse
 import collections
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +17,25 @@ from facerep_jax.files import decode, images
 _log = logging.getLogger(__name__)
 # Side of the square that is cut around a face before the run's own crop: that
 # of the frames which `make_tracks` stores by default.
-_FACE_PX = 256
+FACE_PX = 256
 NOTES = "notes"
 CROPS = ("auto", "face", "none")
-Cutter = Callable[[np.ndarray], tuple[np.ndarray | None, str]]
+Cutter = Callable[[np.ndarray], crop.Cut]
+
+
+class Found(NamedTuple):
+  """Where a face was found.
+
+  Attributes:
+    box_px: [4] float32, x0, y0, x1, y1 in its picture.
+    score: As the detector gave it; NaN where that is unknown.
+    detected: 1 where it was detected, 0 where its box is interpolated, -1 where
+      that is unknown.
+  """
+
+  box_px: np.ndarray
+  score: float = np.nan
+  detected: int = -1
 
 
 class Faces(NamedTuple):
@@ -33,6 +48,7 @@ class Faces(NamedTuple):
     skipped: A line for each photo that cannot be used, with the reason.
     columns: More on each face, by name; `NOTES` is what was assumed of its
       pixels, "" for nothing.
+    found: Where the face of each is in its picture; None where it is unknown.
   """
 
   paths: list[str]
@@ -40,12 +56,19 @@ class Faces(NamedTuple):
   kinds: list[str]
   skipped: list[str]
   columns: dict[str, list]
+  found: Sequence[Found | None] = ()
 
 
-def add_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
+def add_arguments(
+  parser: argparse.ArgumentParser, batch_size: int, *, is_needed: bool = True
+) -> None:
   """Adds what tells which photos, and how faces are found and cut."""
   add = parser.add_argument
-  add("--images", required=True, help="folder of images; subfolders count")
+  add(
+    "--images",
+    required=is_needed,
+    help="folder of images; subfolders count",
+  )
   add(
     "--crop",
     choices=CROPS,
@@ -92,22 +115,22 @@ def make_cutter(kind: str, model: str | None = None) -> Cutter:
     model: Detector model file; None for the one that OpenCV brings.
 
   Returns:
-    A function from uint8 [H, W, 3] to the crop and "face", "whole" or "none";
-    no crop where "face" finds none.
+    A function from uint8 [H, W, 3] to what was cut; no image where "face" finds
+    none.
 
   Raises:
     InputError: No detector is installed, and one is needed.
   """
   if kind == "none":
-    return lambda image: (image, "none")
+    return lambda image: crop.Cut(image, "none")
   detector = detect.make_detector(model)
 
   def cut(image):
-    cropped, found = crop.find_and_crop(image, detector, _FACE_PX)
-    if found == "whole":
+    found = crop.find_and_crop(image, detector, FACE_PX)
+    if found.kind == "whole":
       # Left as it is: the run's own crop resizes it, once.
-      return (image if kind == "auto" else None), found
-    return cropped, found
+      return found._replace(image=image if kind == "auto" else None)
+    return found
 
   return cut
 
@@ -127,22 +150,28 @@ def read(
     `Faces` of each `size` photos; none where all of them are skipped.
   """
   for start in range(0, len(paths), size):
-    faces = Faces([], [], [], [], {NOTES: []})
+    faces = Faces([], [], [], [], {NOTES: []}, [])
     for path in paths[start : start + size]:
       try:
         decoded = read_image(folder, path)
       except images.ImageError as error:
         faces.skipped.append(str(error))
         continue
-      face, kind = cut(decoded.pixels)
-      if face is None:
+      face = crop.Cut(*cut(decoded.pixels))
+      if face.image is None:
         faces.skipped.append(f"{path}: no face found.")
         continue
       faces.paths.append(path)
-      faces.images.append(face)
-      faces.kinds.append(kind)
+      faces.images.append(face.image)
+      faces.kinds.append(face.kind)
+      faces.found.append(_found(face.face))
       faces.columns[NOTES].append("; ".join(decoded.notes))
     yield faces
+
+
+def _found(face):
+  """Says where a detected face is."""
+  return None if face is None else Found(face[:4], float(face[4]), 1)
 
 
 def read_image(folder: str, path: str) -> images.Decoded:

@@ -1,6 +1,7 @@
 """Cuts the square around a face, the same way in training and in use."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -161,12 +162,26 @@ def main_face(faces: np.ndarray, width: int, height: int) -> np.ndarray | None:
   return faces[np.argmax(weight)]
 
 
+class Cut(NamedTuple):
+  """A face that was cut out of an image, or the image.
+
+  Attributes:
+    image: uint8 [H, W, 3]; None where there is no face and one is needed.
+    kind: "face", "whole" or "none" (it was not looked for).
+    face: [5 or 6] float32, as a detector found it; None without.
+  """
+
+  image: np.ndarray | None
+  kind: str
+  face: np.ndarray | None = None
+
+
 def find_and_crop(
   image: np.ndarray,
   detector: Callable[[np.ndarray], np.ndarray],
   size_px: int,
   scale: float = SCALE,
-) -> tuple[np.ndarray, str]:
+) -> Cut:
   """Cuts out the main face of an image, or the whole image without one.
 
   Args:
@@ -176,10 +191,10 @@ def find_and_crop(
     scale: Side of the square over the longer side of the face box.
 
   Returns:
-    uint8 [size_px, size_px, 3], and "face" or "whole".
+    uint8 [size_px, size_px, 3], "face" or "whole", and the face.
   """
   errors.check_shape("image", image, "H W 3")
   face = main_face(detector(image), image.shape[1], image.shape[0])
   if face is None:
-    return whole_image(image, size_px), "whole"
-  return crop_box(image, face[:4], size_px, scale), "face"
+    return Cut(whole_image(image, size_px), "whole")
+  return Cut(crop_box(image, face[:4], size_px, scale), "face", face)

@@ -2,12 +2,13 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 
 import numpy as np
 
 from facerep_jax import cli, errors
+from facerep_jax.data import photos
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.evaluators import base, feature_roles, linear_probe
 from facerep_jax.inference import api
@@ -48,7 +49,7 @@ class Crops:
 def crop(
   source: labelled_base.Labelled,
   model: api.Representation,
-  find_face: Callable[[np.ndarray], tuple[np.ndarray, str]] | None = None,
+  find_face: photos.Cutter | None = None,
 ) -> Crops:
   """Cuts every image as the run was trained, for all features alike.
 
@@ -80,7 +81,7 @@ def crop(
   def one(i):
     image = source.read(i)
     if source.cut == "photo":
-      image, _ = find_face(image)
+      image = find_face(image)[0]
     pixels[i] = model.crop(image, i, is_cropped=is_cropped)
     places[i] = _place(image.shape, model.square(is_cropped=is_cropped))
 

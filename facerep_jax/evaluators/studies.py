@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from facerep_jax.data import photos
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.evaluators import (
   feature_roles,
@@ -18,7 +19,7 @@ from facerep_jax.runs import stages
 
 # Only synthetic tracks have all of these.
 _BOUND_LABELS = {"landmarks_ndc", "yaw_rad", "expression", "light"}
-FindFace = Callable[[np.ndarray], tuple[np.ndarray, str]]
+FindFace = photos.Cutter
 
 
 @dataclasses.dataclass(frozen=True)

@@ -121,7 +121,7 @@ def choose(
       name,
       found,
     )
-    return lambda image: (image, "whole")
+    return lambda image: crop.Cut(image, "whole")
   _log.warning(
     "%s: %s: the face is CUT OUT where one is found, images without are taken "
     "whole (--crop says otherwise).",

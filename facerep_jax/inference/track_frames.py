@@ -11,6 +11,7 @@ from facerep_jax.data import build, photos
 from facerep_jax.files import decode, images
 from facerep_jax.tracks import schema, track_source
 
+_LABELS = ("time_s", "box_px", "detected")
 _COLUMNS = ("split", "frame_index", "time_s", "source_fps")
 
 
@@ -49,7 +50,7 @@ def read(folder: str, size: int) -> Iterator[photos.Faces]:
   for split, source in _sources(folder):
     rates = _rates(folder)
     for record in range(len(source)):
-      track = source.read(record, ("time_s",))
+      track = source.read(record, _LABELS)
       name = source.name(record)
       for row in _rows(track, split, rates):
         _add(faces, row, name)
@@ -61,7 +62,7 @@ def read(folder: str, size: int) -> Iterator[photos.Faces]:
 
 
 def _empty():
-  return photos.Faces([], [], [], [], {name: [] for name in _COLUMNS})
+  return photos.Faces([], [], [], [], {name: [] for name in _COLUMNS}, [])
 
 
 def _sources(folder):
@@ -97,13 +98,21 @@ def _rows(track: schema.Track, split, rates):
   times = track.labels.get("time_s", np.full(len(track.frames), np.nan))
   rate = rates.get((track.person, track.video), np.nan)
   place = f"{track.person}/{track.video}/{track.track}"
-  for data, number, time_s in zip(track.frames, track.frame_index, times):
-    path = f"{place}/{number}"
-    yield path, data, (split, int(number), float(time_s), rate)
+  for i, (data, number) in enumerate(zip(track.frames, track.frame_index)):
+    values = split, int(number), float(times[i]), rate
+    yield f"{place}/{number}", data, values, _found(track.labels, i)
+
+
+def _found(labels, i):
+  """Says where the face of a frame was in its video, where that is kept."""
+  if "box_px" not in labels:
+    return None
+  detected = int(labels["detected"][i]) if "detected" in labels else -1
+  return photos.Found(labels["box_px"][i], detected=detected)
 
 
 def _add(faces, row, record):
-  path, data, values = row
+  path, data, values, found = row
   try:
     pixels = decode.decode(data, f"{record}, {path}")
   except images.ImageError as error:
@@ -112,5 +121,6 @@ def _add(faces, row, record):
   faces.paths.append(path)
   faces.images.append(pixels)
   faces.kinds.append("none")
+  faces.found.append(found)
   for name, value in zip(_COLUMNS, values):
     faces.columns[name].append(value)

@@ -65,6 +65,17 @@ def read(path: str, facts: common.Facts) -> Iterator[tuple]:
     capture.release()
 
 
+def declared_s(path: str) -> float:
+  """Reads how long a video says it lasts, as `video_file.declared_s`."""
+  cv2 = errors.require("cv2", "video", "reading video")
+  capture = cv2.VideoCapture(os.fsencode(path))
+  count, rate = (
+    capture.get(x) for x in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS)
+  )
+  capture.release()
+  return count / rate if count > 0 and rate > 0 else 0.0
+
+
 def check_version(build_information: str) -> None:
   """Raises `InputError` if OpenCV's FFmpeg ignores what streams declare."""
   found = re.search(r"swscale:\s+YES \((\d+)\.", build_information)

@@ -155,6 +155,29 @@ class Video:
       self.notes[SHORT] = 1
 
 
+def declared_s(path: str) -> float:
+  """Reads how long a video says it lasts, in seconds; nothing is decoded.
+
+  Args:
+    path: Video file.
+
+  Returns:
+    Its length, which may be an estimate; 0.0 where it is not told, or the file
+    cannot be opened.
+
+  Raises:
+    InputError: Neither PyAV nor OpenCV is installed.
+  """
+  if default_reader() == "cv2":
+    return opencv_reader.declared_s(path)
+  av = _require_av()
+  try:
+    with _open_av(av, path) as container:
+      return max(0.0, (container.duration or 0) / av.time_base)
+  except (av.error.FFmpegError, OSError, ValueError):
+    return 0.0
+
+
 def default_reader() -> str:
   """Returns "av" or "cv2", whichever is installed, PyAV first.
 
@@ -206,13 +229,16 @@ class _Times:
     return now
 
 
+def _open_av(av, path):
+  # PyAV from 19 replaces what it cannot decode in metadata by itself.
+  is_old = int(av.__version__.split(".")[0]) < 19
+  return av.open(path, **({"metadata_errors": "replace"} if is_old else {}))
+
+
 def _read_av(path, facts):
   av = _require_av()
   try:
-    # PyAV from 19 replaces what it cannot decode in metadata by itself.
-    is_old = int(av.__version__.split(".")[0]) < 19
-    options = {"metadata_errors": "replace"} if is_old else {}
-    container = av.open(path, **options)
+    container = _open_av(av, path)
   except (av.error.FFmpegError, OSError, ValueError) as error:
     raise common.unreadable(path, _text(error)) from error
   with container:

@@ -92,11 +92,11 @@ def test_main_face_weighs_area_and_place():
 def test_find_and_crop_says_which():
   image = ramp(100, 100)
   face = lambda _: np.array([[40, 40, 60, 60, 1.0]])
-  got, kind = crop.find_and_crop(image, face, 32)
-  assert kind == "face"
+  got, kind, found = crop.find_and_crop(image, face, 32)
+  assert kind == "face" and found.tolist() == [40, 40, 60, 60, 1]
   np.testing.assert_array_equal(got, crop.crop_box(image, [40, 40, 60, 60], 32))
-  got, kind = crop.find_and_crop(image, lambda _: np.zeros((0, 5)), 100)
-  assert kind == "whole"
+  got, kind, found = crop.find_and_crop(image, lambda _: np.zeros((0, 5)), 100)
+  assert kind == "whole" and found is None
   np.testing.assert_array_equal(got, image)
 
 

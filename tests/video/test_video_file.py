@@ -269,3 +269,14 @@ def test_both_readers_agree_on_a_real_clip(shared):
     # Another upsampling of colour.
     difference = np.abs(one[i].image().astype(int) - two[i].image())
     assert difference.mean() < 2
+
+
+@READERS
+def test_the_length_is_told_without_decoding(tmp_path, monkeypatch, reader):
+  monkeypatch.setattr(video_file, "default_reader", lambda: reader)
+  path = tmp_path / "clip.mp4"
+  encode(path, [quadrants()] * 15)
+  assert video_file.declared_s(str(path)) == pytest.approx(1.5, abs=0.11)
+  path.write_bytes(b"no video")
+  assert video_file.declared_s(str(path)) == 0
+  assert video_file.declared_s(str(tmp_path / "none.mp4")) == 0
