@@ -32,8 +32,7 @@ def make(
   """Makes the dataset of some sources; what becomes of them is printed.
 
   Args:
-    found: What to read; a benchmark stands alone, with the settings and the
-      plan of `benchmark_set`.
+    found: What to read; a benchmark stands alone, as `benchmark_set` has it.
     output: Folder of the dataset.
     settings: How records are made; by default `extract.Settings()`.
     plan: How they are split and stored; by default `build.Plan()`.
@@ -45,8 +44,7 @@ def make(
     The manifest.
 
   Raises:
-    InputError: A source, the output or the sheet cannot be used, or depth is
-      asked of what has none.
+    InputError: A source, the output or the sheet cannot be used; no depth.
   """
   settings, plan = settings or extract.Settings(), plan or build.Plan()
   if any(x.path == sources.BENCHMARK for x in found):

@@ -30,18 +30,17 @@ def iterate(
 
   Args:
     items: What to run.
-    size: Items that may wait, 1 or more. With the one in the making and the one
-      in use, there are never more than `size` + 2.
+    size: Items that may wait, 1 or more; two more are made and in use.
     on_wait: Called, in the caller's thread, about once a second while no item
       comes.
-    on_leave: Called there, too, when no more items are asked for. A generator
-      that takes long between items can be told so, and raise `LeftError`.
+    on_leave: Called there, too, when no more items are asked for: a generator
+      that takes long between items may then raise `LeftError`.
 
   Yields:
     The items, in order.
 
   Raises:
-    Whatever the generator raises.
+    What the generator raises.
   """
   waiting, is_left = queue.Queue(size), threading.Event()
 

@@ -92,9 +92,8 @@ def render_mesh(
     background_depth: Depth there.
     cull: Whether to leave out back sides (clockwise on the screen). Soft edges
       need it where a surface hides its own far side.
-    capacity_factor: Of soft pictures: length of the lists of pairs of triangle
-      and pixel, relative to a surface that fills the image once. The work grows
-      with it; steep surfaces, layers, large triangles need more.
+    capacity_factor: Of soft pictures: length of the lists of triangle-pixel
+      pairs, in surfaces that fill the image once; steep ones and layers need more.
 
   Returns:
     The pictures, without triangles that have a corner nearer than `NEAREST` or
