@@ -93,7 +93,7 @@ def render_mesh(
     cull: Whether to leave out back sides (clockwise on the screen). Soft edges
       need it where a surface hides its own far side.
     capacity_factor: Of soft pictures: length of the lists of triangle-pixel
-      pairs, in surfaces that fill the image once; steep ones and layers need more.
+      pairs, in surfaces that fill the image once; steep ones, layers need more.
 
   Returns:
     The pictures, without triangles that have a corner nearer than `NEAREST` or
