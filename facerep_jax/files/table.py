@@ -132,7 +132,8 @@ def write(
     elif kind == ".npz":
       _write_npz(temporary, columns, blocks, num_rows, metadata)
     else:
-      _write_csv(temporary, columns, blocks())
+      with open(temporary, "w", encoding="utf-8", newline="") as file:
+        _write_csv(file, columns, blocks())
       atomic.write_json(sidecar(path), metadata)
 
 
@@ -175,13 +176,12 @@ def _write_parquet(path, columns, blocks, metadata):
       writer.write_table(rows, row_group_size=ROWS)
 
 
-def _write_csv(path, columns, blocks):
-  with open(path, "w", encoding="utf-8", newline="") as file:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([name for x in columns for name in x.names()])
-    for block in blocks:
-      parts = [_texts(*x[1:]) for x in _flat(columns, block)]
-      writer.writerows(zip(*parts))
+def _write_csv(file, columns, blocks):
+  writer = csv.writer(file, lineterminator="\n")
+  writer.writerow([name for x in columns for name in x.names()])
+  for block in blocks:
+    parts = [_texts(*x[1:]) for x in _flat(columns, block)]
+    writer.writerows(zip(*parts))
 
 
 def _texts(kind, values):
