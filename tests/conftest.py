@@ -58,7 +58,7 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = str(_LEAST_S)
 
 # Tracing makes many objects, few of them garbage: to search for it as often as
-# is usual takes a fifth of the time of a training in a test.
+# is usual takes a twentieth of the time of a training in a test.
 gc.set_threshold(200_000, 50, 100)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
