@@ -112,7 +112,7 @@ def test_draws_what_is_asked_for(second_stage, folder, monkeypatch):
 
 
 def test_texture_of_meshes(first_stage, folder, monkeypatch):
-  face = photos.read(folder, ["a.png"], lambda image: (image, "none"), 1)
+  face = photos.read(folder, ["a.png"], photos.make_cutter("none"), 1)
   maps = first_stage.maps(next(face).images, batch_size=3)
   for kind in ("albedo", "canonical"):
     options = {"what": "mesh", "mesh": "obj", "texture": kind}

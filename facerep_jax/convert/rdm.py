@@ -115,15 +115,10 @@ def from_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
       is wrong in both is listed.
   """
   states = weights.split(checkpoint, NETS)
-  problems, params = [], {}
-  for net, name in NETS.items():
-    try:
-      params[name] = from_torch(states.get(net, {}), net)
-    except errors.InputError as error:
-      problems.append(str(error))
-  if problems:
-    raise errors.InputError("; ".join(problems))
-  return params
+  found = weights.of_each(
+    NETS, lambda net: from_torch(states.get(net, {}), net)
+  )
+  return {NETS[net]: params for net, params in found.items()}
 
 
 def to_torch(params: Mapping[str, Any]) -> dict[str, np.ndarray]:

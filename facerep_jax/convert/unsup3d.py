@@ -51,15 +51,10 @@ def from_torch(
       share their weights.
   """
   states = weights.split(checkpoint, NETS)
-  problems, params = [], {}
-  for net in nets:
-    try:
-      params[NETS[net]] = _net_from_torch(net, states.get(net, {}))
-    except errors.InputError as error:
-      problems.append(str(error))
-  if problems:
-    raise errors.InputError("; ".join(problems))
-  return params
+  found = weights.of_each(
+    nets, lambda net: _net_from_torch(net, states.get(net, {}))
+  )
+  return {NETS[net]: params for net, params in found.items()}
 
 
 def to_torch(

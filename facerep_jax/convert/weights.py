@@ -1,7 +1,7 @@
 """What the converters share: names, layouts, and the list of what is wrong."""
 
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.traverse_util
@@ -71,6 +71,32 @@ def split(
     name = ".".join(parts[at + 1 :]).removeprefix("module.")
     states.setdefault(net, {})[name] = value
   return states
+
+
+def of_each(
+  names: Iterable[str], convert: Callable[[str], Any]
+) -> dict[str, Any]:
+  """Converts several networks, and lists what is wrong in any of them.
+
+  Args:
+    names: Of the networks.
+    convert: Name to what the network becomes.
+
+  Returns:
+    That, by name.
+
+  Raises:
+    InputError: `convert` raised it: all its messages, joined.
+  """
+  problems, found = [], {}
+  for name in names:
+    try:
+      found[name] = convert(name)
+    except errors.InputError as error:
+      problems.append(str(error))
+  if problems:
+    raise errors.InputError("; ".join(problems))
+  return found
 
 
 def from_torch(

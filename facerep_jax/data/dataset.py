@@ -44,7 +44,7 @@ def make(
     The manifest.
 
   Raises:
-    InputError: A source, the output or the sheet cannot be used; no depth.
+    InputError: A source, output or sheet cannot be used, or lacks depth.
   """
   settings, plan = settings or extract.Settings(), plan or build.Plan()
   if any(x.path == sources.BENCHMARK for x in found):

@@ -157,7 +157,7 @@ def read(
       except images.ImageError as error:
         faces.skipped.append(str(error))
         continue
-      face = crop.Cut(*cut(decoded.pixels))
+      face = cut(decoded.pixels)
       if face.image is None:
         faces.skipped.append(f"{path}: no face found.")
         continue

@@ -40,7 +40,7 @@ def layout(albedo01: np.ndarray) -> np.ndarray:
 def fit(
   albedo01: np.ndarray, yaw_rad: np.ndarray, group: np.ndarray
 ) -> linear_probe.LinearProbe:
-  """Fits a ridge regression of yaw [N] to the layout; `group` as there."""
+  """Fits a ridge regression of yaw [N] to the layout; `group` as `ridge`."""
   return linear_probe.ridge(
     layout(albedo01), np.asarray(yaw_rad)[:, None], group
   )

@@ -81,7 +81,7 @@ def crop(
   def one(i):
     image = source.read(i)
     if source.cut == "photo":
-      image = find_face(image)[0]
+      image = find_face(image).image
     pixels[i] = model.crop(image, i, is_cropped=is_cropped)
     places[i] = _place(image.shape, model.square(is_cropped=is_cropped))
 

@@ -183,19 +183,11 @@ def _sizes(modules):
 
 def _latentface(checkpoint, first):
   """Converts both stages; the second stage's file holds the first one too."""
-  problems = []
-
-  def attempt(function, *args):
-    try:
-      return function(*args)
-    except errors.InputError as error:
-      problems.append(str(error))
-      return None
-
-  before = attempt(_first_stage, checkpoint, first)
-  params = attempt(rdm.from_checkpoint, checkpoint)
-  if problems:
-    raise errors.InputError("; ".join(problems))
+  parts = {
+    "first": lambda: _first_stage(checkpoint, first),
+    "second": lambda: rdm.from_checkpoint(checkpoint),
+  }
+  before, params = weights.of_each(parts, lambda name: parts[name]()).values()
   config = _second_config(before.config, checkpoint)
   base.build(config)
   size = config.model.autoencoder.code_dim

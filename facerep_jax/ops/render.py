@@ -92,8 +92,9 @@ def render_mesh(
     background_depth: Depth there.
     cull: Whether to leave out back sides (clockwise on the screen). Soft edges
       need it where a surface hides its own far side.
-    capacity_factor: Of soft pictures: length of the lists of triangle-pixel
-      pairs, in surfaces that fill the image once; steep ones, layers need more.
+    capacity_factor: Of soft pictures: length of the lists of pairs of triangle
+      and pixel, relative to a surface that fills the image once. The work grows
+      with it; steep surfaces, layers, large triangles need more.
 
   Returns:
     The pictures, without triangles that have a corner nearer than `NEAREST` or
@@ -109,9 +110,7 @@ def render_mesh(
   faces = jnp.asarray(_check_faces(faces, vertices.shape[1]))
   size = camera.size_px
   xy_px, depth, is_before = _on_screen(vertices, camera, pixel_grid)
-  values = jnp.concatenate(
-    [colours.astype(depth.dtype), depth[..., None]], axis=-1
-  )
+  values = jnp.concatenate([colours.astype(depth.dtype), depth[..., None]], -1)
   empty = [background] * colours.shape[-1] + [background_depth]
   out, mask, num_dropped = _draw(
     (xy_px, depth, is_before, values),

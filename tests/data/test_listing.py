@@ -217,7 +217,7 @@ def series(tmp_path):
 
 def test_of_several_pictures_the_first_is_taken_and_said(series):
   paths = photos.find(series)
-  faces = list(photos.read(series, paths, lambda image: (image, "none"), 9))
+  faces = list(photos.read(series, paths, photos.make_cutter("none"), 9))
   assert len(faces[0].images) == 5
   assert all((image == 255).all() for image in faces[0].images)
   assert photos.count_notes(faces[0].columns[photos.NOTES]) == [

@@ -4,6 +4,7 @@ from PIL import Image
 
 from facerep_jax import errors
 from facerep_jax.data import photos
+from facerep_jax.detection import crop
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def test_finds_images_in_order(folder):
 def test_reads_some_at_a_time_and_says_what_it_skips(folder):
   def cut(image):
     if image.shape[0] == 23:
-      return None, "whole"
-    return image[:10], "face"
+      return crop.Cut(None, "whole")
+    return crop.Cut(image[:10], "face")
 
   paths = photos.find(str(folder))
   groups = list(photos.read(str(folder), paths, cut, 2))

@@ -4,6 +4,7 @@ import pytest
 from skimage import feature
 
 from facerep_jax import errors
+from facerep_jax.detection import crop
 from facerep_jax.evaluators import features, linear_probe
 from facerep_jax.inference import api
 from facerep_jax.systems import base
@@ -80,7 +81,7 @@ def test_photos_are_cut_to_the_face_and_have_no_landmarks(model):
     features.crop(source, model)
 
   def find_face(image):
-    return image[:, 100:], "face"
+    return crop.Cut(image[:, 100:], "face")
 
   crops = features.crop(source, model, find_face)
   np.testing.assert_array_equal(crops.pixels[0], model.crop(photo[:, 100:]))
