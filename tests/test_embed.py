@@ -11,6 +11,7 @@ from PIL import Image
 import facerep_jax
 from facerep_jax import cli, embed
 from facerep_jax.data import photos as photo_files
+from facerep_jax.detection import crop
 from facerep_jax.files import colour
 from facerep_jax.inference import embedding
 from facerep_jax.training import loop, setup
@@ -94,7 +95,8 @@ def test_paths_crops_and_features_are_of_the_same_image(tmp_path):
 
   def cut(image):
     number = image[0, 0, 0]
-    return (None if number == 3 else image), ("face", "whole")[number % 2]
+    kind = ("face", "whole")[number % 2]
+    return crop.Cut(None if number == 3 else image, kind)
 
   colour = lambda images, batch_size: {
     "code": np.array([image[0, 0, :1] for image in images], np.float32)
