@@ -12,17 +12,20 @@ JOINED = {
   "raw": ("albedo_code", "depth_code"),
   "parts": ("albedo_code", "depth_code", "view", "light"),
 }
-# The feature that a task is about, where it is there. How a head turns is the
-# view; where its points are depends on its shape too.
+# The features that a task is about; the first one that is there counts. How a
+# head turns is the view; where its points are depends on its shape too. Lids
+# and lips are small: FAb-Net's map keeps more of them than its code.
 MAIN = {
-  "pose": "view",
-  "landmarks": "parts",
-  "expression": "fer",
-  "expression_multilabel": "fer",
-  "action_units": "fer",
-  "verification": "verification",
-  "verification_supervised": "verification",
+  "pose": ("view", "embedding"),
+  "landmarks": ("parts", "embedding"),
+  "expression": ("fer", "spatial"),
+  "expression_multilabel": ("fer", "spatial"),
+  "action_units": ("fer", "spatial"),
+  "verification": ("verification",),
+  "verification_supervised": ("verification",),
 }
+# Those that hold other features of the same system.
+REPEATED = ("spatial",)
 # Those that hold image and mirror image already.
 WITH_MIRROR = ("verification",)
 
@@ -48,7 +51,11 @@ def main(names: Iterable[str]) -> dict[str, str]:
   """
   there = set(names)
   there |= joined(there).keys()
-  return {task: name for task, name in MAIN.items() if name in there}
+  found = {
+    task: [name for name in wanted if name in there]
+    for task, wanted in MAIN.items()
+  }
+  return {task: one[0] for task, one in found.items() if one}
 
 
 def with_joined(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from facerep_jax import cli, sharding
+from facerep_jax.evaluators import feature_roles
 from facerep_jax.inference import api
 from facerep_jax.systems import base
 
@@ -110,7 +111,7 @@ def _start(model, numbers, classes, optimizer, seed):
   features = model.embed(
     np.zeros((1, size, size, 3), np.uint8), is_cropped=True
   )
-  width = sum(value.shape[1] for value in features.values())
+  width = _seen_by_heads(features).shape[1]
   outputs = {name: value.shape[1] for name, value in numbers.items()}
   outputs |= {name: value.max() + 1 for name, value in classes.items()}
   keys = jax.random.split(jax.random.key(seed), len(outputs))
@@ -126,6 +127,12 @@ def _start(model, numbers, classes, optimizer, seed):
   # The step gives its state's memory back, the model's must stay.
   state = jax.tree.map(jnp.copy, state)
   return jax.device_put(state, sharding.replicated(model.mesh))
+
+
+def _seen_by_heads(features):
+  """Joins the features that are no part of another."""
+  names = sorted(features.keys() - set(feature_roles.REPEATED))
+  return jnp.concatenate([features[name] for name in names], axis=-1)
 
 
 def _draw(rng, pixels, numbers, classes, rows, recipe):
@@ -158,7 +165,7 @@ def _step(system, scales, classes, optimizer):
     features, model_state = system.represent(
       variables, batch["images"], jax.random.key(0), train=True
     )
-    x = jnp.concatenate([features[k] for k in sorted(features)], axis=-1)
+    x = _seen_by_heads(features)
     total = 0.0
     for name, head in params["heads"].items():
       out = x @ head["kernel"] + head["bias"][None]

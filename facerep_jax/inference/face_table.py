@@ -22,6 +22,7 @@ SAME_PERSON = 0.015  # Cosine distance; docs/tables.md has what it reaches.
 IDENTITY = "identity"
 # Joined of `identity` and `expression`, or of them and the mirror image.
 _MADE_OF_OTHERS = ("albedo_code", "depth_code", "fer", "verification")
+_WIDE = "spatial"
 _COLUMNS = (
   table.Column("file", table.TEXT, "", "path below the folder that was given"),
   table.Column("frame", "int64", "", "number of the decoded frame, from 0"),
@@ -64,8 +65,9 @@ class Options:
 
 
 def main_features(names: Iterable[str]) -> tuple[str, ...]:
-  """Returns the features that are not made of others, of some names."""
-  names = tuple(names)
+  """Returns the features, of some names, that are narrow and not joined."""
+  # Thousands of columns are for those who ask.
+  names = tuple(name for name in names if name != _WIDE)
   if not {IDENTITY, "expression"} <= set(names):
     return names
   return tuple(x for x in names if x not in _MADE_OF_OTHERS)

@@ -53,8 +53,16 @@ class Encoder(nn.Module):
   dtype: Dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, images01: jax.Array, *, train: bool) -> jax.Array:
-    """Maps [N, H, W, 3] float, [0, 1], to [N, D] float32."""
+  def __call__(
+    self, images01: jax.Array, *, train: bool
+  ) -> tuple[jax.Array, jax.Array]:
+    """Maps [N, H, W, 3] float, [0, 1], to code and feature map.
+
+    Returns:
+      [N, D] float32, and the map of four by four places that the last two
+      layers make it of, [N, 4, 4, C] in `dtype`; C is 8 * width, or 4 * width
+      for frames of 32 px.
+    """
     errors.check_shape(
       "images01", images01, f"N {self.size} {self.size} 3", "Use NHWC."
     )
@@ -67,10 +75,12 @@ class Encoder(nn.Module):
       if i:
         x = layers.BatchNorm(dtype=self.dtype, name=f"norm{i}")(x, train=train)
       x = nn.leaky_relu(x, 0.2)
+      if x.shape[1] == 4:
+        feature_map = x
     x = layers.DownsampleConv(
       self.embed_dim, self.dtype, name=f"conv{len(scales)}"
     )(x)
-    return x[:, 0, 0].astype(jnp.float32)
+    return x[:, 0, 0].astype(jnp.float32), feature_map
 
 
 class Decoder(nn.Module):
@@ -158,7 +168,27 @@ class FabNet(nn.Module):
     Returns:
       [N, D] float32.
     """
-    return self.encoder(images01, train=train)
+    return self.encoder(images01, train=train)[0]
+
+  def represent(
+    self, images01: jax.Array, *, train: bool
+  ) -> dict[str, jax.Array]:
+    """Computes features of frames.
+
+    Args:
+      images01: As for `encode`.
+      train: Likewise.
+
+    Returns:
+      `embedding` [N, D] float32, the code; `spatial` [N, 16 C + D] float32,
+      the encoder's last map of four by four places, and the code.
+    """
+    code, feature_map = self.encoder(images01, train=train)
+    local = feature_map.reshape(len(code), -1).astype(jnp.float32)
+    return {
+      "embedding": code,
+      "spatial": jnp.concatenate([local, code], axis=-1),
+    }
 
   def __call__(
     self,

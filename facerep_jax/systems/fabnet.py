@@ -151,14 +151,14 @@ def _evaluate(warp, variables, batch):
 
 def _represent(net, variables, images01, key, train=False):
   del key
-  code, updated = net.apply(
+  features, updated = net.apply(
     _collections(variables),
     images01,
     train=train,
-    method="encode",
+    method="represent",
     mutable=["batch_stats"],
   )
-  return {"embedding": code.astype(jnp.float32)}, updated["batch_stats"]
+  return features, updated["batch_stats"]
 
 
 def _reconstruct(warp, variables, batch):

@@ -92,7 +92,11 @@ def _about_yaw(model, features, read):
   parts = {split: part.labelled() for split, part in read.items()}
   features = {
     name: {
-      split: {key: x[read[split].is_labelled] for key, x in values.items()}
+      split: {
+        key: x[read[split].is_labelled]
+        for key, x in values.items()
+        if key not in feature_roles.REPEATED
+      }
       for split, values in found.items()
     }
     for name, found in features.items()

@@ -14,12 +14,18 @@ def test_features_are_joined_where_all_members_are_there():
 
 
 def test_tasks_are_about_features_that_are_there():
-  assert feature_roles.main(("embedding",)) == {}
+  assert feature_roles.main(("logits",)) == {}
+  code = feature_roles.main(("embedding", "spatial"))
+  assert code["pose"] == code["landmarks"] == "embedding"
+  assert code["expression"] == code["action_units"] == "spatial"
+  assert "verification" not in code
   # "parts" can be joined, so that it counts.
   first = feature_roles.main((*CODES, "view", "light"))
   assert first == {"pose": "view", "landmarks": "parts"}
   second = feature_roles.main((*CODES, "view", "light", "fer", "verification"))
-  assert second == feature_roles.MAIN
+  assert second == {
+    task: names[0] for task, names in feature_roles.MAIN.items()
+  }
 
 
 def test_joined_features_stand_behind_the_others():

@@ -92,6 +92,41 @@ def test_embedding_does_not_depend_on_the_rest_of_the_batch():
   np.testing.assert_allclose(alone[0], whole[2], rtol=1e-4, atol=1e-6)
 
 
+def test_spatial_feature_is_the_map_that_the_code_is_made_of():
+  system, variables = make()
+  images = frames(2, 1)[:, 0].astype(jnp.float32) / 255
+  found = system.represent(variables, images, jax.random.key(0))[0]
+  code, spatial = found["embedding"], found["spatial"]
+  np.testing.assert_array_equal(spatial[:, -8:], code)
+  # The layers behind the map, by hand: they lead from it to the code.
+  last = np.asarray(spatial[:, :-8]).reshape(2, 4, 4, -1)
+  layers, state = (
+    jax.tree.map(np.asarray, part["encoder"])
+    for part in (variables.params, variables.model_state)
+  )
+  for number in (3, 4):
+    layer = layers[f"conv{number}"]
+    last = _downsample(last, layer["kernel"], layer["bias"])
+    if number == 3:
+      norm, known = layers["norm3"], state["norm3"]
+      scale = norm["scale"] / np.sqrt(known["var"] + 1e-5)
+      last = (last - known["mean"]) * scale + norm["bias"]
+      last = np.where(last > 0, last, 0.2 * last)
+  np.testing.assert_allclose(last[:, 0, 0], code, rtol=1e-4, atol=1e-5)
+
+
+def _downsample(x, kernel, bias):
+  """A convolution of 4 x 4 with stride 2 and a border of 1, in loops."""
+  padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+  side = x.shape[1] // 2
+  out = np.zeros((len(x), side, side, kernel.shape[-1]))
+  for i in range(side):
+    for j in range(side):
+      patch = padded[:, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4]
+      out[:, i, j] = np.tensordot(patch, kernel, 3)
+  return out + bias
+
+
 def test_training_features_are_of_batch_statistics():
   system, variables = make()
   images = frames(6, 1)[:, 0].astype(jnp.float32) / 255
