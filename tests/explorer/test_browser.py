@@ -83,7 +83,7 @@ def test_every_part_of_the_page(size, latentface, place):
     browser.wait_for(QUIET)
     assert browser.log("browser") == []
     browser.give("#photo-file", place / "bad.txt")
-    browser.wait_for(f"!{QUIET}")
+    browser.wait_for("document.querySelector('#status.error')")
     said = browser.run("return document.getElementById('status').innerText")
     assert said == "this photo: not an image."
     browser.log("browser")  # It names the answer 400.
