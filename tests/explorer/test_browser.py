@@ -79,6 +79,11 @@ def test_every_part_of_the_page(size, latentface, place):
     changed(browser, lambda: browser.click("[value=neutral]"))
     other = place / "1.jpg"
     changed(browser, lambda: browser.give("#other-file", other))
+    drop = browser.drop
+    changed(browser, lambda: drop("#other-drop", place / "2.jpg", "image/jpeg"))
+    assert browser.run("return document.querySelector('[value=other]').checked")
+    changed(browser, lambda: drop("#factors", place / "3.jpg", "image/jpeg"))
+    assert browser.run("return document.querySelector('[value=own]').checked")
     check(browser, url)
     browser.wait_for(QUIET)
     assert browser.log("browser") == []
@@ -87,7 +92,7 @@ def test_every_part_of_the_page(size, latentface, place):
     said = browser.run("return document.getElementById('status').innerText")
     assert said == "this photo: not an image."
     browser.log("browser")  # It names the answer 400.
-    browser.give("#video-file", place / "clip.mp4")
+    browser.drop("body", place / "clip.mp4", "video/mp4")
     browser.wait_for("document.querySelectorAll('#charts svg').length >= 5")
     browser.click("#camera-open")
     browser.wait_for("document.getElementById('camera-live').videoWidth > 0")

@@ -81,6 +81,21 @@ class Browser:
     value = {"text": str(path)}
     self._ask("POST", self._find(selector) + "/value", value)
 
+  def drop(self, selector: str, path: pathlib.Path, kind: str) -> None:
+    """Drops a file of a media type on an element."""
+    self.run(
+      "const [place, text, name, type] = arguments;"
+      "const bytes = Uint8Array.from(atob(text), (x) => x.charCodeAt(0));"
+      "const dataTransfer = new DataTransfer();"
+      "dataTransfer.items.add(new File([bytes], name, {type}));"
+      "document.querySelector(place).dispatchEvent(new DragEvent('drop',"
+      "{dataTransfer, bubbles: true, cancelable: true}))",
+      selector,
+      base64.b64encode(path.read_bytes()).decode(),
+      path.name,
+      kind,
+    )
+
   def slide(self, name: str, value: float) -> None:
     """Moves a slider."""
     self.run(

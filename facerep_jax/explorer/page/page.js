@@ -10,12 +10,14 @@ const isVideo = (file) => file.type.startsWith("video/") || VIDEO.test(file.name
 
 function takeFiles() {
   const onFile = (id, take) => {
-    if (!$(id)) return; // Of parts that this model has not.
-    $(id).onchange = () => {
-      const [file] = $(id).files;
-      $(id).value = ""; // So that the same file can be given again.
+    const input = $(id);
+    if (!input) return; // Of parts that this model has not.
+    input.onchange = () => {
+      const [file] = input.files;
+      input.value = ""; // So that the same file can be given again.
       if (file) take(file);
     };
+    input.onchange(); // What was chosen while the page was loading.
   };
   onFile("photo-file", scene.show);
   onFile("other-file", scene.showOther);
