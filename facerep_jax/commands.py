@@ -15,6 +15,7 @@ COMMANDS = {
   "make-tracks": ("make_tracks", "makes face tracks from videos or images"),
   "embed": ("embed", "turns videos, photos or tracks into features"),
   "render": ("render", "draws the faces of a folder of photos"),
+  "explore": ("explore", "shows in the browser what a model finds in faces"),
   "evaluate": ("evaluate", "measures a run beside its baselines"),
   "ablate": ("ablate", "measures what each part of a run brings"),
   "benchmark": ("benchmark", "measures speed on this machine"),

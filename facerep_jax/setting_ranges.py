@@ -183,6 +183,8 @@ EMBED = {
   "stop": Range(0, 1e7, is_low_out=True),
   "same_person": Range(0, 2),
 }
+# Options of `explore`.
+EXPLORE = {"port": _whole(0, 65535)}
 
 
 def table_of(system: str, stage: str = "") -> dict[str, Range]:

@@ -275,12 +275,15 @@ class FaceMethods:
     view = self.view_vector(yaw_deg, pitch_deg)
     return self._draw_images(images, view=view, **settings)
 
-  def view_vector(self, yaw_deg: float, pitch_deg: float = 0.0) -> np.ndarray:
+  def view_vector(
+    self, yaw_deg: float, pitch_deg: float = 0.0, roll_deg: float = 0.0
+  ) -> np.ndarray:
     """Makes a view as `draw` takes it, of a face turned from the front.
 
     Args:
       yaw_deg: See `turn`.
       pitch_deg: See `turn`.
+      roll_deg: Positive leans the top of the head to the picture's right.
 
     Returns:
       [6] float32.
@@ -288,13 +291,14 @@ class FaceMethods:
     Raises:
       InputError: An angle is 90 degrees or more.
     """
-    for name, value in (("yaw_deg", yaw_deg), ("pitch_deg", pitch_deg)):
+    angles = {"yaw_deg": yaw_deg, "pitch_deg": pitch_deg, "roll_deg": roll_deg}
+    for name, value in angles.items():
       if not abs(value) < 90:
         raise errors.InputError(
           f"{name}: expected more than -90 and less than 90, got {value}."
         )
     view = np.zeros(6, np.float32)
-    view[:2] = pitch_deg, yaw_deg
+    view[:3] = pitch_deg, yaw_deg, roll_deg
     return view / np.float32(self.formation.max_angle_deg)
 
   def relight(

@@ -81,7 +81,7 @@ def test_frontal_does_not_depend_on_the_viewpoint(model, codes):
 
 def test_angles_are_degrees_and_turn_as_the_camera_says(model):
   np.testing.assert_allclose(
-    model.view_vector(30, -15), [-0.25, 0.5, 0, 0, 0, 0], rtol=1e-6
+    model.view_vector(30, -15, 6), [-0.25, 0.5, 0.1, 0, 0, 0], rtol=1e-6
   )
   # A dome's middle is nearest: it goes left with the nose, and down.
   size = model.size_px
@@ -90,12 +90,12 @@ def test_angles_are_degrees_and_turn_as_the_camera_says(model):
   colour = np.full((size, size, 3), -1.0)
   colour[28:36, 28:36] = 1.0
 
-  def middle(yaw, pitch):
+  def middle(yaw, pitch, roll=0):
     face = rendering.Face(
       depth[None].astype(np.float32),
       colour[None].astype(np.float32),
       np.array([[1.0, -1.0, 0.0, 0.0]], np.float32),
-      model.view_vector(yaw, pitch)[None],
+      model.view_vector(yaw, pitch, roll)[None],
     )
     # The white behind the mesh is left out.
     seen = model.render(face)[0, 8:-8, 8:-8, 0] > 0.5
@@ -104,6 +104,9 @@ def test_angles_are_degrees_and_turn_as_the_camera_says(model):
   np.testing.assert_allclose(middle(0, 0), 31.5, atol=0.5)
   assert middle(10, 0)[1] < 30 < 33 < middle(-10, 0)[1]
   assert middle(0, -10)[0] < 30 < 33 < middle(0, 10)[0]
+  colour[:] = -1.0
+  colour[14:20, 29:35] = 1.0  # Above the middle: goes right with the top.
+  assert middle(0, 0, -20)[1] < 28 < 35 < middle(0, 0, 20)[1]
 
 
 def test_relighting(model, images, codes):
