@@ -120,6 +120,8 @@ def _run_detection(options):
   detectors = {name: detect.make_detector(name) for name in names}
   if not names:
     raise errors.InputError("--detectors: expected one or more names or files.")
+  cv2 = errors.require("cv2", "video", "finding faces")
+  cv2.setNumThreads(1)  # As each worker of make_tracks does.
   sets = face_pictures.synthetic(options.people)
   for text in options.data:
     sets += face_pictures.labelled(text, options.pictures)

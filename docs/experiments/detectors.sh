@@ -11,7 +11,7 @@ aflw=${2:?$usage}
 lfw=${3:?$usage}
 videos=${4:?$usage}
 
-OMP_NUM_THREADS=1 python -m facerep_jax.benchmark --only=detection \
+python -m facerep_jax.benchmark --only=detection \
   --detectors=centerface,cascade --people=48 --pictures=120 \
   "--data=landmarks:$landmarks" "--data=aflw2000:$aflw" "--data=lfw:$lfw" \
   "--videos=$videos" --output=detectors

@@ -18,14 +18,14 @@ _FILE = "centerface.onnx"
 _MAX_SIDE_PX = 320  # Detection runs on an image reduced to this.
 _SIZE_STEP_PX = 32  # Sides of the input are multiples of this.
 _STRIDE_PX = 4  # Of the output's cells.
-# Of 99 pictures without a face, 2 have a face above it; of 99 faces in very
-# dark pictures, 97 lie above it (docs/detection.md).
+# Above it, faces are found in 2 % of pictures without one, and 98 % of faces
+# in very dark ones; docs/detection.md has other scores.
 MIN_SCORE = 0.5
 _OUTPUTS = ("537", "538", "539", "540")  # Heat, log size, offset, landmarks.
 # From the network's box, taller than wide, to the square that the cascades
-# give, so that the crop shows a face at one scale whichever found it. Medians
-# where both find a face, docs/detection.md: side over the box's height, and how
-# far the middle moves up, in heights.
+# give, so that the crop shows a face at one scale whichever found it. In the
+# middle of the medians of six sets where both find a face (docs/detection.md):
+# side over the box's height, and how far the middle moves up, in heights.
 BOX_SIDE = 0.91
 BOX_RISE = 0.025
 
