@@ -2,7 +2,8 @@
 
 python -m facerep_jax.benchmark [--only=NAME,NAME] [--output=DIR]
 
-Run it on a machine that does nothing else.
+Run it on a machine that does nothing else. `--only=detection` measures which
+faces detectors find, too.
 """
 
 import argparse
@@ -15,13 +16,16 @@ from facerep_jax.benchmarks import (
   autoencoder,
   autoencoder_pieces,
   data,
+  detection,
   devices,
   diffusion,
   fabnet,
+  face_pictures,
   render,
   report,
 )
 from facerep_jax.data import cache
+from facerep_jax.detection import detect
 from facerep_jax.files import outputs
 from facerep_jax.models import fabnet as model
 from facerep_jax.runs import configuration, stages
@@ -111,6 +115,22 @@ def _run_diffusion(options):
   return [diffusion.measure(limit_s=options.seconds)]
 
 
+def _run_detection(options):
+  names = [name for name in options.detectors.split(",") if name]
+  detectors = {name: detect.make_detector(name) for name in names}
+  if not names:
+    raise errors.InputError("--detectors: expected one or more names or files.")
+  cv2 = errors.require("cv2", "video", "finding faces")
+  cv2.setNumThreads(1)  # As each worker of make_tracks does.
+  sets = face_pictures.synthetic(options.people)
+  for text in options.data:
+    sets += face_pictures.labelled(text, options.pictures)
+  sections = [detection.compare(detectors, sets)]
+  if options.videos:
+    sections.append(detection.watch(detectors, options.videos))
+  return sections
+
+
 BENCHMARKS = {
   "data": _run_data,
   "fabnet": _run_fabnet,
@@ -118,7 +138,10 @@ BENCHMARKS = {
   "autoencoder": _run_autoencoder,
   "devices": _run_devices,
   "diffusion": _run_diffusion,
+  "detection": _run_detection,
 }
+# Not speed alone, and the only one that needs an extra.
+_ONLY_NAMED = ("detection",)
 
 
 def _parser():
@@ -130,8 +153,9 @@ def _parser():
   add = parser.add_argument
   add(
     "--only",
-    default=",".join(BENCHMARKS),
-    help=f"which, with commas between: {', '.join(BENCHMARKS)} (default: all)",
+    default=",".join(name for name in BENCHMARKS if name not in _ONLY_NAMED),
+    help=f"which, with commas between: {', '.join(BENCHMARKS)} (default: all "
+    f"but {', '.join(_ONLY_NAMED)})",
   )
   add("--output", default="runs/benchmark", help="folder for the results")
   add(
@@ -145,7 +169,37 @@ def _parser():
     default=8.0,
     help="time for each row, about (default: %(default)s)",
   )
+  _add_detection(add)
   return parser
+
+
+def _add_detection(add):
+  """Adds the options of what detectors find."""
+  add(
+    "--detectors",
+    default=",".join(detect.NAMES),
+    help="detection: names or model files, with commas between (default: "
+    "%(default)s)",
+  )
+  add(
+    "--data",
+    action="append",
+    default=[],
+    help="detection: a labelled set, as of evaluate; may be repeated",
+  )
+  add("--videos", help="detection: folder of videos of one person each")
+  add(
+    "--people",
+    type=int,
+    default=120,
+    help="detection: synthetic people (default: %(default)s)",
+  )
+  add(
+    "--pictures",
+    type=int,
+    default=400,
+    help="detection: most pictures of a labelled set (default: %(default)s)",
+  )
 
 
 def _names(text):

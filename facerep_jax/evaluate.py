@@ -9,6 +9,7 @@ import sys
 
 from facerep_jax import cli, errors
 from facerep_jax.data.labelled import base as labelled_base
+from facerep_jax.detection import detect
 from facerep_jax.evaluators import evaluation, report, tasks
 from facerep_jax.files import outputs
 from facerep_jax.inference import model_choice
@@ -73,7 +74,7 @@ def _parser():
     choices=labelled_base.CUTS,
     help="how the images are cut, where that is not as the data's kind says",
   )
-  add("--detector", help="model file (.onnx) for cv2.FaceDetectorYN")
+  add("--detector", help=detect.HELP)
   add(
     "--fit-pose",
     action="store_true",

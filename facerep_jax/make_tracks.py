@@ -9,6 +9,7 @@ import sys
 
 from facerep_jax import cli, errors, setting_ranges
 from facerep_jax.data import benchmark_set, build, dataset, extract, sources
+from facerep_jax.detection import detect
 
 _NEEDED = ["--source=", "--output="]
 
@@ -67,7 +68,7 @@ def _parser():
   add("--fps", type=float, default=default.fps, help="frames kept per second")
   add("--chunk", type=int, default=default.chunk, help="most frames a record")
   add("--quality", type=int, default=default.quality, help="of JPEG, 1 to 100")
-  add("--detector", help="model file (.onnx) for cv2.FaceDetectorYN")
+  add("--detector", help=detect.HELP)
   add(
     "--find-faces",
     action="store_true",

@@ -18,6 +18,7 @@ from typing import Any
 
 from facerep_jax import environment, errors
 from facerep_jax.data import extract, parts, sources, unit_report
+from facerep_jax.detection import detect
 from facerep_jax.files import atomic, outputs
 from facerep_jax.tracks import contents, dataset_info, index, splits, tfrecord
 
@@ -80,11 +81,12 @@ def build(
     InputError: `output` holds something else, nothing was found, or a worker
       died.
   """
+  asked, settings = settings, extract.with_detector(units, settings)
   work = _work(units, settings, plan)
   finished = _finished(output, work, overwrite)
   if finished is not None:
     return _with_passed_over(finished, passed_over)
-  extract.check_tools(units, settings)
+  extract.check_tools(units, asked)  # The log says what is not installed.
   outputs.check_folder(output)
   os.makedirs(output, exist_ok=True)
   kept = _part_settings(settings) | {"reading": extract.READING}
@@ -129,9 +131,10 @@ def _disk_full(output, error):
 
 
 def _part_settings(settings):
-  detector = settings.detector
-  if detector is not None:  # By content, wherever the file lies.
-    detector = hashlib.sha256(_read(detector)).hexdigest()
+  # By content, wherever the file lies. None means the cascades, as it did
+  # before there was another default.
+  path = detect.model_file(settings.detector or detect.CASCADE)
+  detector = None if path is None else hashlib.sha256(_read(path)).hexdigest()
   kept = dataclasses.asdict(settings) | {"format": FORMAT, "detector": detector}
   # Under the name of before, so that finished datasets are known again.
   kept["turns"] = kept.pop("pose_scale")

@@ -28,7 +28,7 @@ class Settings:
     fps: Frames kept per second of video.
     chunk: Most frames a record.
     quality: Of JPEG encoding, 1 to 100.
-    detector: Model file, None for OpenCV's cascades.
+    detector: As `detect.make_detector` takes it.
     find_faces: Find and crop the face in frames and images too, which
       otherwise count as cropped; photos never do.
     seed: Of synthetic tracks.
@@ -104,6 +104,18 @@ def check_tools(units: list[sources.Unit], settings: Settings) -> None:
     video_file.default_reader()
   if any(_finds_faces(kind, settings) for kind in kinds):
     _detector(settings.detector)
+
+
+def with_detector(units: list[sources.Unit], settings: Settings) -> Settings:
+  """Names the detector that is used for want of another, where one is used.
+
+  So that all workers use one, and what is made says which.
+  """
+  kinds = {unit.kind for unit in units}
+  is_asked = any(_finds_faces(kind, settings) for kind in kinds)
+  if settings.detector is not None or not is_asked:
+    return settings
+  return dataclasses.replace(settings, detector=detect.default_name())
 
 
 def _synthetic(entry, settings, report):

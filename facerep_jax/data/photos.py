@@ -77,7 +77,7 @@ def add_arguments(
     "where they look like face crops already; face: skip images without a "
     "face; none: images are face crops already",
   )
-  add("--detector", help="model file (.onnx) for cv2.FaceDetectorYN")
+  add("--detector", help=detect.HELP)
   add("--batch-size", type=int, default=batch_size, help="at a time")
 
 
@@ -112,7 +112,7 @@ def make_cutter(kind: str, model: str | None = None) -> Cutter:
 
   Args:
     kind: One of `CROPS`.
-    model: Detector model file; None for the one that OpenCV brings.
+    model: As `detect.make_detector` takes it.
 
   Returns:
     A function from uint8 [H, W, 3] to what was cut; no image where "face" finds

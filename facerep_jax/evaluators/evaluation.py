@@ -40,8 +40,7 @@ class Options:
     step: Checkpoint of the run; None: the best one.
     crop: One of `labelled.base.CUTS`, how the images are cut; None: as the
       data's kind says.
-    detector: Model file of the face detector; None for the one that OpenCV
-      brings.
+    detector: As `detect.make_detector` takes it.
     fit_pose: Whether the pose is derived from 68 landmarks where it is not
       labelled.
     folds: Folds of people instead of the data's own split; 0: only where it

@@ -24,8 +24,7 @@ class Inputs:
     num_folds: As for `studies.build`.
     saved: Linear probes of another evaluation, as `saved_probes.load` returns
       them; None: linear probes are fitted.
-    detector: Model file of the face detector; None for the one that OpenCV
-      brings.
+    detector: As `detect.make_detector` takes it.
   """
 
   text: str
@@ -100,7 +99,7 @@ def find_face(
 
   Args:
     parts: All parts of the set; they are cut alike.
-    detector: Model file; None for the one that OpenCV brings.
+    detector: As `detect.make_detector` takes it.
 
   Returns:
     As `crop_choice.choose`; None where the images are no photos.

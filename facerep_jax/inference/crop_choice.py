@@ -99,7 +99,7 @@ def choose(
     name: Of the set, for messages.
     count: As for `look`.
     read: As for `look`.
-    model: Detector model file; None for the one that OpenCV brings.
+    model: As `detect.make_detector` takes it.
 
   Returns:
     As `photos.make_cutter`.

@@ -31,7 +31,7 @@ def of_photos(
   Args:
     folder: Where they are; subfolders count.
     crop: One of `photos.CROPS`; see `crop_choice.choose`.
-    detector: Model file; None for the one that OpenCV brings.
+    detector: As `detect.make_detector` takes it.
 
   Returns:
     Their faces.

@@ -117,7 +117,7 @@ def of_videos(
   Args:
     place: A video, or a folder of them; subfolders count.
     choice: Which frames; by default all.
-    detector: Model file; None for the one that OpenCV brings.
+    detector: As `detect.make_detector` takes it.
 
   Returns:
     All faces of these frames.

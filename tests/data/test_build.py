@@ -1,4 +1,5 @@
 import concurrent.futures.process
+import dataclasses
 import errno
 import json
 import os
@@ -293,6 +294,42 @@ def test_finished_dataset_is_left_alone(frames, tmp_path):
   make(frames, tmp_path, plan=build.Plan(seed=1), overwrite=True)
   assert contents(tmp_path) != before
   assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def _finds_faces(monkeypatch, path):
+  """Lets datasets be made with no detector but a file of CenterFace's name."""
+  monkeypatch.setattr(build.detect.center_face, "find_file", lambda: path)
+  monkeypatch.setattr(extract, "check_tools", lambda units, settings: None)
+  face = np.array([[4, 4, 24, 24, 1.0]], np.float32)
+  monkeypatch.setattr(extract, "_detector", lambda model: lambda image: face)
+  return dataclasses.replace(SMALL, find_faces=True)
+
+
+def test_datasets_of_two_detectors_are_not_taken_for_one(
+  frames, tmp_path, monkeypatch
+):
+  settings = _finds_faces(monkeypatch, None)
+  manifest = make(frames, tmp_path / "out", settings)
+  assert manifest["settings"]["detector"] == "cascade"
+  asked = dataclasses.replace(settings, detector="cascade")
+  assert make(frames, tmp_path / "out", asked) == manifest
+  (tmp_path / "centerface.onnx").write_bytes(b"made up")
+  _finds_faces(monkeypatch, str(tmp_path / "centerface.onnx"))
+  assert make(frames, tmp_path / "out", asked) == manifest
+  with pytest.raises(errors.InputError, match="finished dataset of other"):
+    make(frames, tmp_path / "out", settings)
+  manifest = make(frames, tmp_path / "new", settings)
+  assert manifest["settings"]["detector"] == "centerface"
+
+
+def test_where_no_face_is_looked_for_the_detector_does_not_matter(
+  frames, tmp_path, monkeypatch
+):
+  manifest = make(frames, tmp_path / "out")
+  assert manifest["settings"]["detector"] is None
+  (tmp_path / "centerface.onnx").write_bytes(b"made up")
+  _finds_faces(monkeypatch, str(tmp_path / "centerface.onnx"))
+  assert make(frames, tmp_path / "out") == manifest
 
 
 def test_two_processes_do_not_write_to_one_folder(frames, tmp_path):

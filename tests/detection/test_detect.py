@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.detection import detect
+from facerep_jax.detection import boxes, detect
 from facerep_jax.synthetic import generator
 from facerep_jax.video import video_file
 
@@ -21,17 +21,17 @@ def test_suppress_keeps_the_better_of_overlapping_faces():
       [8, 8, 20, 20, 2.0],  # Touches the first: 4 of 100 px.
     ]
   )
-  assert detect.suppress(faces)[:, 4].tolist() == [5, 2]
+  assert boxes.suppress(faces)[:, 4].tolist() == [5, 2]
 
 
 def test_suppress_of_nothing():
-  assert detect.suppress(np.zeros((0, 5))).shape == (0, 5)
+  assert boxes.suppress(np.zeros((0, 5))).shape == (0, 5)
 
 
 def test_suppress_keeps_what_else_is_known():
   faces = np.array([[0, 0, 9, 9, 1, 0], [0, 0, 8, 8, 2, 1]], np.float32)
-  assert detect.suppress(faces).tolist() == [[0, 0, 8, 8, 2, 1]]
-  assert detect.suppress(faces[:0]).shape == (0, 6)
+  assert boxes.suppress(faces).tolist() == [[0, 0, 8, 8, 2, 1]]
+  assert boxes.suppress(faces[:0]).shape == (0, 6)
 
 
 def _turned(yaw_deg, roll_deg):
@@ -50,9 +50,9 @@ def _turned(yaw_deg, roll_deg):
 def test_noses_off_the_middle_are_not_frontal(roll_deg):
   yaws = [0, 10, -10, 40, -40]
   faces = np.stack([_turned(yaw, roll_deg) for yaw in yaws])
-  assert detect.is_frontal(faces).tolist() == [True] * 3 + [False] * 2
-  assert detect.is_frontal(0.1 * faces).sum() == 3  # In any unit.
-  assert not detect.is_frontal(np.zeros((1, 5, 2)))[0]
+  assert boxes.is_frontal(faces).tolist() == [True] * 3 + [False] * 2
+  assert boxes.is_frontal(0.1 * faces).sum() == 3  # In any unit.
+  assert not boxes.is_frontal(np.zeros((1, 5, 2)))[0]
 
 
 def test_limit_of_frontal_faces_is_about_20_degrees():
@@ -67,7 +67,7 @@ def test_limit_of_frontal_faces_is_about_20_degrees():
       axis=1,
     )
     yaw_deg = np.abs(np.degrees(labels["yaw_rad"]))
-    found = detect.is_frontal(five)
+    found = boxes.is_frontal(five)
     near += found[yaw_deg < 10].tolist()
     far += found[yaw_deg > 30].tolist()
   assert len(near) > 50 and np.mean(near) > 0.97
@@ -75,7 +75,7 @@ def test_limit_of_frontal_faces_is_about_20_degrees():
 
 
 def test_noise_and_blank_images_hold_no_face():
-  find = detect.make_detector()
+  find = detect.make_detector("cascade")
   noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
   for image in (noise, np.zeros_like(noise)):
     found = find(image)
@@ -99,7 +99,7 @@ class FakeCascade:
 
 
 def make_haar(monkeypatch, frontal, profile):
-  find = detect.make_detector()
+  find = detect.make_detector("cascade")
   fakes = [FakeCascade(frontal), FakeCascade(profile)]
   monkeypatch.setattr(find._cascades, "value", fakes)
   return find
@@ -139,7 +139,7 @@ def test_opencv_without_cascades_says_what_to_do(monkeypatch):
   five = types.SimpleNamespace(__version__="5.0.0", data=None)
   monkeypatch.setattr(errors, "require", lambda *_: five)
   with pytest.raises(errors.InputError, match=r"headless<5.*--detector") as e:
-    detect.make_detector()
+    detect.make_detector("cascade")
   assert "5.0.0" in str(e.value)
 
 
@@ -149,7 +149,7 @@ def test_missing_opencv_names_the_extra(monkeypatch):
 
   monkeypatch.setattr(errors.importlib, "import_module", absent)
   with pytest.raises(errors.InputError, match=r"facerep_jax\[video\]"):
-    detect.make_detector()
+    detect.make_detector("cascade")
 
 
 def test_model_that_is_none_is_refused(tmp_path):
@@ -197,7 +197,7 @@ def test_model_gets_bgr_and_its_boxes_are_scaled(
 
 
 def test_real_faces_are_found_where_they_are(shared):
-  find = detect.make_detector()
+  find = detect.make_detector("cascade")
   for path in sorted((shared / "data" / "videos").glob("*.mpg")):
     frame = next(iter(video_file.Video(str(path))))
     image = frame.image()
