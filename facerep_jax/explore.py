@@ -16,6 +16,7 @@ import jax
 
 from facerep_jax import cli, errors, setting_ranges
 from facerep_jax.data import photos
+from facerep_jax.detection import detect
 from facerep_jax.explorer import engine as engines
 from facerep_jax.explorer import routes, server
 from facerep_jax.inference import api, face_folder, model_choice, packaged
@@ -99,7 +100,7 @@ def _parser():
     help="auto: find the face, else take the whole photo; face: refuse photos "
     "without a face; none: photos are face crops already",
   )
-  add("--detector", help="model file (.onnx) for cv2.FaceDetectorYN")
+  add("--detector", help=detect.HELP)
   return parser
 
 

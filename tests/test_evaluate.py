@@ -85,7 +85,10 @@ def evaluated(run, tmp_path_factory):
 
 
 def entries(task):
-  return {entry["kind"]: entry for entry in task["entries"]}
+  """An entry of each kind, of the feature that stands first if it has it."""
+  first = task["entries"][0]["feature"].split(": ")[-1]
+  rest = sorted(task["entries"], key=lambda x: x["feature"].endswith(first))
+  return {entry["kind"]: entry for entry in rest}
 
 
 def test_every_task_has_the_run_and_its_baselines(evaluated):
@@ -96,7 +99,13 @@ def test_every_task_has_the_run_and_its_baselines(evaluated):
   assert set(tasks) == READ_OUT | {"reconstruction"}
   for name in READ_OUT:
     kinds = [entry["kind"] for entry in tasks[name]["entries"]]
-    assert kinds == ["run", "random", "pixels", "hog", "supervised", "compare"]
+    # Networks have two features each.
+    assert [k for i, k in enumerate(kinds) if kinds.index(k) == i] == [
+      *("run", "random", "pixels", "hog", "supervised", "compare")
+    ]
+    assert len(kinds) == 4 * 2 + 2
+    main = "embedding" if name in ("pose", "landmarks") else "spatial"
+    assert tasks[name]["entries"][0]["feature"] == f"fabnet: {main}"
     assert tasks[name]["num_train"] == 10 * 12
     assert tasks[name]["num_test"] == 4 * 12
     assert tasks[name]["num_people"] == 4
@@ -105,7 +114,9 @@ def test_every_task_has_the_run_and_its_baselines(evaluated):
     # The other run is a copy of this one.
     assert found["compare"]["scores"] == found["run"]["scores"]
     assert found["hog"]["dim"] == 1764
-    assert found["pixels"]["dim"] == found["run"]["dim"] == 8
+    assert found["pixels"]["dim"] == 8
+    # The map has 16 places with four channels of 4 each.
+    assert found["run"]["dim"] == (8 if main == "embedding" else 16 * 16 + 8)
   # Raw pixels tell where the blob is: they beat the mean of the angles.
   pose = entries(tasks["pose"])["pixels"]
   yaw = pose["scores"]["mae_yaw"]["value"]

@@ -45,7 +45,7 @@ class Video:
       engine: What makes the features.
       path: The file; needed until `job` has ended.
       name: What the page calls it.
-      detector: Model file; None for the one that OpenCV brings.
+      detector: As `detect.make_detector` takes it.
     """
     self.name = name
     self._engine, self._path, self._detector = engine, path, detector

@@ -27,7 +27,7 @@ class Choice(NamedTuple):
   Attributes:
     title: What the page calls the model.
     crop: One of `photos.CROPS`, of photos.
-    detector: Model file; None for the one that OpenCV brings.
+    detector: As `detect.make_detector` takes it.
     faces: Among which the nearest are looked for; None for none.
     video: Whose curves are made first; None for none.
     is_warmed_up: Whether what the page asks for is compiled at once.

@@ -43,7 +43,7 @@ def read(data: bytes, kind: str = "auto", detector: str | None = None) -> Photo:
     data: Its file.
     kind: One of `photos.CROPS`. With "auto", a photo that looks cut to the face
       already is left whole, as `crop_choice.choose` does with a folder.
-    detector: Model file; None for the one that OpenCV brings.
+    detector: As `detect.make_detector` takes it.
 
   Returns:
     The photo.
