@@ -53,11 +53,13 @@ def test_the_moving_average_of_a_checkpoint_is_written(
   said = capsys.readouterr().out.splitlines()
   size = output.stat().st_size / 1e6
   assert said[0] == f"{output}: step {step}, {size:.2f} MB"
-  most, scale = export.differences(run, file)["embedding"]
+  found = export.differences(run, file)
   # Six layers whose weights are off by up to 2**-11 of themselves.
+  most, scale = found["embedding"]
   assert 0 < most < 6 * 2**-11 * scale
   assert said[1:] == [
-    f"  embedding: differs by at most {most:.2g}, of values up to {scale:.2g}"
+    f"  {name}: differs by at most {most:.2g}, of values up to {scale:.2g}"
+    for name, (most, scale) in found.items()
   ]
 
 
@@ -65,7 +67,8 @@ def test_the_moving_average_of_a_checkpoint_is_written(
   ("change", "text"),
   [
     ({"workdir": "{tmp}"}, "has no config.json"),
-    ({"output": "{tmp}/name.npz"}, "ends in .safetensors"),
+    ({"output": "{tmp}/name.npz"}, "expected NAME.safetensors"),
+    ({"model": "fabnet-synthetic"}, "one of --workdir=RUN and --model=NAME"),
     ({"output": "{tmp}/absent/name.safetensors"}, "folder does not exist"),
     ({"step": 9}, "cannot be restored"),
   ],
@@ -79,3 +82,16 @@ def test_what_cannot_be_done_ends_in_one_line(
   last = capsys.readouterr().err.splitlines()[-1]
   assert last.startswith("error: ") and text in last
   assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_is_written_for_its_suffix(
+  workdir, tmp_path, monkeypatch, capsys
+):
+  pytest.importorskip("flatbuffers")
+  output = tmp_path / "name.jaxexport"
+  assert command(monkeypatch, workdir=workdir, output=output) == 0
+  said = capsys.readouterr().out.splitlines()
+  size = output.stat().st_size / 1e6
+  assert said[0] == f"{output}: step 1, {size:.2f} MB, for cpu, cuda, tpu"
+  assert said[1] == "  embedding: [N, 8] float32"
+  assert (tmp_path / "name.json").is_file()

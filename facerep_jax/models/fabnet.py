@@ -184,7 +184,7 @@ class FabNet(nn.Module):
       the encoder's last map of four by four places, and the code.
     """
     code, feature_map = self.encoder(images01, train=train)
-    local = feature_map.reshape(len(code), -1).astype(jnp.float32)
+    local = feature_map.reshape(code.shape[0], -1).astype(jnp.float32)
     return {
       "embedding": code,
       "spatial": jnp.concatenate([local, code], axis=-1),
