@@ -217,6 +217,7 @@ def _make_demo_diffusion(config):
     sampler_clip=0.0,
     # The error is least for identities that say little.
     select_by="verification",
+    wccn=True,
   )
   # A camera is no identity: codes are averaged over all recordings.
   config.data.sample_by = "recordings"

@@ -21,13 +21,13 @@ MAIN = {
   "expression": ("fer", "spatial"),
   "expression_multilabel": ("fer", "spatial"),
   "action_units": ("fer", "spatial"),
-  "verification": ("verification",),
-  "verification_supervised": ("verification",),
+  "verification": ("identity_wccn", "verification"),
+  "verification_supervised": ("identity_wccn", "verification"),
 }
 # Those that hold other features of the same system.
 REPEATED = ("spatial",)
 # Those that hold image and mirror image already.
-WITH_MIRROR = ("verification",)
+WITH_MIRROR = ("verification", "identity_wccn")
 
 
 def joined(names: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -21,7 +21,9 @@ BATCHES_AHEAD = 2  # Batches that wait for the network.
 SAME_PERSON = 0.015  # Cosine distance; docs/tables.md has what it reaches.
 IDENTITY = "identity"
 # Joined of `identity` and `expression`, or of them and the mirror image.
-_MADE_OF_OTHERS = ("albedo_code", "depth_code", "fer", "verification")
+_MADE_OF_OTHERS = (
+  *("albedo_code", "depth_code", "fer", "verification", "identity_wccn"),
+)
 _WIDE = "spatial"
 _COLUMNS = (
   table.Column("file", table.TEXT, "", "path below the folder that was given"),

@@ -33,7 +33,7 @@ _KEY = "facerep_jax"  # Of the format in the metadata: says whose file it is.
 # Means and variances. They are few, and a variance squares the range: that of
 # weak channels is below what float16 can tell from 0, of strong ones above all
 # that it holds.
-_FLOAT32 = ("model_state/", "frozen/statistics/")
+_FLOAT32 = ("model_state/", "frozen/statistics/", "frozen/wccn/")
 _TYPES = {"F16": np.float16, "F32": np.float32}
 # Settings without which a model cannot be built, cut for or compared.
 _NEEDED = ("system", "preset", "seed", "dtype", "model", "data.crop.frame_px")

@@ -303,6 +303,10 @@ def check_same(
   if path.exists():
     old = flatten(renamed_settings.translated(atomic.read_json(path)))
     fresh = flatten(new)
+    for name in fresh.keys() - old.keys():
+      last = name.split(".")[-1]
+      if last in renamed_settings.ADDED:
+        old[name] = renamed_settings.ADDED[last]
     differing = [
       f"config.{name} (there {old.get(name)!r}, here {fresh.get(name)!r})"
       for name in sorted(old.keys() | fresh.keys())

@@ -1,4 +1,4 @@
-"""Settings and metrics that had another name, and what they are called now."""
+"""Settings and metrics that had another name, or that came later."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +24,8 @@ METRICS = {
     for name in ("rough_shape", "same_albedo", "same_shape")
   },
 }
+# Last parts of settings that came later, and what runs without them did.
+ADDED = {"wccn": False}
 # Values, by the present name of their setting.
 _VALUES = {"schedule": {"waves": "cyclic_cosine"}}
 

@@ -70,7 +70,9 @@ def _encode(model, frozen, frames):
   variables = base.Variables({}, {}, frozen)
   images01 = image_range.uint8_to_01(frames)
   found = diffusion_model.encode(model, variables, images01)
-  return jnp.concatenate([found[f"{x}_code"] for x in model.nets], axis=-1)
+  return jnp.concatenate(
+    [found[name] for name in diffusion_model.code_names(model)], axis=-1
+  )
 
 
 def _codes(model, frozen, batch):
@@ -201,6 +203,7 @@ def _represent(model, variables, images01, key, train=False):
     codes less these. `fer` [N, 4 D]: of albedo, then of depth, code less
     denoised code, and code. `verification` [N, 8 D]: of albedo, then of depth,
     denoised code and code; of the image and then of its mirror image.
+    `identity_wccn` [N, 2 D], with `wccn`: `diffusion_model.normalise_within`.
     `albedo_code`, `depth_code` [N, D], `view` [N, 6], `light` [N, 4]. And the
     model_state.
   """
@@ -228,6 +231,10 @@ def _represent(model, variables, images01, key, train=False):
     "verification": verification,
   }
   out = {k: jnp.concatenate(parts, axis=-1) for k, parts in joined.items()}
-  plain = ("albedo_code", "depth_code", "view", "light")
+  if model.settings.wccn:
+    out["identity_wccn"] = diffusion_model.normalise_within(
+      model, variables, image, mirror
+    )
+  plain = (*diffusion_model.code_names(model), "view", "light")
   features = out | {name: image[name] for name in plain}
   return features, variables.model_state

@@ -57,8 +57,9 @@ def init(model: Model, key: jax.Array) -> base.Variables:
 
   Returns:
     `params`: by network. `frozen`: `autoencoder`, all networks of the stage
-    before, and `statistics`, by network `mean` and `deviation` [D] of the codes
-    (0 and 1 until they are measured).
+    before; `statistics`, by network `mean` and `deviation` [D] of the codes (0
+    and 1 until they are measured); with the setting, `wccn`, as of
+    `training.wccn.fit` (0 and the identity until it is measured).
   """
   size = model.settings.autoencoder["code_dim"]
   code, step = jnp.zeros((1, size)), jnp.zeros((1,), jnp.int32)
@@ -75,6 +76,9 @@ def init(model: Model, key: jax.Array) -> base.Variables:
     "autoencoder": before.params | before.frozen,
     "statistics": statistics,
   }
+  if model.settings.wccn:
+    both = len(model.nets) * size
+    frozen["wccn"] = {"mean": jnp.zeros(both), "map": jnp.eye(both)}
   return base.Variables(params, {}, frozen)
 
 
@@ -180,3 +184,32 @@ def encode_with_neutral(
       model, variables, name, code, noise_key
     )
   return found
+
+
+def normalise_within(
+  model: Model,
+  variables: base.Variables,
+  image: dict[str, jax.Array],
+  mirror: dict[str, jax.Array],
+) -> jax.Array:
+  """Maps codes to where a person's frames lie close together.
+
+  Args:
+    model: Networks and settings, with `wccn`.
+    variables: Their parameters.
+    image: Codes of images, as of `encode`.
+    mirror: Codes of their mirror images.
+
+  Returns:
+    [N, 2 D] float32; the same for an image and its mirror image.
+  """
+  known = variables.frozen["wccn"]
+  codes = jnp.concatenate(
+    [(image[x] + mirror[x]) / 2 for x in code_names(model)], axis=-1
+  )
+  return (codes - known["mean"][None]) @ known["map"]
+
+
+def code_names(model: Model) -> tuple[str, ...]:
+  """Returns the names of the codes that people are told by, in order."""
+  return tuple(f"{name}_code" for name in model.nets)

@@ -36,6 +36,9 @@ class Settings:
       of denoised codes from the mean codes of their tracks; or "verification",
       how well they tell the people of the validation part apart, see
       `ops.ranking`. The latter needs batches of at least two.
+    wccn: Whether a linear map is measured on training tracks in which a
+      person's frames lie close together, see `training.wccn`, and the
+      feature `identity_wccn` is given. Not part of the paper.
     dtype: Compute type of the networks, "float32" or "bfloat16".
 
   Raises:
@@ -58,6 +61,7 @@ class Settings:
   spacing: str = "leading"
   sampler_clip: float = 1.0
   select_by: str = "error"
+  wccn: bool = False
   dtype: str = "float32"
 
   def __post_init__(self):

@@ -22,7 +22,9 @@ def test_tasks_are_about_features_that_are_there():
   # "parts" can be joined, so that it counts.
   first = feature_roles.main((*CODES, "view", "light"))
   assert first == {"pose": "view", "landmarks": "parts"}
-  second = feature_roles.main((*CODES, "view", "light", "fer", "verification"))
+  last = (*CODES, "view", "light", "fer", "verification")
+  assert feature_roles.main(last)["verification"] == "verification"
+  second = feature_roles.main((*last, "identity_wccn"))
   assert second == {
     task: names[0] for task, names in feature_roles.MAIN.items()
   }

@@ -67,7 +67,9 @@ def test_arrays_are_those_of_the_run_in_float16(both):
   assert got.keys() == want.keys()
   assert not any("confidence" in name for name in got)
   for name, value in want.items():
-    is_wide = name.startswith(("model_state/", "frozen/statistics/"))
+    is_wide = name.startswith(
+      ("model_state/", "frozen/statistics/", "frozen/wccn/")
+    )
     narrow = value if is_wide else value.astype(np.float16).astype(np.float32)
     np.testing.assert_array_equal(got[name], narrow, err_msg=name)
     assert got[name].dtype == np.float32

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from configs import fabnet, latentface
@@ -34,6 +36,20 @@ def test_runs_of_before_are_read_with_the_present_names(tmp_path):
     errors.InputError, match="pose_scale .there 1.0, here 0.5"
   ):
     configuration.check_same(config, tmp_path)
+
+
+def test_a_setting_that_came_later_is_as_it_was_without_it(tmp_path):
+  config = latentface.get_config("demo")
+  configuration.write(config, tmp_path)
+  path = tmp_path / "config.json"
+  old = json.loads(path.read_text())
+  for name in renamed_settings.ADDED:
+    assert old["diffusion"]["model"].pop(name) is True
+  path.write_text(json.dumps(old))
+  with pytest.raises(errors.InputError, match="wccn .there False, here True"):
+    configuration.check_same(config, tmp_path)
+  config.diffusion.model.wccn = False
+  configuration.check_same(config, tmp_path)
 
 
 def test_values_are_translated_too():

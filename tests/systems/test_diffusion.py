@@ -42,7 +42,11 @@ def tiny():
     }
     for name in settings_of.NETWORKS
   }
-  frozen = variables.frozen | {"statistics": statistics}
+  within = {
+    "mean": rng.normal(size=16).astype(np.float32),
+    "map": rng.normal(size=(16, 16)).astype(np.float32),
+  }
+  frozen = variables.frozen | {"statistics": statistics, "wccn": within}
   return system, variables._replace(frozen=frozen)
 
 
@@ -68,7 +72,12 @@ def test_features_are_made_of_codes_and_neutral_codes(tiny):
   mirror = encode(variables, pictures[:, :, ::-1], KEY)
   a, na = one["albedo_code"], one["neutral_albedo_code"]
   d, nd = one["depth_code"], one["neutral_depth_code"]
+  known = variables.frozen["wccn"]
+  both = np.concatenate(
+    [(one[k] + mirror[k]) / 2 for k in ("albedo_code", "depth_code")], axis=1
+  )
   want = {
+    "identity_wccn": [(both - known["mean"][None]) @ known["map"]],
     "identity": [na, nd],
     "expression": [a - na, d - nd],
     "fer": [a - na, a, d - nd, d],
@@ -89,6 +98,15 @@ def test_features_are_made_of_codes_and_neutral_codes(tiny):
     )
   assert out["fer"].shape == (2, 32) and out["verification"].shape == (2, 64)
   # With code_dim 256 these are the published 1,024 and 2,048 numbers.
+
+
+def test_without_a_map_there_is_no_such_feature():
+  system = make(wccn=False)
+  variables = jax.eval_shape(system.init, KEY)
+  assert set(variables.frozen) == {"autoencoder", "statistics"}
+  shape = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
+  out, _ = jax.eval_shape(system.represent, variables, shape, KEY)
+  assert "identity_wccn" not in out and "verification" in out
 
 
 def test_features_depend_on_the_image_alone(tiny):
@@ -159,7 +177,7 @@ def test_codes_in_the_place_of_frames_give_the_same_loss(tiny):
 def test_only_the_denoisers_learn_and_both_do(tiny):
   system, variables = tiny
   assert set(variables.params) == {"albedo", "depth"}
-  assert set(variables.frozen) == {"autoencoder", "statistics"}
+  assert set(variables.frozen) == {"autoencoder", "statistics", "wccn"}
   grads = jax.jit(jax.grad(lambda *args: system.loss_fn(*args)[0]))(
     *(variables.params, variables.frozen, {}, {"frames": frames(2)}),
     *(CONTROL, KEY),

@@ -10,7 +10,7 @@ import facerep_jax
 from facerep_jax import errors
 from facerep_jax.inference import sheets
 from facerep_jax.runs import configuration
-from facerep_jax.training import experiment, loop, setup
+from facerep_jax.training import experiment, loop, setup, wccn
 from tests import small_runs, tiny, tiny_face
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
@@ -250,6 +250,28 @@ def test_stages_out_of_order_are_refused(whole, config, tmp_path):
   finally:
     used.write_text(text)
     (whole / "done.json").rename(whole / "diffusion" / "done.json")
+
+
+def test_wccn_is_that_of_training_frames(whole, data):
+  model = facerep_jax.load(whole)
+  source = setup.track_source.TrackSource(data, "train")
+  rule, _ = configuration.sampling(model.config, num_frames=3, size_px=64)
+  tracks = setup.samples.WholeTracks(source, rule)
+  codes, person = [], []
+  for i in range(len(source)):
+    frames = tracks[i]
+    frames = frames[np.unique(np.linspace(0, len(frames) - 1, 4).astype(int))]
+    both = np.concatenate([frames, frames[:, :, ::-1]])
+    both = np.asarray(model.system.encode(model.variables.frozen, both))
+    codes.append((both[: len(frames)] + both[len(frames) :]) / 2)
+    person += [source.index.person[i]] * len(frames)
+  want = wccn.fit(np.concatenate(codes), np.array(person))
+  for name, value in model.variables.frozen["wccn"].items():
+    scale = np.abs(want[name]).max()
+    # Codes of other batches: sums in another order.
+    np.testing.assert_allclose(
+      value, want[name], atol=1e-3 * scale, err_msg=name
+    )
 
 
 def test_statistics_are_those_of_training_frames(whole, data):

@@ -63,10 +63,10 @@ class Whole:
 def test_statistics_leave_out_bad_records(monkeypatch):
   monkeypatch.setattr(samples, "WholeTracks", Whole)
   _, stage = stages.split(tiny_face.staged(""))
-  found = stage_inputs._frames(stage, Tracks({0, 3}), None)
-  assert [frames[0, 0, 0, 0] for frames in found] == [1, 2, 4]
+  found = stage_inputs._frames(stage, Tracks({0, 3}), None, 128)
+  assert [(k, x[0, 0, 0, 0]) for k, x in found] == [(1, 1), (2, 2), (4, 4)]
   with pytest.raises(tfrecord.BadRecordError, match="not one of 5 records"):
-    stage_inputs._frames(stage, Tracks(set(range(5))), None)
+    list(stage_inputs._frames(stage, Tracks(set(range(5))), None, 128))
 
 
 def test_what_does_not_fit_is_named_as_the_user_gives_it(monkeypatch):
@@ -76,4 +76,4 @@ def test_what_does_not_fit_is_named_as_the_user_gives_it(monkeypatch):
   monkeypatch.setattr(samples, "WholeTracks", refuse)
   _, stage = stages.split(tiny_face.staged(""))
   with pytest.raises(errors.InputError, match=r"config\.diffusion\.data\.min"):
-    stage_inputs._frames(stage, Tracks(()), None)
+    list(stage_inputs._frames(stage, Tracks(()), None, 128))
