@@ -29,7 +29,8 @@ import numpy as np, facerep_jax
 from facerep_jax import embed
 folder = sys.argv[1]
 for name in facerep_jax.models():
-  embed.main([f"--model={name}", f"--images={folder}/photos", f"--output={folder}/{name}.npz"])
+  embed.main([f"--model={name}", f"--images={folder}/photos",
+              f"--output={folder}/{name}.npz"])
 assert not ASKED, ASKED
 """
 CONNECT = """
