@@ -1,5 +1,6 @@
 """Faces by group: drawn, kept, compared."""
 
+import json
 from concurrent import futures
 
 import numpy as np
@@ -71,3 +72,24 @@ def test_tables_tell_values_and_differences():
   assert second["difference"] == "+1.0" and second["is_apart"]
   assert second["difference_interval"] == "[+1.0, +1.0]"
   assert part.rows[1]["difference"] == "+0.000" and not part.rows[1]["is_apart"]
+
+
+@pytest.mark.slow
+def test_the_study_runs_and_goes_on_with_kept_faces(tmp_path, monkeypatch):
+  pytest.importorskip("cv2")
+  glasses = [x for x in group_faces.FACTORS if x.name == "glasses"]
+  monkeypatch.setattr(group_faces, "FACTORS", glasses)
+  arguments = [
+    *("--people=3", "--probe-people=5", "--seed=1", "--workers=1"),
+    *("--detectors=cascade", f"--output={tmp_path}"),
+  ]
+  groups.main([*arguments, "--models="])
+  made = {x.name: x.stat().st_mtime_ns for x in (tmp_path / "faces").iterdir()}
+  assert len(made) == 1 + 3
+  groups.main([*arguments, "--models=fabnet-synthetic"])
+  again = {x.name: x.stat().st_mtime_ns for x in (tmp_path / "faces").iterdir()}
+  assert made == again
+  found = json.loads((tmp_path / "benchmark.json").read_text())["results"]
+  assert len(found["cascade: found, %"]) == 3
+  for row in found["fabnet-synthetic: yaw, deg"]:
+    assert 0 < row["exact"][0] < 90
