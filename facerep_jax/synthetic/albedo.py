@@ -25,6 +25,7 @@ _IRIS = np.array([
   [0.16, 0.09, 0.05], [0.30, 0.18, 0.09], [0.36, 0.34, 0.18],
   [0.32, 0.42, 0.48], [0.25, 0.42, 0.62],
 ])  # fmt: skip
+_HUE, _HUE_BY_SKIN = 0.3, 0.2  # Of the iris, by iris_hue and dark skin.
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:
@@ -53,9 +54,26 @@ def skin_colour(person: dict[str, float]) -> np.ndarray:
 
 def iris_colour(person: dict[str, float]) -> np.ndarray:
   """Returns the iris's linear RGB, [3]."""
-  hue = 0.35 + 0.3 * person["iris_hue"] - 0.2 * max(person["skin_tone"], 0)
+  hue = 0.35 + _HUE * person["iris_hue"]
+  hue -= _HUE_BY_SKIN * max(person["skin_tone"], 0)
   colour = _palette(_IRIS, hue) * (1 + 0.12 * person["iris_light"])
   return linear(np.clip(colour, 0.02, 1))
+
+
+def held_iris(
+  before: dict[str, float], after: dict[str, float]
+) -> dict[str, float]:
+  """Finds the number that gives eyes their colour back on other skin.
+
+  Args:
+    before: Named numbers of a person.
+    after: The same with another `skin_tone`.
+
+  Returns:
+    `iris_hue`, for `after`.
+  """
+  moved = max(after["skin_tone"], 0) - max(before["skin_tone"], 0)
+  return {"iris_hue": before["iris_hue"] + _HUE_BY_SKIN / _HUE * moved}
 
 
 @functools.cache

@@ -26,13 +26,21 @@ import dataclasses
 
 import numpy as np
 
-from facerep_jax.synthetic import depth, head, heads, photo, recording
+from facerep_jax.synthetic import (
+  depth,
+  head,
+  heads,
+  photo,
+  recording,
+)
 from facerep_jax.synthetic import frame as frames
+from facerep_jax.synthetic.changes import Change
 from facerep_jax.synthetic.recording import Settings
 from facerep_jax.tracks import schema
 
 __all__ = [
   "VERSION",
+  "Change",
   "Images",
   "Settings",
   "draw_labels",
@@ -41,6 +49,7 @@ __all__ = [
 ]
 
 VERSION = 6  # Raised whenever pictures or labels change.
+_AS_DRAWN = Change()
 _LABELS_PX = 16  # Frames that are not drawn need no size.
 
 
@@ -98,21 +107,28 @@ def make_track(settings: Settings, person: int, track: int) -> schema.Track:
   )
 
 
-def draw_track(settings: Settings, person: int, track: int) -> Images:
+def draw_track(
+  settings: Settings,
+  person: int,
+  track: int,
+  change: Change = _AS_DRAWN,
+) -> Images:
   """Draws a track.
 
   Args:
     settings: What set it is of.
     person: [0, num_people).
     track: [0, tracks_per_person).
+    change: What is set instead of drawn; all else stays the same.
 
   Returns:
     Raw frames and labels.
 
   Raises:
-    InputError: There is no such person or track.
+    InputError: There is no such person or track, or its head cannot be
+      changed so.
   """
-  made = recording.set_up(settings, person, track)
+  made = recording.set_up(settings, person, track, change)
   skins = _skins(made)
   drawn = [frames.draw(settings, made, x, i) for i, x in enumerate(skins)]
   pictures, points, visible = (np.stack(x) for x in zip(*drawn))

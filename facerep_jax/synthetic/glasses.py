@@ -39,13 +39,19 @@ class Glasses:
     return bool(1 - self.tint.mean() > OPAQUE)
 
 
-def draw(rng: np.random.Generator, landmarks: np.ndarray, px: float) -> Glasses:
+def draw(
+  rng: np.random.Generator,
+  landmarks: np.ndarray,
+  px: float,
+  is_dark: bool | None = None,
+) -> Glasses:
   """Draws a pair of glasses that fits a face.
 
   Args:
     rng: Where the numbers come from; as many for any face.
     landmarks: [68, 3] float, the resting face, head coordinates.
     px: What a pixel measures, so that thin rims do not break up.
+    is_dark: Whether the lenses are; None: of 13 % of pairs.
 
   Returns:
     The glasses.
@@ -65,7 +71,7 @@ def draw(rng: np.random.Generator, landmarks: np.ndarray, px: float) -> Glasses:
     tubes = tubes[2:]
   lenses = [_fan(rim), _fan(mirror)]
   points, faces, frame_faces = _join(tubes, lenses)
-  dark = sun < 0.13
+  dark = sun < 0.13 if is_dark is None else is_dark
   share = 0.05 + 0.25 * level if dark else 0.86 + 0.12 * level
   colour = _frame_colour(rng, metal)
   return Glasses(

@@ -12,6 +12,7 @@ _HAIR = np.array([
   [0.36, 0.26, 0.18], [0.66, 0.54, 0.38],
 ])  # fmt: skip
 
+_DARK, _SKIN = 0.22, 0.2  # What a unit of hair_dark and skin_tone darkens.
 # The numbers that a visit to the hairdresser changes.
 _STYLE = (
   "hair_length", "hair_thick", "fringe", "hair_streaks", "hair_curl",
@@ -41,17 +42,29 @@ def share(x: float, threshold: float, width: float = 1.0) -> float:
   return float(np.clip((x - threshold) / width, 0, 1))
 
 
-def draw_cover(rng: np.random.Generator) -> Cover | None:
-  """Draws what one person in twelve wears on the head in a recording."""
-  kind, line, thick, tone = rng.random(4)
+def draw_cover(
+  rng: np.random.Generator, kind: str | None = None
+) -> Cover | None:
+  """Draws what one person in twelve wears on the head in a recording.
+
+  Args:
+    rng: Where the numbers come from; as many for any kind.
+    kind: "none", "cap" or "scarf"; None: as it is drawn.
+
+  Returns:
+    The cover, or None.
+  """
+  chance, line, thick, tone = rng.random(4)
   colour = rng.random(3) ** 2.5
   grey = 0.8 * tone**2.5
   colour = grey + 0.5 * (colour - colour.mean()) * rng.random()
-  if kind > 0.085:
+  if kind is None:
+    kind = "cap" if chance <= 0.055 else "scarf"
+    kind = "none" if chance > 0.085 else kind
+  if kind == "none":
     return None
-  is_scarf = bool(kind > 0.055)
   return Cover(
-    is_scarf,
+    kind == "scarf",
     line=-0.62 + 0.3 * line,
     thick=0.04 + 0.09 * thick,
     colour=np.clip(colour, 0.005, 0.9),
@@ -66,7 +79,7 @@ def draw_style(rng: np.random.Generator) -> dict[str, float]:
 
 def colour(person: dict[str, float]) -> np.ndarray:
   """Returns the hair's linear RGB, [3]; darker skin, darker hair."""
-  lightness = 0.40 - 0.22 * person["hair_dark"] - 0.2 * person["skin_tone"]
+  lightness = 0.40 - _DARK * person["hair_dark"] - _SKIN * person["skin_tone"]
   at = np.clip(lightness, 0, 1) * (len(_HAIR) - 1)
   tone = np.array([np.interp(at, range(len(_HAIR)), c) for c in _HAIR.T])
   red = share(person["hair_red"], 1.0)
@@ -75,6 +88,22 @@ def colour(person: dict[str, float]) -> np.ndarray:
   grey = 0.85 * share(old, 0.9, 1.2)
   tone = tone * (1 - grey) + grey * np.array([0.60, 0.59, 0.57])
   return np.clip(tone, 0.02, 1) ** 2.2
+
+
+def held_colour(
+  before: dict[str, float], after: dict[str, float]
+) -> dict[str, float]:
+  """Finds the number that gives hair its colour back on other skin.
+
+  Args:
+    before: Named numbers of a person.
+    after: The same with another `skin_tone`.
+
+  Returns:
+    `hair_dark`, for `after`.
+  """
+  moved = after["skin_tone"] - before["skin_tone"]
+  return {"hair_dark": before["hair_dark"] - _SKIN / _DARK * moved}
 
 
 def is_long(person: dict[str, float]) -> bool:

@@ -9,6 +9,7 @@ from facerep_jax.synthetic import (
   actions,
   albedo,
   background,
+  changes,
   glasses,
   hair,
   head,
@@ -19,6 +20,8 @@ from facerep_jax.synthetic import (
   photo,
   shading,
 )
+
+_AS_DRAWN = changes.Change()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +111,12 @@ class Recording:
   before: occlusion.Occluder | None = None
 
 
-def set_up(settings: Settings, person: int, track: int) -> Recording:
+def set_up(
+  settings: Settings,
+  person: int,
+  track: int,
+  change: changes.Change = _AS_DRAWN,
+) -> Recording:
   """Draws all that a track is made from; arguments as for `draw_track`."""
   _check(settings, person, track)
   who = np.random.default_rng([settings.seed, person])
@@ -116,10 +124,7 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
   # Numbers of its own, so that nothing else changes with the style.
   style = np.random.default_rng([settings.seed, person, 0, 2, 1 + track])
   model = heads.model(settings.heads, settings.seed, person)
-  shape = motion.bounded_normal(who, len(model.shape_basis))
-  look = albedo.look(motion.bounded_normal(who, len(albedo.NAMES)))
-  if settings.restyle:
-    look |= hair.draw_style(style)
+  shape, look = _traits(settings, person, model, who, style, change)
   owner = style if settings.restyle else who  # Draws the glasses.
   bare = head.neutral(model, shape)
   paths = motion.draw(
@@ -127,7 +132,7 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
   )
   light = shading.draw(what, settings.num_frames)
   side = settings.size_px * settings.supersample
-  cover = hair.draw_cover(what)
+  cover = hair.draw_cover(what, change.cover)
   texture = albedo.texture(
     look,
     cover,
@@ -137,7 +142,7 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
     int(settings.texture_per_px * settings.size_px),
   )
   fov_deg = what.uniform(settings.min_fov_deg, settings.max_fov_deg)
-  luma = (albedo.skin_colour(look) * [0.3, 0.59, 0.11]).sum()
+  luma = (changes.metered_skin(change, look) * [0.3, 0.59, 0.11]).sum()
   sensor = photo.draw(
     what,
     float(luma) * shading.face_level(light),
@@ -162,7 +167,9 @@ def set_up(settings: Settings, person: int, track: int) -> Recording:
     backdrop=background.draw(what, int(1.5 * side)),
     casters=_casters(model),
     noise_seed=(settings.seed, person, 1 + track),
-    worn=_glasses(owner, what, rest_landmarks, settings.frame_width / side),
+    worn=_glasses(
+      owner, what, rest_landmarks, settings.frame_width / side, change
+    ),
     before=occlusion.draw(what, albedo.skin_colour(look), settings.num_frames),
   )
 
@@ -179,16 +186,29 @@ def _check(settings, person, track):
       )
 
 
+def _traits(settings, person, model, who, style, change):
+  """Draws the numbers of a head's shape, and those of its colours by name."""
+  shape = motion.bounded_normal(who, len(model.shape_basis))
+  look = albedo.look(motion.bounded_normal(who, len(albedo.NAMES)))
+  if settings.restyle:
+    look |= hair.draw_style(style)
+  is_built_in = heads.is_built_in(settings.heads, settings.seed, person)
+  shape = changes.of_shape(change, shape, is_built_in)
+  return shape, changes.of_look(change, look)
+
+
 def _casters(model):
   faces = model.chart.faces
   return faces[(model.follows[faces] > 0.5).all(axis=1)]
 
 
-def _glasses(who, what, rest_landmarks, px):
+def _glasses(who, what, rest_landmarks, px, change):
   """Draws the glasses of one person in four; at times they are off."""
-  pair = glasses.draw(who, rest_landmarks, px)
+  is_dark = changes.are_lenses_dark(change)
+  pair = glasses.draw(who, rest_landmarks, px, is_dark)
   wears, on = who.random(), what.random()
-  return pair if wears < 0.27 and on < 0.9 else None
+  is_on = changes.wears_glasses(change, wears < 0.27 and on < 0.9)
+  return pair if is_on else None
 
 
 def _clothes(rng):
