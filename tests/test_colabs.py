@@ -309,7 +309,7 @@ def test_your_own_videos(tmp_path):
     {
       "table": "[faces.num_rows, spatial.shape, sorted(set(faces['person']"
       ".to_pylist()))]",
-      "smile": "[list(followed), smile.shape, float(np.ptp(smile))]",
+      "smile": "[shown.tolist(), smile.shape, float(np.ptp(smile))]",
       "compare": "[r_of, [x['feature'] for x in compared[0]['entries']]]",
     },
     CONFIG=str(ROOT / "configs" / "fabnet.py:adapt"),
@@ -332,8 +332,8 @@ def test_your_own_videos(tmp_path):
   assert shape == [rows, 16 * 8 * 24 + 256]
   assert (tmp_path / "work" / "probe.npz").is_file()
   assert "before: r of the lip corner puller" in done.text("probe")
-  followed, shape, spread = done.found["smile"]
-  assert followed == ["0", "1"] and shape == [rows] and spread > 0
+  shown, shape, spread = done.found["smile"]
+  assert shown == [0, 1] and shape == [rows] and spread > 0
   r_of, features = done.found["compare"]
   assert r_of.keys() == {"before", "random weights", "after"}
   assert r_of["before"] != r_of["after"]
