@@ -40,6 +40,10 @@ def get_config():
 """
 
 
+# What notebooks import besides the package, numpy and matplotlib.
+OTHERS = {"your_own_videos": {"pyarrow"}, "tpu": {"jax"}}
+
+
 def read(name):
   return nbformat.read(COLABS / f"{name}.ipynb", nbformat.NO_CONVERT)
 
@@ -71,7 +75,7 @@ def settings(notebook):
 
 
 def test_there_are_notebooks():
-  assert {"fabnet", "latentface"} <= set(NAMES)
+  assert {"fabnet", "latentface", "tpu", "your_own_videos"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,7 +99,7 @@ def test_the_first_cell_installs_the_package_where_it_is_not(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_notebooks_import_the_package_numpy_and_matplotlib(name):
+def test_notebooks_import_little_besides_the_package(name):
   modules = set()
   for tree in trees(read(name)):
     for node in ast.walk(tree):
@@ -104,7 +108,8 @@ def test_notebooks_import_the_package_numpy_and_matplotlib(name):
       if isinstance(node, ast.ImportFrom):
         modules.add(node.module)
   roots = {module.split(".")[0] for module in modules}
-  assert roots == {"facerep_jax", "numpy", "matplotlib"}
+  roots -= set(sys.stdlib_module_names) | {"numpy"}
+  assert roots == {"facerep_jax", "matplotlib"} | OTHERS.get(name, set())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -295,3 +300,76 @@ def test_latentface(tmp_path):
     "verification": [count, 64],
   }
   check_pictures(done, ["factors", "turn", "relight", "expression", "features"])
+
+
+def test_your_own_videos(tmp_path):
+  done = Executed(
+    "your_own_videos",
+    tmp_path,
+    {
+      "table": "[faces.num_rows, spatial.shape, sorted(set(faces['person']"
+      ".to_pylist()))]",
+      "smile": "[shown.tolist(), smile.shape, float(np.ptp(smile))]",
+      "compare": "[r_of, [x['feature'] for x in compared[0]['entries']]]",
+    },
+    CONFIG=str(ROOT / "configs" / "fabnet.py:adapt"),
+    WORK="work",
+    NUM_CLIPS=3,
+    CLIP_FRAMES=6,
+    CLIP_PX=128,
+    CANDIDATES=6,
+    NUM_PEOPLE=10,
+    FRAME_PX=64,
+    STEPS=2,
+    BATCH_SIZE=2,
+    MAX_SHOWN=2,
+  )
+  assert done.text("install") == ""
+  assert "6 people in the tracks of 3 clips" in done.text("tracks")
+  # A row for each face and frame, of 4 x 4 places and the code behind them.
+  rows, shape, people = done.found["table"]
+  assert rows == 3 * 2 * 6 and people == list(range(6))
+  assert shape == [rows, 16 * 8 * 24 + 256]
+  assert (tmp_path / "work" / "probe.npz").is_file()
+  assert "before: r of the lip corner puller" in done.text("probe")
+  shown, shape, spread = done.found["smile"]
+  assert shown == [0, 1] and shape == [rows] and spread > 0
+  r_of, features = done.found["compare"]
+  assert r_of.keys() == {"before", "random weights", "after"}
+  assert r_of["before"] != r_of["after"]
+  assert {"fabnet", "fabnet-synthetic: fabnet"} <= set(features)
+  check_pictures(done, ["sheet", "smile"])
+
+
+def test_tpu(tmp_path, monkeypatch):
+  two = ENVIRONMENT["XLA_FLAGS"].replace("device_count=1", "device_count=2")
+  monkeypatch.setenv("XLA_FLAGS", two)
+  done = Executed(
+    "tpu",
+    tmp_path,
+    {
+      "speed": "[[x['title'], x['num_devices']] for x in measured.rows]",
+      "readings": "[x['step'] for x in trained]",
+    },
+    CONFIG=str(ROOT / "configs" / "fabnet.py:demo"),
+    WORK="work",
+    NUM_PEOPLE=6,
+    FRAME_PX=48,
+    SIZE_PX=32,
+    WIDTH=4,
+    ROWS_PER_DEVICE=2,
+    STEPS=4,
+    EVAL_EVERY=2,
+    PROFILE_STEPS=2,
+    LIMIT_S=0.1,
+    DTYPES=("bfloat16",),
+  )
+  assert done.text("install") == ""
+  assert "2 x cpu, 1 process" in done.text("devices")
+  assert "No TPU here: everything below runs on cpu." in done.text("devices")
+  assert done.found["speed"] == [["bfloat16", 1], ["bfloat16", 2]]
+  assert done.found["readings"] == [2, 4]
+  saved = {int(x.name) for x in (tmp_path / "work/run/checkpoints").iterdir()}
+  assert saved >= {4, 6}
+  assert "work/profile:" in done.text("profile")
+  check_pictures(done, ["bars"])
