@@ -139,8 +139,8 @@ def load(path: str | os.PathLike, fingerprint: str = "") -> Probes:
     _check(probes)
   except (KeyError, TypeError, AttributeError, ValueError) as error:
     raise errors.InputError(
-      f"{path}: expected ready linear probes of {', '.join(TASKS)}, got others. "
-      f"{_FIT}"
+      f"{path}: expected ready linear probes of {', '.join(TASKS)}, got "
+      f"others. {_FIT}"
     ) from error
   known = told.get("fingerprint", "")
   if fingerprint and known and known != fingerprint:
