@@ -11,7 +11,7 @@ from PIL import Image
 import facerep_jax
 from facerep_jax import embed, errors, fit_probes
 from facerep_jax.detection import crop
-from facerep_jax.evaluators import linear_probe, saved_probes
+from facerep_jax.evaluators import linear_probe, ready_fit, saved_probes
 from facerep_jax.inference import face_rows, probe_file, ready_probes
 from tests import made_up_models
 from tests.evaluators import made_up
@@ -150,6 +150,7 @@ def test_columns_of_a_table(fitted, model, tmp_path):
         same(row[name], found["action_units"][i, side, k])
     for k, name in enumerate(("yaw", "pitch", "roll")):
       same(row[f"probe_{name}_deg"], found["pose_deg"][i, k])
+    same(row["probe_distance"], found["distance"][i])
     for k in range(68):
       same(row[f"probe_x_{k}"], found["landmarks_px"][i, k, 0])
       same(row[f"probe_y_{k}"], found["landmarks_px"][i, k, 1])
@@ -167,6 +168,29 @@ def test_no_columns_unless_asked_for(fitted, tmp_path):
   rows, about = table(fitted, tmp_path)
   assert not [x for x in rows[0] if x.startswith("probe_")]
   assert "probes" not in about["facerep_jax"]
+
+
+def test_classes_are_taken_for_equally_frequent():
+  rng = np.random.default_rng(0)
+  labels = np.repeat([0, 1], [900, 100])
+  x = rng.normal(size=(1000, 1))  # Says nothing.
+  found = linear_probe.logistic(x, labels, np.arange(1000), 3)
+  even = ready_fit.even(found, labels)
+  logits = even.outputs(np.zeros((1, 1)))[0]
+  assert abs(logits[0] - logits[1]) < 0.1 and logits[2] == -np.inf
+
+
+def test_distance_is_one_at_home_and_more_away():
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(500, 6)) @ rng.normal(size=(6, 9))
+  x[:, 8] = 3  # Constant.
+  found = ready_fit.whitening(x)
+  outputs = found.outputs(x)
+  assert outputs.shape[1] == 6
+  covariance = outputs.T @ outputs / len(x)
+  np.testing.assert_allclose(covariance, np.eye(6), atol=1e-6)
+  away = found.outputs(3 * x)
+  assert np.mean(away**2) > 4 * np.mean(outputs**2)
 
 
 def test_where_a_crop_lies_in_its_picture():

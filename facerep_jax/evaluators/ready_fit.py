@@ -1,9 +1,11 @@
 """Fits the ready linear probes of a model, and measures them.
 
 They are fitted to the training and validation people of labelled tracks, on
-the feature that each task is about, and measured on the test people.
+the feature that each task is about, and measured on the test people. Beside
+them is a map that whitens a feature, for the distance to these people.
 """
 
+import dataclasses
 import os
 from typing import NamedTuple
 
@@ -35,6 +37,7 @@ _TASKS = {
   ready_probes.LANDMARKS: (landmarks, ("landmarks_ndc",)),
   ready_probes.POSE: (pose, ("yaw_rad", "pitch_rad", "roll_rad")),
 }
+_COMPONENTS = 64  # Of the distance.
 
 
 class Fit(NamedTuple):
@@ -86,18 +89,66 @@ def fit(model: api.Representation, text: str) -> Fit:
     is_one_class = task == ready_probes.EXPRESSION
     counts = {"num_classes": len(classes)} if is_one_class else {}
     found = module.fit(part, **counts)
+    if is_one_class:
+      found = even(found, labels["expression"][train])
     tested = {name: value[test] for name, value in labels.items()}
     outputs = found.outputs(feature[test])
     measured[task] = module.measure(outputs, tested, crops.group[test])
     name = f"{model.config.system}: {main[task]}"
     key = saved_probes.key(crops.source.name, task, name)
     fitted[key], known[key] = found, classes if is_one_class else []
+    if task == ready_probes.LANDMARKS:
+      key = saved_probes.key(crops.source.name, ready_probes.DISTANCE, name)
+      fitted[key], known[key] = whitening(feature[train]), []
   told = f"{crops.source.name}: {len(train)} frames of "
   told += f"{len(np.unique(crops.group[train]))} people"
   about = ready_probes.about(
     tuple(actions.UNITS), _joined(main), model.fingerprint, told
   )
   return Fit(fitted, known, about, measured, len(train), len(test))
+
+
+def even(
+  found: linear_probe.LinearProbe, labels: np.ndarray
+) -> linear_probe.LinearProbe:
+  """Makes a classifier that takes all classes for equally frequent.
+
+  In the tracks half of the frames are neutral; in other data, who knows.
+
+  Args:
+    found: Its outputs are logits, [N, K].
+    labels: [M] int, what it was fitted to.
+
+  Returns:
+    A linear probe whose logits lack the log of each class's frequency; that of
+    a class which never occurred stays -inf.
+  """
+  counts = np.bincount(labels, minlength=len(found.offset))
+  shift = np.log(np.maximum(counts, 1) / counts.sum())
+  return dataclasses.replace(found, offset=found.offset - shift)
+
+
+def whitening(x: np.ndarray) -> linear_probe.LinearProbe:
+  """Finds the map whose outputs have mean 0, variance 1 and no covariance.
+
+  Args:
+    x: [N, D] float, features.
+
+  Returns:
+    A linear probe of up to 64 outputs, along the main components of the
+    standardised features.
+  """
+  x = np.asarray(x, np.float64)
+  is_constant = np.ptp(x, axis=0) == 0
+  mean, scale = x.mean(axis=0), np.where(is_constant, 1.0, x.std(axis=0))
+  z = (x - mean) / scale
+  values, vectors = np.linalg.eigh(z.T @ z / len(z))
+  main = np.argsort(values)[::-1][:_COMPONENTS]
+  main = main[values[main] > 1e-4 * values.max()]
+  weights = vectors[:, main] / np.sqrt(values[main])
+  return linear_probe.LinearProbe(
+    mean, scale, weights, np.zeros(len(main)), strength=0.0
+  )
 
 
 def write(path: str | os.PathLike, done: Fit) -> None:

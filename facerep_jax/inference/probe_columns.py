@@ -9,6 +9,7 @@ from facerep_jax.inference import api, face_rows, ready_probes
 from facerep_jax.inference.ready_probes import SIDES
 
 _CLASS, _X, _Y = "probe_expression", "probe_x", "probe_y"
+_DISTANCE = "probe_distance"
 _ANGLES = {
   "probe_yaw_deg": "positive: nose to the picture's left",
   "probe_pitch_deg": "positive: nose down",
@@ -28,7 +29,7 @@ class ProbeColumns:
     self._classes = [f"probe_p_{name}" for name in probes.classes]
     self._units = [f"probe_au{n}_{s}" for s in SIDES for n in probes.units]
     points = (_X, _Y)
-    self._names = [*self._classes, *self._units, *_ANGLES]
+    self._names = [*self._classes, *self._units, *_ANGLES, _DISTANCE]
     self.width = len(self._names) + len(points) * ready_probes.NUM_POINTS
 
   def columns(self) -> list[table.Column]:
@@ -50,6 +51,9 @@ class ProbeColumns:
       *(
         column(name, "float32", "degree", f"{what}; linear probe")
         for name, what in _ANGLES.items()
+      ),
+      column(
+        _DISTANCE, "float32", "", "from the probes' own faces; about 1 for such"
       ),
       column(_X, "float32", "px", "landmarks in the picture, x", points),
       column(_Y, "float32", "px", "landmarks in the picture, y", points),
@@ -75,6 +79,7 @@ class ProbeColumns:
       found["expression"],
       found["action_units"].reshape(count, -1),
       found["pose_deg"],
+      found["distance"][:, None],
       points[..., 0],
       points[..., 1],
     )

@@ -13,8 +13,8 @@ from facerep_jax.inference import probe_file
 
 SUFFIX = ".probes.npz"
 EXPRESSION, UNITS = "expression", "action_units_sided"
-LANDMARKS, POSE = "landmarks", "pose"
-TASKS = (EXPRESSION, UNITS, LANDMARKS, POSE)
+LANDMARKS, POSE, DISTANCE = "landmarks", "pose", "distance"
+TASKS = (EXPRESSION, UNITS, LANDMARKS, POSE, DISTANCE)
 SIDES, ANGLES = ("left", "right"), ("yaw", "pitch", "roll")
 NUM_POINTS = 68
 _KEY = "ready"
@@ -23,7 +23,10 @@ _FIT = "Fit them: python -m facerep_jax.fit_probes"
 
 @dataclasses.dataclass(frozen=True)
 class Probes:
-  """Linear probes of one model, for the four tasks of `TASKS`.
+  """Linear probes of one model, for all of `TASKS`.
+
+  That of `DISTANCE` whitens a feature: its outputs have mean 0 and variance 1
+  over the faces that it was fitted to.
 
   Attributes:
     name: Of their file.
@@ -55,7 +58,9 @@ class Probes:
       1]; `landmarks_ndc` [N, 68, 2], x and y in [-1, 1] of what the model's
       crop shows; `pose_deg` [N, 3]: yaw, positive for the nose to the image's
       left, pitch, positive for down, roll, positive for the top of the head to
-      the image's right.
+      the image's right; `distance` [N], how far the face is from those that
+      the linear probes were fitted to: the root of the mean square of whitened
+      numbers, about 1 for faces like them, more for others.
 
     Raises:
       InputError: A feature is missing or has another width.
@@ -71,6 +76,7 @@ class Probes:
       "action_units": units.reshape(count, len(SIDES), len(self.units)),
       "landmarks_ndc": raw[LANDMARKS].reshape(count, NUM_POINTS, 2),
       "pose_deg": np.degrees(raw[POSE]),
+      "distance": np.sqrt(np.mean(raw[DISTANCE] ** 2, axis=1)),
     }
 
   def _feature(self, features, task):

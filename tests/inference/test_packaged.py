@@ -20,6 +20,7 @@ SHAPES = {
   "landmarks_ndc": (68, 2),
   "landmarks_px": (68, 2),
   "pose_deg": (3,),
+  "distance": (),
 }
 NAMES = sorted(packaged.paths())
 _NONE = pytest.param(
