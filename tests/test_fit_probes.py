@@ -12,7 +12,12 @@ import facerep_jax
 from facerep_jax import embed, errors, fit_probes
 from facerep_jax.detection import crop
 from facerep_jax.evaluators import linear_probe, ready_fit, saved_probes
-from facerep_jax.inference import face_rows, probe_file, ready_probes
+from facerep_jax.inference import (
+  face_rows,
+  probe_columns,
+  probe_file,
+  ready_probes,
+)
 from tests import made_up_models
 from tests.evaluators import made_up
 
@@ -150,7 +155,7 @@ def test_columns_of_a_table(fitted, model, tmp_path):
         same(row[name], found["action_units"][i, side, k])
     for k, name in enumerate(("yaw", "pitch", "roll")):
       same(row[f"probe_{name}_deg"], found["pose_deg"][i, k])
-    same(row["probe_distance"], found["distance"][i])
+    assert ("probe_distance" in row) == ("distance" in found)
     for k in range(68):
       same(row[f"probe_x_{k}"], found["landmarks_px"][i, k, 0])
       same(row[f"probe_y_{k}"], found["landmarks_px"][i, k, 1])
@@ -191,6 +196,37 @@ def test_distance_is_one_at_home_and_more_away():
   np.testing.assert_allclose(covariance, np.eye(6), atol=1e-6)
   away = found.outputs(3 * x)
   assert np.mean(away**2) > 4 * np.mean(outputs**2)
+
+
+def test_the_distance_is_kept_where_it_tells_errors():
+  rng = np.random.default_rng(0)
+  white = rng.normal(size=(200, 5)) * rng.uniform(0.5, 2, (200, 1))
+  distance = np.sqrt(np.mean(white**2, axis=1))
+  assert ready_fit.tells_errors(white, distance**3)
+  assert not ready_fit.tells_errors(white, -distance)
+  assert not ready_fit.tells_errors(white, rng.permutation(distance))
+
+
+def test_with_a_distance_there_is_one_column_more(model):
+  probes = model.probes
+  if "distance" in probes.fitted:
+    del probes.fitted["distance"]
+  without = probe_columns.ProbeColumns(probes, model)
+  features = model.embed(pictures())
+  white = ready_fit.whitening(features["embedding"])
+  probes.fitted["distance"] = white
+  probes.features["distance"] = "embedding"
+  columns = probe_columns.ProbeColumns(probes, model)
+  assert columns.width == without.width + 1
+  faces = [
+    face_rows.Face(0, i, 0.0, 0, None, image)
+    for i, image in enumerate(pictures())
+  ]
+  block = columns.block(columns.rows(faces, features))
+  want = np.sqrt(np.mean(white.outputs(features["embedding"]) ** 2, axis=1))
+  np.testing.assert_allclose(block["probe_distance"], want, rtol=1e-4)
+  assert np.isnan(block["probe_x"]).all()  # The place is unknown.
+  assert {x.name for x in columns.columns()} == set(block)
 
 
 def test_where_a_crop_lies_in_its_picture():

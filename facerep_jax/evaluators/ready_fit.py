@@ -2,7 +2,8 @@
 
 They are fitted to the training and validation people of labelled tracks, on
 the feature that each task is about, and measured on the test people. Beside
-them is a map that whitens a feature, for the distance to these people.
+them is a map that whitens a feature, for the distance to these people, where
+that distance tells how large errors are.
 """
 
 import dataclasses
@@ -38,6 +39,7 @@ _TASKS = {
   ready_probes.POSE: (pose, ("yaw_rad", "pitch_rad", "roll_rad")),
 }
 _COMPONENTS = 64  # Of the distance.
+_LEAST_CORRELATION = 0.2  # Of distance and error; below, it tells nothing.
 
 
 class Fit(NamedTuple):
@@ -98,8 +100,11 @@ def fit(model: api.Representation, text: str) -> Fit:
     key = saved_probes.key(crops.source.name, task, name)
     fitted[key], known[key] = found, classes if is_one_class else []
     if task == ready_probes.LANDMARKS:
-      key = saved_probes.key(crops.source.name, ready_probes.DISTANCE, name)
-      fitted[key], known[key] = whitening(feature[train]), []
+      white = whitening(feature[train])
+      error = -measured[task].quality
+      if tells_errors(white.outputs(feature[test]), error):
+        key = saved_probes.key(crops.source.name, ready_probes.DISTANCE, name)
+        fitted[key], known[key] = white, []
   told = f"{crops.source.name}: {len(train)} frames of "
   told += f"{len(np.unique(crops.group[train]))} people"
   about = ready_probes.about(
@@ -149,6 +154,21 @@ def whitening(x: np.ndarray) -> linear_probe.LinearProbe:
   return linear_probe.LinearProbe(
     mean, scale, weights, np.zeros(len(main)), strength=0.0
   )
+
+
+def tells_errors(white: np.ndarray, error: np.ndarray) -> bool:
+  """Says whether errors grow with the distance of a face.
+
+  Args:
+    white: [N, K] float, outputs of `whitening` on test faces.
+    error: [N] float, of these faces.
+
+  Returns:
+    Whether their rank correlation is at least 0.2.
+  """
+  distance = np.mean(white**2, axis=1)
+  ranks = [np.argsort(np.argsort(x)) for x in (distance, error)]
+  return bool(np.corrcoef(*ranks)[0, 1] >= _LEAST_CORRELATION)
 
 
 def write(path: str | os.PathLike, done: Fit) -> None:

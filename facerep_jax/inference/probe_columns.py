@@ -29,7 +29,10 @@ class ProbeColumns:
     self._classes = [f"probe_p_{name}" for name in probes.classes]
     self._units = [f"probe_au{n}_{s}" for s in SIDES for n in probes.units]
     points = (_X, _Y)
-    self._names = [*self._classes, *self._units, *_ANGLES, _DISTANCE]
+    self._names = [*self._classes, *self._units, *_ANGLES]
+    self._has_distance = ready_probes.DISTANCE in probes.fitted
+    if self._has_distance:
+      self._names.append(_DISTANCE)
     self.width = len(self._names) + len(points) * ready_probes.NUM_POINTS
 
   def columns(self) -> list[table.Column]:
@@ -52,8 +55,10 @@ class ProbeColumns:
         column(name, "float32", "degree", f"{what}; linear probe")
         for name, what in _ANGLES.items()
       ),
-      column(
-        _DISTANCE, "float32", "", "from the probes' own faces; about 1 for such"
+      *(
+        column(name, "float32", "", "from the probes' own faces, 1 for such")
+        for name in self._names
+        if name == _DISTANCE
       ),
       column(_X, "float32", "px", "landmarks in the picture, x", points),
       column(_Y, "float32", "px", "landmarks in the picture, y", points),
@@ -79,7 +84,7 @@ class ProbeColumns:
       found["expression"],
       found["action_units"].reshape(count, -1),
       found["pose_deg"],
-      found["distance"][:, None],
+      *([found["distance"][:, None]] if self._has_distance else ()),
       points[..., 0],
       points[..., 1],
     )

@@ -14,7 +14,7 @@ from facerep_jax.inference import probe_file
 SUFFIX = ".probes.npz"
 EXPRESSION, UNITS = "expression", "action_units_sided"
 LANDMARKS, POSE, DISTANCE = "landmarks", "pose", "distance"
-TASKS = (EXPRESSION, UNITS, LANDMARKS, POSE, DISTANCE)
+TASKS = (EXPRESSION, UNITS, LANDMARKS, POSE)  # Those that all files have.
 SIDES, ANGLES = ("left", "right"), ("yaw", "pitch", "roll")
 NUM_POINTS = 68
 _KEY = "ready"
@@ -23,10 +23,10 @@ _FIT = "Fit them: python -m facerep_jax.fit_probes"
 
 @dataclasses.dataclass(frozen=True)
 class Probes:
-  """Linear probes of one model, for all of `TASKS`.
+  """Linear probes of one model, for all of `TASKS` and maybe `DISTANCE`.
 
-  That of `DISTANCE` whitens a feature: its outputs have mean 0 and variance 1
-  over the faces that it was fitted to.
+  The latter whitens a feature: its outputs have mean 0 and variance 1 over the
+  faces that it was fitted to.
 
   Attributes:
     name: Of their file.
@@ -58,9 +58,10 @@ class Probes:
       1]; `landmarks_ndc` [N, 68, 2], x and y in [-1, 1] of what the model's
       crop shows; `pose_deg` [N, 3]: yaw, positive for the nose to the image's
       left, pitch, positive for down, roll, positive for the top of the head to
-      the image's right; `distance` [N], how far the face is from those that
-      the linear probes were fitted to: the root of the mean square of whitened
-      numbers, about 1 for faces like them, more for others.
+      the image's right. Where there is a linear probe for it, `distance` [N],
+      how far the face is from those that the linear probes were fitted to: the
+      root of the mean square of whitened numbers, about 1 for faces like them,
+      more for others.
 
     Raises:
       InputError: A feature is missing or has another width.
@@ -71,13 +72,15 @@ class Probes:
     }
     count = len(raw[POSE])
     units = np.clip(raw[UNITS], 0, 1)
-    return {
+    out = {
       "expression": _softmax(raw[EXPRESSION]),
       "action_units": units.reshape(count, len(SIDES), len(self.units)),
       "landmarks_ndc": raw[LANDMARKS].reshape(count, NUM_POINTS, 2),
       "pose_deg": np.degrees(raw[POSE]),
-      "distance": np.sqrt(np.mean(raw[DISTANCE] ** 2, axis=1)),
     }
+    if DISTANCE in raw:
+      out["distance"] = np.sqrt(np.mean(raw[DISTANCE] ** 2, axis=1))
+    return out
 
   def _feature(self, features, task):
     name = self.features[task]
@@ -133,10 +136,11 @@ def load(path: str | os.PathLike, fingerprint: str = "") -> Probes:
   told = meta.get(_KEY) if isinstance(meta, dict) else None
   try:
     names = {task: (name, feature) for task, name, feature in _tasks(fitted)}
+    tasks = [*TASKS, *([DISTANCE] if DISTANCE in names else ())]
     probes = Probes(
       name=os.fspath(path),
-      fitted={task: fitted[names[task][0]] for task in TASKS},
-      features={task: names[task][1] for task in TASKS},
+      fitted={task: fitted[names[task][0]] for task in tasks},
+      features={task: names[task][1] for task in tasks},
       joined={k: tuple(v) for k, v in told["joined"].items()},
       classes=tuple(meta["classes"][names[EXPRESSION][0]]),
       units=tuple(told["units"]),
