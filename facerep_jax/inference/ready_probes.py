@@ -46,7 +46,9 @@ class Probes:
   units: tuple[int, ...]
   about: dict[str, Any]
 
-  def outputs(self, features: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  def outputs(
+    self, features: Mapping[str, np.ndarray]
+  ) -> dict[str, np.ndarray]:
     """Reads features out.
 
     Args:
