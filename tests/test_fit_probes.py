@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 import facerep_jax
-from facerep_jax import embed, errors, fit_probes
+from facerep_jax import embed, errors
 from facerep_jax.detection import crop
 from facerep_jax.evaluators import linear_probe, ready_fit, saved_probes
+from facerep_jax.fit_probes import __main__ as fit_probes
 from facerep_jax.inference import (
   face_rows,
   probe_columns,
