@@ -17,6 +17,10 @@ COMMANDS = {
   "render": ("render", "draws the faces of a folder of photos"),
   "explore": ("explore", "shows in the browser what a model finds in faces"),
   "evaluate": ("evaluate", "measures a run beside its baselines"),
+  "fit-probes": (
+    "fit_probes.__main__",
+    "fits linear probes for tables of faces",
+  ),
   "ablate": ("ablate", "measures what each part of a run brings"),
   "benchmark": ("benchmark", "measures speed on this machine"),
   "export": ("export", "writes a run to one file of weights"),

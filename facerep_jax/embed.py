@@ -19,10 +19,11 @@ from facerep_jax.inference import (
   face_rows,
   face_table,
   model_choice,
+  ready_probes,
 )
 
 _OF_VIDEOS = ("every", "fps", "start", "stop")
-_OF_PEOPLE = ("person", "same_person")
+_OF_TABLES = ("person", "same_person", "probes")
 
 
 def main(arguments: list[str]) -> None:
@@ -65,18 +66,28 @@ def _write_table(options, place, source):
   default = face_table.SAME_PERSON
   asked = options.same_person
   threshold = default if asked is None else asked
+  model = api.load(place)
   chosen = face_table.Options(
     features=_features(options),
     same_person=None if options.person == "none" else threshold,
     batch_size=options.batch_size,
+    probes=_probes(options.probes, model),
   )
-  model = api.load(place)
   if asked is not None and face_table.IDENTITY not in model.feature_names:
     raise errors.InputError(
       f"--same-person={asked}: this model has no feature "
       f"{face_table.IDENTITY!r}; leave it out."
     )
   face_table.embed(model, source, options.output, chosen, name=str(place))
+
+
+def _probes(text, model):
+  """Returns the linear probes that are asked for."""
+  if text == "none":
+    return None
+  if text == "packaged":
+    return model.probes
+  return ready_probes.load(text, model.fingerprint)
 
 
 def _parser():
@@ -112,6 +123,13 @@ def _parser():
     help="of tables: greatest mean cosine distance of one person's tracks "
     f"({face_table.SAME_PERSON})",
   )
+  add(
+    "--probes",
+    default="none",
+    help="of tables: columns of expression, action units, landmarks and pose, "
+    "by the linear probes beside the weights (packaged), or those of FILE.npz; "
+    "see docs/probes.md (none)",
+  )
   return parser
 
 
@@ -131,7 +149,7 @@ def _check(options):
   given = _parser().parse_args(["--output="])
   for names, is_used, what in (
     (_OF_VIDEOS, bool(options.videos), "--videos"),
-    (_OF_PEOPLE, is_table, "--videos, or with a .csv or .parquet --output"),
+    (_OF_TABLES, is_table, "--videos, or with a .csv or .parquet --output"),
   ):
     for name in names:
       if not is_used and getattr(options, name) != getattr(given, name):

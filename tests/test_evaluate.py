@@ -10,12 +10,11 @@ from facerep_jax import cli, errors, evaluate
 from facerep_jax.evaluators import (
   evaluation,
   linear_probe,
-  probe_file,
   probe_tasks,
   results,
   task_inputs,
 )
-from facerep_jax.inference import crop_choice
+from facerep_jax.inference import crop_choice, probe_file
 from facerep_jax.training import setup
 from tests import tiny
 from tests.evaluators import made_up

@@ -41,7 +41,7 @@ COMMANDS = {
   embed: (
     *("--workdir", "--model", "--images", "--videos", "--batch-size"),
     *("--crop", "--features", "--every", "--fps", "--start", "--stop"),
-    *("--person", "--same-person"),
+    *("--person", "--same-person", "--probes"),
   ),
   render: (
     *("--workdir", "--model", "--images", "--what", "--sweep", "--transfer"),

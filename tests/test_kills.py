@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facerep_jax.evaluators import probe_file
 from facerep_jax.files import atomic
+from facerep_jax.inference import probe_file
 from facerep_jax.tracks import tfrecord
 from tests import kill_targets, small_runs, tiny
 from tests.evaluators import made_up

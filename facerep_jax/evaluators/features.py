@@ -83,7 +83,7 @@ def crop(
     if source.cut == "photo":
       image = find_face(image).image
     pixels[i] = model.crop(image, i, is_cropped=is_cropped)
-    places[i] = _place(image.shape, model.square(is_cropped=is_cropped))
+    places[i] = model.place(image.shape, is_cropped=is_cropped)
 
   what = f"of {source.name} {source.split}"
   with (
@@ -95,17 +95,6 @@ def crop(
       list(pool.map(one, rows))
       bar.advance(len(rows), len(rows))
   return Crops(source, pixels, _move_landmarks(source.labels, places, size))
-
-
-def _place(shape, square):
-  """Returns left, top and side of a crop in pixels of the image."""
-  height, width = shape[:2]
-  side = min(height, width)
-  return (
-    (width - side) / 2 + square[0] * side,
-    (height - side) / 2 + square[1] * side,
-    square[2] * side,
-  )
 
 
 def _move_landmarks(labels, places, size_px):

@@ -14,53 +14,14 @@ import numpy as np
 
 from facerep_jax import errors
 from facerep_jax.evaluators import base, folds
+from facerep_jax.inference import probe_file
 
 # Per row: the penalty is strength / 2 * |weights|^2 beside the mean loss.
 _RIDGE_STRENGTHS = tuple(10.0**k for k in range(-5, 5))
 _LOGISTIC_STRENGTHS = tuple(10.0**k for k in range(1, -6, -1))
 
 
-@dataclasses.dataclass(frozen=True)
-class LinearProbe:
-  """A linear map of standardised features.
-
-  Attributes:
-    mean: [D] float64, of the training features.
-    scale: [D] float64, their standard deviation; 1 where they are constant.
-    weights: [D, K] float64.
-    offset: [K] float64; -inf or inf for a class that training had never or
-      always.
-    strength: L2 strength per row that was chosen.
-    kind: "linear", the one kind there is.
-  """
-
-  mean: np.ndarray
-  scale: np.ndarray
-  weights: np.ndarray
-  offset: np.ndarray
-  strength: float
-  kind: str = "linear"
-
-  def outputs(self, x: np.ndarray) -> np.ndarray:
-    """Reads features out.
-
-    Args:
-      x: [N, D] float.
-
-    Returns:
-      [N, K] float64: values (ridge) or logits (logistic, multilabel).
-
-    Raises:
-      InputError: The features have another width.
-    """
-    x = np.asarray(x)
-    errors.check_shape(
-      "features",
-      x,
-      f"N {len(self.mean)}",
-      "Use the representation that the linear probe was fitted to.",
-    )
-    return (x - self.mean) / self.scale @ self.weights + self.offset
+LinearProbe = probe_file.LinearProbe
 
 
 def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> LinearProbe:

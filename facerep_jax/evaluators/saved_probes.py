@@ -2,25 +2,27 @@
 
 import dataclasses
 import os
+import types
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import linear_probe, probe_file
+from facerep_jax.evaluators import linear_probe
+from facerep_jax.inference import probe_file
 
 FILE = "probes.npz"
-_BETWEEN = " / "
-
-
-def key(dataset: str, task: str, feature: str) -> str:
-  """Names a linear probe by what it was fitted to."""
-  return _BETWEEN.join((dataset, task, feature))
+key = probe_file.key
 
 
 def save(
   path: str | os.PathLike,
   fitted: dict[str, linear_probe.LinearProbe],
   classes: dict[str, list[str]],
+  about: Mapping[str, Any] = types.MappingProxyType({}),
+  *,
+  is_small: bool = False,
 ) -> None:
   """Writes linear probes with the names of the classes they tell apart.
 
@@ -28,8 +30,11 @@ def save(
     path: The file.
     fitted: By `key`.
     classes: By `key`; no names for linear probes of numbers.
+    about: What else the file says; can be written as JSON.
+    is_small: As for `probe_file.save`.
   """
-  probe_file.save(str(path), fitted, {"classes": classes})
+  meta = {"classes": classes} | dict(about)
+  probe_file.save(str(path), fitted, meta, is_small=is_small)
 
 
 def load(
@@ -43,18 +48,13 @@ def load(
   fitted, meta = probe_file.load(str(path))
   known = meta.get("classes") if isinstance(meta, dict) else None
   if not isinstance(known, dict) or not all(
-    len(_apart(x)) == 3 for x in fitted
+    len(probe_file.apart(x)) == 3 for x in fitted
   ):
     raise errors.InputError(
       f"{path}: its linear probes are not of an evaluation. Give the {FILE} "
       "that facerep_jax.evaluate wrote."
     )
   return {name: (found, known.get(name, [])) for name, found in fitted.items()}
-
-
-def _apart(name):
-  """Returns what `key` joined; of these, a data set may be called anything."""
-  return name.rsplit(_BETWEEN, 2)
 
 
 def pick(
@@ -79,7 +79,7 @@ def pick(
   """
   found, sets = {}, set()
   for name, (fitted, known) in saved.items():
-    dataset, of_task, feature = _apart(name)
+    dataset, of_task, feature = probe_file.apart(name)
     if of_task == task:
       sets.add(dataset)
       found[feature] = _in_order(fitted, known, classes, task)

@@ -11,7 +11,12 @@ import numpy as np
 
 from facerep_jax import errors, sharding
 from facerep_jax.data import transforms
-from facerep_jax.inference import face_methods, packaged, weight_file
+from facerep_jax.inference import (
+  face_methods,
+  packaged,
+  ready_probes,
+  weight_file,
+)
 from facerep_jax.runs import checkpoint, configuration, stages, train_state
 from facerep_jax.systems import base
 
@@ -30,6 +35,8 @@ class Representation(face_methods.FaceMethods):
     system: Pure functions of the system.
     variables: Its arrays.
     mesh: Devices in use.
+    file: Of the weights; None for a run.
+    fingerprint: Of the weights of a file; "" for a run.
   """
 
   def __init__(
@@ -46,6 +53,7 @@ class Representation(face_methods.FaceMethods):
     self.system = system
     self.variables = variables
     self.mesh = sharding.make_mesh(devices)
+    self.file, self.fingerprint = None, ""
     self._crop = transforms.Crop(**config.data.crop)
     self._represent = sharding.jit_on_batch(self._compute, self.mesh)
 
@@ -89,6 +97,53 @@ class Representation(face_methods.FaceMethods):
     return self.map_images(
       self._represent, images, batch_size=batch_size, is_cropped=is_cropped
     )
+
+  @functools.cached_property
+  def probes(self) -> ready_probes.Probes:
+    """Linear probes that lie beside the file of the weights.
+
+    Raises:
+      InputError: There are none, or they belong to other weights.
+    """
+    if self.file is None:
+      raise errors.InputError(
+        "a run has no ready linear probes. Fit some: python -m "
+        "facerep_jax.fit_probes --workdir=RUN --output=FILE.npz"
+      )
+    return ready_probes.beside(self.file, self.fingerprint)
+
+  def read(
+    self,
+    images: np.ndarray | Sequence[np.ndarray],
+    *,
+    probes: ready_probes.Probes | None = None,
+    batch_size: int = BATCH_SIZE,
+    is_cropped: bool = False,
+  ) -> dict[str, np.ndarray]:
+    """Reads expression, action units, landmarks and pose of face images.
+
+    Args:
+      images: As for `embed`.
+      probes: Linear probes of this model; by default `probes`.
+      batch_size: As for `embed`.
+      is_cropped: As for `embed`.
+
+    Returns:
+      As `ready_probes.Probes.outputs`, and `landmarks_px` [N, 68, 2] float32:
+      x and y in pixels of each image as it was given; the centre of its top
+      left pixel is (0, 0).
+
+    Raises:
+      InputError: As `embed`, or there are no such linear probes.
+    """
+    probes = probes or self.probes
+    found = self.embed(images, batch_size=batch_size, is_cropped=is_cropped)
+    found = probes.outputs(found)
+    places = [self.place(np.shape(x), is_cropped=is_cropped) for x in images]
+    found["landmarks_px"] = ready_probes.to_pixels(
+      found["landmarks_ndc"], np.array(places).reshape(-1, 3)
+    )
+    return found
 
   def map_images(
     self,
@@ -135,6 +190,24 @@ class Representation(face_methods.FaceMethods):
       return 0.0, 0.0, 1.0
     left, top, side = (x / self._crop.frame_px for x in self._crop.middle())
     return left, top, side
+
+  def place(
+    self, shape: Sequence[int], *, is_cropped: bool = False
+  ) -> tuple[float, float, float]:
+    """Returns left, top and side of what `crop` takes, px of the image.
+
+    Args:
+      shape: Of the image, [H, W, ...].
+      is_cropped: As for `crop`.
+    """
+    height, width = shape[:2]
+    short = min(height, width)
+    left, top, side = self.square(is_cropped=is_cropped)
+    return (
+      (width - short) / 2 + left * short,
+      (height - short) / 2 + top * short,
+      side * short,
+    )
 
   def crop(
     self,
@@ -190,7 +263,8 @@ class Representation(face_methods.FaceMethods):
     _ = self._compiled  # Exists from now on: the copy shares it.
     other = copy.copy(self)
     other.variables = _random_weights(self.config, self.system, self.mesh)
-    other.step = 0
+    other.step, other.file, other.fingerprint = 0, None, ""
+    other.__dict__.pop("probes", None)
     return other
 
   def save(self, path: str | os.PathLike, *, summary: str = "") -> int:
@@ -263,7 +337,9 @@ def _load_file(path, step, devices):
   mesh = sharding.make_mesh(devices)
   variables = sharding.put_replicated(found.variables, mesh)
   system = base.build(found.config)
-  return Representation(found.config, system, variables, found.step, devices)
+  model = Representation(found.config, system, variables, found.step, devices)
+  model.file, model.fingerprint = path, found.metadata["sha256"]
+  return model
 
 
 def _load_run(workdir, step, devices):

@@ -38,6 +38,9 @@ class Face(NamedTuple):
     track: Number of its track in the file, from 0.
     found: Where it is; None where that is unknown.
     image: Its crop, uint8 [H, W, 3].
+    origin_px: Left and top of the crop in the picture, px from border to
+      border, and pixels of the picture to a pixel of the crop; None where that
+      is unknown.
   """
 
   file: int
@@ -46,6 +49,7 @@ class Face(NamedTuple):
   track: int
   found: photos.Found | None
   image: np.ndarray
+  origin_px: tuple[float, float, float] | None = None
 
 
 class Batch(NamedTuple):
@@ -297,7 +301,22 @@ def _cut(number, first, followed, frames) -> Iterator[Face]:
       first + seen.track,
       photos.Found(box_px, score, int(track.detected[row])),
       crop.crop_box(seen.pixels, box_px, photos.FACE_PX),
+      origin(box_px, photos.FACE_PX),
     )
+
+
+def origin(box_px: np.ndarray, size_px: int) -> tuple[float, float, float]:
+  """Says where a crop lies in its picture.
+
+  Args:
+    box_px: [4] float, of the face.
+    size_px: Side of what `crop.crop_box` cuts around it.
+
+  Returns:
+    `Face.origin_px`.
+  """
+  left, top, right, _ = crop.square_box(box_px)
+  return float(left), float(top), float(right - left) / size_px
 
 
 def of_folder(faces: face_folder.FaceFolder) -> Source:
@@ -341,8 +360,13 @@ class _Folder:
         frame, seconds = (0, math.nan)
         if frames is not None:
           frame, seconds = frames[i], times[i]
+        found, image = some.found[i], some.images[i]
+        # A photo without a face is whole.
+        place = (0.0, 0.0, 1.0) if frames is None else None
+        if found is not None:
+          place = origin(found.box_px, len(image))
         batch.faces.append(
-          Face(number[name], frame, seconds, 0, some.found[i], some.images[i])
+          Face(number[name], frame, seconds, 0, found, image, place)
         )
       batch.noted.extend(x for x in some.columns.get(photos.NOTES, ()) if x)
       self._done += len(some.paths) + len(some.skipped)

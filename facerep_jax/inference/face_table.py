@@ -14,7 +14,14 @@ import numpy as np
 from facerep_jax import cli, environment, errors
 from facerep_jax.data import photos
 from facerep_jax.files import table
-from facerep_jax.inference import api, face_rows, read_ahead, same_person
+from facerep_jax.inference import (
+  api,
+  face_rows,
+  probe_columns,
+  read_ahead,
+  ready_probes,
+  same_person,
+)
 
 _log = logging.getLogger(__name__)
 BATCHES_AHEAD = 2  # Batches that wait for the network.
@@ -59,11 +66,14 @@ class Options:
     same_person: Greatest distance of one person's tracks, see
       `same_person.group`; None: people are not told apart.
     batch_size: Faces at a time, 1 or more.
+    probes: Linear probes of the model whose outputs become columns; None: no
+      such columns.
   """
 
   features: tuple[str, ...] | None = None
   same_person: float | None = SAME_PERSON
   batch_size: int = api.BATCH_SIZE
+  probes: ready_probes.Probes | None = None
 
 
 def main_features(names: Iterable[str]) -> tuple[str, ...]:
@@ -133,7 +143,9 @@ def embed(
   """
   options = options or Options()
   features = choose_features(model.feature_names, options.features)
-  clash = {x.name for x in _COLUMNS} & set(features)
+  probes = options.probes and probe_columns.ProbeColumns(options.probes, model)
+  columns = [*_COLUMNS, *(probes.columns() if probes else ())]
+  clash = {x.name for x in columns} & set(features)
   if clash:
     raise errors.InputError(
       f"the feature {min(clash)!r} has the name of a column: leave it out by "
@@ -145,7 +157,9 @@ def embed(
     environment.at(folder),
     tempfile.TemporaryFile(dir=folder) as file,
   ):
-    rows = _Rows(file, features, options.same_person, _max_angle_deg(model))
+    rows = _Rows(
+      file, features, options.same_person, _max_angle_deg(model), probes
+    )
     skipped = _fill(rows, model, source, options.batch_size)
     if not rows.count:
       raise errors.InputError(
@@ -204,6 +218,8 @@ def _metadata(name, model, source, options, people) -> dict[str, Any]:
   out = {"model": name, "step": int(model.step), "source": source.place}
   if people is not None:
     out["same_person"] = options.same_person
+  if options.probes:
+    out["probes"] = {"file": options.probes.name} | options.probes.about
   return out
 
 
@@ -221,8 +237,9 @@ class _Rows:
     count: How many there are.
   """
 
-  def __init__(self, file, features, threshold, max_angle_deg):
+  def __init__(self, file, features, threshold, max_angle_deg, probes):
     self.count = 0
+    self._probes = probes
     self._file, self._features = file, features
     self._threshold, self._max_angle_deg = threshold, max_angle_deg
     self._dtype, self._widths = None, {}
@@ -243,7 +260,9 @@ class _Rows:
     """
     if self._dtype is None:
       self._widths = {x: found[x].shape[1] for x in self._features}
-      self._dtype = _dtype(self._widths)
+      self._dtype = _dtype(
+        self._widths, self._probes.width if self._probes else 0
+      )
     rows = np.empty(len(faces), self._dtype)
     for row, face in zip(rows, faces):
       where = face.found or photos.Found(np.full(4, np.nan, np.float32))
@@ -253,6 +272,8 @@ class _Rows:
       row["detected"] = where.detected
       row["number"] = self._number(face)
     rows["angles"] = self._angles(found, len(faces))
+    if self._probes:
+      rows["probes"] = self._probes.rows(faces, found)
     for name in self._features:
       rows["features"][name] = found[name]
     self._file.write(rows.tobytes())
@@ -297,6 +318,7 @@ class _Rows:
     """Returns the columns of the table."""
     return [
       *_COLUMNS,
+      *(self._probes.columns() if self._probes else ()),
       *(
         table.Column(name, "float32", "", f"feature {name} of the model", width)
         for name, width in self._widths.items()
@@ -320,16 +342,19 @@ class _Rows:
         block["person"] = people[rows["number"]]
       block |= dict(zip(_BOX, rows["box"].T))
       block |= dict(zip(_ANGLES, rows["angles"].T))
+      if self._probes:
+        block |= self._probes.block(rows["probes"])
       block |= {name: rows["features"][name] for name in self._features}
       yield block
 
 
-def _dtype(widths):
+def _dtype(widths, probes_width):
   return np.dtype(
     [
       *(("file", "i4"), ("frame", "i8"), ("seconds", "f8"), ("track", "i8")),
       *(("box", "f4", 4), ("score", "f4"), ("detected", "i1")),
       *(("number", "i8"), ("angles", "f4", 3)),
+      ("probes", "f4", (probes_width,)),
       ("features", [(name, "f4", width) for name, width in widths.items()]),
     ]
   )

@@ -17,6 +17,7 @@ Labels of a frame (names and shapes in `schema.LABELS`):
     `motion.EXPRESSION_FLOOR`.
   expression_intensity: strength of the track's expression, [0, 1].
   action_units: mean activation of the face's halves, `actions.UNITS`' order.
+  action_units_sided: of the left half, then of the right; the person's own.
   light: unit direction from the face to the light, camera axes; ambient
     share.
   focal_px: focal length in px of the stored frame; only beside depth maps.
@@ -196,5 +197,6 @@ def _labels(made, person):
     "expression": paths.expression,
     "expression_intensity": paths.intensity,
     "action_units": (paths.left + paths.right) / 2,
+    "action_units_sided": np.stack([paths.left, paths.right], axis=1),
     "light": made.light.label(),
   }

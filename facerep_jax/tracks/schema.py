@@ -25,6 +25,7 @@ LABELS = {
   "expression": (np.int64, ()),
   "expression_intensity": (np.float32, ()),
   "action_units": (np.float32, (20,)),
+  "action_units_sided": (np.float32, (2, 20)),  # Of the left and right half.
   "light": (np.float32, (4,)),  # Direction x, y, z; ambient share.
   "focal_px": (np.float32, ()),  # Of the stored frame; goes with depth maps.
   "time_s": (np.float32, ()),  # Since the first frame of the video.

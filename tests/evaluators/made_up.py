@@ -74,6 +74,7 @@ def frames(
     "expression": expression,
     "expression_intensity": np.ones(count),
     "action_units": units.astype(np.float32),
+    "action_units_sided": np.stack([units, units], 1).astype(np.float32),
     "light": rng.uniform(-1, 1, (count, 4)).astype(np.float32),
   }
 

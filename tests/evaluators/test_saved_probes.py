@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.evaluators import linear_probe, probe_file, saved_probes
+from facerep_jax.evaluators import linear_probe, saved_probes
+from facerep_jax.inference import probe_file
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 3))

@@ -6,13 +6,21 @@ import pytest
 
 import facerep_jax
 from facerep_jax import errors
-from facerep_jax.inference import packaged, weight_file
+from facerep_jax.inference import packaged, ready_probes, weight_file
+from facerep_jax.synthetic import actions
 from tests import made_up_models
 
 HEADINGS = (
   *("Data", "Training", "Metrics", "Limits"),
   *("Intended use", "Ruled-out use"),
 )
+SHAPES = {
+  "expression": (8,),
+  "action_units": (2, 20),
+  "landmarks_ndc": (68, 2),
+  "landmarks_px": (68, 2),
+  "pose_deg": (3,),
+}
 NAMES = sorted(packaged.paths())
 _NONE = pytest.param(
   "", marks=pytest.mark.skip(reason="no model comes with the library yet")
@@ -109,3 +117,21 @@ def test_a_model_of_the_library(name):
   image = np.full((1, model.size_px, model.size_px, 3), 128, np.uint8)
   for value in model.embed(image, batch_size=1).values():
     assert np.isfinite(value).all()
+
+
+@pytest.mark.parametrize("name", NAMES or [_NONE])
+def test_the_linear_probes_of_a_model_of_the_library(name):
+  model = facerep_jax.load(name, devices=jax.devices()[:1])
+  assert model.file.with_suffix(ready_probes.SUFFIX).stat().st_size <= 1_000_000
+  # Else the weights are new: fit them anew, as docs/probes.md says.
+  assert model.probes.about["fingerprint"] == model.fingerprint
+  assert model.probes.classes == tuple(actions.EXPRESSIONS)
+  assert model.probes.units == tuple(actions.UNITS)
+  image = np.full((90, 120, 3), 128, np.uint8)
+  found = model.read([image], batch_size=1)
+  shapes = {name: value.shape[1:] for name, value in found.items()}
+  assert shapes.pop("distance", ()) == ()
+  assert shapes == SHAPES
+  for value in found.values():
+    assert value.dtype == np.float32 and np.isfinite(value).all()
+  np.testing.assert_allclose(found["expression"].sum(axis=1), 1, rtol=1e-5)

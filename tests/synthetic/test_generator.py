@@ -275,10 +275,12 @@ def test_action_units_are_the_means_of_both_halves(monkeypatch):
   motion = dataclasses.replace(made.motion, left=left, right=right)
   made = dataclasses.replace(made, motion=motion)
   monkeypatch.setattr(recording, "set_up", lambda *args: made)
-  units = generator.draw_labels(SETTINGS, 4, 0)["action_units"]
+  labels = generator.draw_labels(SETTINGS, 4, 0)
   want = np.zeros((SETTINGS.num_frames, 20))
   want[:, smile], want[:, brow] = 0.4, 0.4
-  np.testing.assert_allclose(units, want)
+  np.testing.assert_allclose(labels["action_units"], want)
+  sides = labels["action_units_sided"]
+  np.testing.assert_array_equal(sides, np.stack([left, right], axis=1))
 
 
 def test_labels_without_pictures_are_those_of_the_pictures():

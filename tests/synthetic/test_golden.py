@@ -17,6 +17,7 @@ def test_this_machine_draws_what_another_drew():
   # The promise for labels; float32 carries 4e-6 of 32 px and of 20 units.
   # The focal length follows from what depth and landmarks pin.
   others = {"detected", "box_px", "frontal", "focal_px", "time_s"}
+  others |= {"action_units_sided"}  # The file has its mean, `action_units`.
   assert set(apart) == {"depth", *schema.LABELS} - others
   for name, value in apart.items():
     assert value <= 1e-5, (name, told)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.evaluators import linear_probe, probe_file
+from facerep_jax.evaluators import linear_probe
+from facerep_jax.inference import probe_file
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,1 @@
+"""The command that fits ready linear probes of a model."""
