@@ -144,13 +144,7 @@ def embed(
   options = options or Options()
   features = choose_features(model.feature_names, options.features)
   probes = options.probes and probe_columns.ProbeColumns(options.probes, model)
-  columns = [*_COLUMNS, *(probes.columns() if probes else ())]
-  clash = {x.name for x in columns} & set(features)
-  if clash:
-    raise errors.InputError(
-      f"the feature {min(clash)!r} has the name of a column: leave it out by "
-      "--features."
-    )
+  _check_clash(features, probes)
   _log.info("%s, checkpoint of step %d: %s", name, model.step, source.place)
   folder = os.path.dirname(os.path.abspath(output))
   with (
@@ -175,6 +169,17 @@ def embed(
       _metadata(name, model, source, options, people),
     )
   _say(output, rows, source, people, skipped)
+
+
+def _check_clash(features, probes):
+  """Refuses a feature that is called as a column."""
+  columns = [*_COLUMNS, *(probes.columns() if probes else ())]
+  clash = {x.name for x in columns} & set(features)
+  if clash:
+    raise errors.InputError(
+      f"the feature {min(clash)!r} has the name of a column: leave it out by "
+      "--features."
+    )
 
 
 def _max_angle_deg(model):
