@@ -295,6 +295,7 @@ def test_latentface(tmp_path):
     "view": [count, 6],
     "light": [count, 4],
     "identity": [count, 16],
+    "identity_wccn": [count, 16],
     "expression": [count, 16],
     "fer": [count, 32],
     "verification": [count, 64],

@@ -335,7 +335,8 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
     with urllib.request.urlopen(url, timeout=30) as answer:
       assert b"Face explorer" in answer.read()
     assert len(list(tmp_path.glob("facerep_jax_*"))) == 1
-    process.send_signal(signal.SIGINT)
+    # Taken as Ctrl-C. A shell's background jobs ignore SIGINT itself.
+    process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
   finally:
     process.kill()
