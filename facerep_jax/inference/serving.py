@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.export
 import numpy as np
 
 from facerep_jax import errors
