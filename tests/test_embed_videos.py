@@ -12,8 +12,10 @@ from PIL import Image
 
 from facerep_jax import cli, embed, errors
 from facerep_jax.data import photos, video_faces
+from facerep_jax.faces import rendering
 from facerep_jax.files import table
 from facerep_jax.inference import api, face_rows, face_table, read_ahead
+from facerep_jax.ops import camera
 from tests.tracks import helpers
 
 av = pytest.importorskip("av")
@@ -31,8 +33,8 @@ class Model:
   feature_names = ("expression", "fer", "identity", "view")
 
   def __init__(self):
-    formation = types.SimpleNamespace(
-      kind="rasterise", max_angle_deg=MAX_ANGLE_DEG
+    formation = rendering.Formation(
+      camera.Camera(size_px=64), max_angle_deg=MAX_ANGLE_DEG
     )
     faces = types.SimpleNamespace(formation=formation)
     self.system = types.SimpleNamespace(faces=faces)

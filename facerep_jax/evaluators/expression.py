@@ -12,6 +12,7 @@ import numpy as np
 
 from facerep_jax import errors
 from facerep_jax.evaluators import base, bootstrap, linear_probe, statistics
+from facerep_jax.inference import probe_file
 
 
 def fit(
@@ -33,12 +34,6 @@ def fit(
   if num_classes is None:
     num_classes = int(true.max(initial=0)) + 1
   return linear_probe.logistic(train.features, true, train.group, num_classes)
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-  """Returns the softmax of [M, K] logits; -inf gives 0."""
-  shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-  return shifted / shifted.sum(axis=1, keepdims=True)
 
 
 def measure(
@@ -71,7 +66,9 @@ def measure(
   true = base.classes(labels, "expression", outputs)
   count = max(int(true.max(initial=0)) + 1, outputs.shape[1])
   unknown = np.full((len(true), count - outputs.shape[1]), -np.inf)
-  probability = probabilities(np.concatenate([outputs, unknown], axis=1))
+  probability = probe_file.probabilities(
+    np.concatenate([outputs, unknown], axis=1)
+  )
   names = names or [str(k) for k in range(count)]
   if len(names) < count:
     raise errors.InputError(

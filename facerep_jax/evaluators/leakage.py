@@ -17,6 +17,7 @@ from facerep_jax.evaluators import (
   linear_probe,
   statistics,
 )
+from facerep_jax.inference import probe_file
 
 # Continuous factors and their labels; the others have rules of their own.
 _CONTINUOUS = {
@@ -158,7 +159,7 @@ def _continuous(part, name):
 def _expression(outputs, test):
   """Prepares 2 AUC - 1 as a function of weights."""
   true = base.classes(test.labels, "expression", test.features)
-  probability = expression.probabilities(outputs)
+  probability = probe_file.probabilities(outputs)
   is_class = true[:, None] == np.arange(probability.shape[1])
   area = statistics.mean_auc(probability, is_class)
   return lambda weights: 2 * area(weights) - 1

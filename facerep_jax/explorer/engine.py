@@ -1,6 +1,5 @@
 """A model in use by several threads, one at a time, and what it can do."""
 
-import functools
 import threading
 from collections.abc import Callable, Sequence
 
@@ -12,7 +11,6 @@ from facerep_jax.inference import api, face_table
 
 PICTURE_PX = 256  # Side of the pictures that follow the sliders.
 BATCH_SIZE = 8  # Small, so that a slider waits for no long batch.
-_TURNS = (1, 0, 2)  # Of `view`, which turns about x, y and z.
 
 
 class Engine:
@@ -95,11 +93,6 @@ class Engine:
         parts.append(self.model.embed(some, batch_size=BATCH_SIZE))
     return {x: np.concatenate([part[x] for part in parts]) for x in parts[0]}
 
-  @functools.cached_property
-  def max_angle_deg(self) -> float | None:
-    """The turn that a `view` of 1 stands for; None: there is no view."""
-    return None if self.no_scene else self.model.formation.max_angle_deg
-
   def angles_deg(self, view: np.ndarray) -> np.ndarray | None:
     """Says of views how far the heads are turned.
 
@@ -110,6 +103,4 @@ class Engine:
       [N, 3] float32, yaw, pitch and roll, degrees; None where the model knows
       no space.
     """
-    if self.max_angle_deg is None:
-      return None
-    return view[:, _TURNS] * np.float32(self.max_angle_deg)
+    return None if self.no_scene else self.model.formation.angles_deg(view)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from facerep_jax import errors
 from facerep_jax.ops import camera as camera_ops
@@ -14,6 +15,7 @@ FORMATIONS = ("rasterise", "warp", "flat")
 WHITE = 1.0
 # Of a flat picture, what a depth of this much behind 1 adds to the brightness.
 _FLAT_UNIT = 0.1
+_TURNS = (1, 0, 2)  # Of a view, which turns about x, y and z.
 
 
 class Formation(NamedTuple):
@@ -41,6 +43,20 @@ class Formation(NamedTuple):
   capacity_factor: float = render.CAPACITY_FACTOR
   max_angle_deg: float = 60.0
   max_shift: float = 0.1
+
+  def angles_deg(self, view: np.ndarray) -> np.ndarray | None:
+    """Says of views how far heads are turned.
+
+    Args:
+      view: [N, 6] float32, (-1, 1), see `ops.camera`.
+
+    Returns:
+      [N, 3] float32, yaw, pitch and roll, degrees; None where no space is
+      known.
+    """
+    if self.kind == "flat":
+      return None
+    return view[:, _TURNS] * np.float32(self.max_angle_deg)
 
 
 class Face(NamedTuple):

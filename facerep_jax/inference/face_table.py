@@ -54,7 +54,6 @@ _COLUMNS = (
 )
 _BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
 _ANGLES = ("yaw_deg", "pitch_deg", "roll_deg")
-_TURNS = (1, 0, 2)  # Of `view`, which turns about x, y and z.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +151,7 @@ def embed(
     tempfile.TemporaryFile(dir=folder) as file,
   ):
     rows = _Rows(
-      file, features, options.same_person, _max_angle_deg(model), probes
+      file, features, options.same_person, model.system.faces, probes
     )
     skipped = _fill(rows, model, source, options.batch_size)
     if not rows.count:
@@ -180,14 +179,6 @@ def _check_clash(features, probes):
       f"the feature {min(clash)!r} has the name of a column: leave it out by "
       "--features."
     )
-
-
-def _max_angle_deg(model):
-  """Returns the turn that a `view` of 1 stands for; None: there is no view."""
-  faces = model.system.faces
-  if faces is None or faces.formation.kind == "flat":
-    return None
-  return faces.formation.max_angle_deg
 
 
 def _fill(rows, model, source, batch_size):
@@ -242,11 +233,11 @@ class _Rows:
     count: How many there are.
   """
 
-  def __init__(self, file, features, threshold, max_angle_deg, probes):
+  def __init__(self, file, features, threshold, drawing, probes):
     self.count = 0
     self._probes = probes
     self._file, self._features = file, features
-    self._threshold, self._max_angle_deg = threshold, max_angle_deg
+    self._threshold, self._drawing = threshold, drawing
     self._dtype, self._widths = None, {}
     self._tracks = {}  # By file and track: number, and what is known of it.
     self._sums, self._counts = [], []
@@ -290,9 +281,10 @@ class _Rows:
     return self._tracks.setdefault((face.file, face.track), len(self._tracks))
 
   def _angles(self, found, count):
-    if self._max_angle_deg is None or "view" not in found:
-      return np.full((count, 3), np.nan, np.float32)
-    return found["view"][:, _TURNS] * np.float32(self._max_angle_deg)
+    angles = None
+    if self._drawing is not None and "view" in found:
+      angles = self._drawing.formation.angles_deg(found["view"])
+    return np.full((count, 3), np.nan) if angles is None else angles
 
   def _add_identity(self, numbers, identity):
     for number, row in zip(numbers.tolist(), identity):

@@ -62,6 +62,12 @@ class LinearProbe:
     return (x - self.mean) / self.scale @ self.weights + self.offset
 
 
+def probabilities(logits: np.ndarray) -> np.ndarray:
+  """Returns the softmax of [M, K] logits; -inf gives 0."""
+  shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+  return shifted / shifted.sum(axis=1, keepdims=True)
+
+
 def key(dataset: str, task: str, feature: str) -> str:
   """Names a linear probe by what it was fitted to."""
   return _BETWEEN.join((dataset, task, feature))

@@ -75,7 +75,7 @@ class Probes:
     count = len(raw[POSE])
     units = np.clip(raw[UNITS], 0, 1)
     out = {
-      "expression": _softmax(raw[EXPRESSION]),
+      "expression": probe_file.probabilities(raw[EXPRESSION]),
       "action_units": units.reshape(count, len(SIDES), len(self.units)),
       "landmarks_ndc": raw[LANDMARKS].reshape(count, NUM_POINTS, 2),
       "pose_deg": np.degrees(raw[POSE]),
@@ -220,8 +220,3 @@ def to_pixels(ndc: np.ndarray, places: np.ndarray) -> np.ndarray:
   corner, side = places[:, None, :2], places[:, None, 2:]
   # The centre of the first pixel is at 0, its edge at -0.5.
   return ((ndc + 1) / 2 * side + corner - 0.5).astype(np.float32)
-
-
-def _softmax(logits):
-  shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-  return shifted / shifted.sum(axis=1, keepdims=True)
