@@ -19,6 +19,9 @@ class Run:
   def square(self, *, is_cropped):
     return api.Representation.square(self, is_cropped=is_cropped)
 
+  def place(self, shape, *, is_cropped):
+    return api.Representation.place(self, shape, is_cropped=is_cropped)
+
   def crop(self, image, number, *, is_cropped):
     assert is_cropped
     return image
