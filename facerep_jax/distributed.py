@@ -20,8 +20,11 @@ _AUTO = "FACEREP_DISTRIBUTED"
 _COORDINATOR = "FACEREP_COORDINATOR"
 _COUNT = "FACEREP_NUM_PROCESSES"
 _NUMBER = "FACEREP_PROCESS"
-# How long the others may start after one, as in JAX.
-_PATIENCE_S = 300
+# Seconds that the others may start after one, and that one may be silent for
+# until the others end; as in JAX.
+_START = "FACEREP_START_TIMEOUT_S"
+_HEARTBEAT = "FACEREP_HEARTBEAT_TIMEOUT_S"
+_TIMEOUTS_S = {_START: 300, _HEARTBEAT: 100}
 # Process 0 may be making tracks, or measuring the finished run, for hours.
 _LONGEST_WAIT_MS = 7 * 24 * 3600 * 1000
 _waits = itertools.count()
@@ -33,7 +36,9 @@ def settings(environment: Mapping[str, str]) -> dict[str, Any] | None:
   Args:
     environment: Variables. FACEREP_COORDINATOR (HOST:PORT of process 0),
       FACEREP_NUM_PROCESSES and FACEREP_PROCESS; or FACEREP_DISTRIBUTED=auto,
-      where JAX finds these three by itself. Empty ones count as absent.
+      where JAX finds these three by itself; with either,
+      FACEREP_START_TIMEOUT_S and FACEREP_HEARTBEAT_TIMEOUT_S. Empty ones count
+      as absent.
 
   Returns:
     Arguments of `jax.distributed.initialize`; None without any variable.
@@ -54,17 +59,30 @@ def settings(environment: Mapping[str, str]) -> dict[str, Any] | None:
       f"{_AUTO}=auto lets JAX find the processes, but {' and '.join(given)} "
       "names them too. Unset one or the other."
     )
-  if auto:
-    return {}
-  if not given:
+  if not (auto or given):
     return None
+  timeouts = {
+    "initialization_timeout": _seconds(environment, _START),
+    "heartbeat_timeout_seconds": _seconds(environment, _HEARTBEAT),
+  }
+  if auto:
+    return timeouts
   if len(given) < len(three):
     missing = [name for name in three if name not in given]
     raise errors.InputError(
       f"{' and '.join(given)}: set, but {' and '.join(missing)} not. Several "
       "processes need all three; a single one needs none of them."
     )
-  return _checked(*(environment[name] for name in three))
+  return _checked(*(environment[name] for name in three)) | timeouts
+
+
+def _seconds(environment, name):
+  text = environment.get(name) or str(_TIMEOUTS_S[name])
+  if not (text.isdecimal() and 0 < int(text) <= _LONGEST_WAIT_MS // 1000):
+    raise errors.InputError(
+      f"{name}={text}: expected a whole number of seconds, at least 1."
+    )
+  return int(text)
 
 
 def _checked(address, count, number):
@@ -107,8 +125,8 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
     return
   import jax
 
-  if given:
-    _check_coordinator(given["coordinator_address"], given["process_id"])
+  if "process_id" in given:
+    _check_coordinator(given)
   try:
     jax.distributed.initialize(**given)
   except (ValueError, RuntimeError) as error:
@@ -128,21 +146,23 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
       os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def _check_coordinator(address, number):
+def _check_coordinator(given):
   """Checks for what JAX would end without a clear line."""
-  if number == 0:
+  address = given["coordinator_address"]
+  if given["process_id"] == 0:
     if _answers(address):
       raise errors.InputError(
         f"{_COORDINATOR}={address}: another program uses that port. Choose "
         "another one, or end what is left of an earlier run."
       )
     return
-  deadline = time.monotonic() + _PATIENCE_S
+  deadline = time.monotonic() + given["initialization_timeout"]
   while not _answers(address):
     if time.monotonic() > deadline:
       raise errors.InputError(
-        f"{_COORDINATOR}={address}: process 0 does not answer there. Start "
-        "it, and check that this machine reaches it at that address."
+        f"{_COORDINATOR}={address}: process 0 does not answer there within "
+        f"{given['initialization_timeout']} s ({_START}). Start it, and check "
+        "that this machine reaches it at that address."
       )
     time.sleep(0.2)
 

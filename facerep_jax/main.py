@@ -25,6 +25,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Folder of the run; runs/CONFIG-PRESET by default."
 )
+_PROFILE = flags.DEFINE_integer(
+  "profile",
+  None,
+  "Steps to record with JAX's profiler, into profile/ of the run.",
+)
 _MISSING = "--config is missing. Example: --config=latentface:demo"
 
 
@@ -66,6 +71,8 @@ def _parse(arguments):
   config = _CONFIG.value
   if config is None:
     raise errors.InputError(_MISSING)
+  if _PROFILE.value is not None:
+    config.profile_steps = _PROFILE.value
   default = f"runs/{name}-{config.preset}"
   return config, pathlib.Path(_WORKDIR.value or default)
 

@@ -27,11 +27,12 @@ def for_all_runs():
       systems[key] = build(config)
     return systems[key]
 
-  def make_once(recipe, num_steps):
-    # Only one schedule has an end.
-    key = recipe, recipe.schedule == "cosine" and num_steps
+  def make_once(recipe, num_steps, batch_size):
+    # Only one schedule has an end; few recipes ask for the batch size.
+    has_end = recipe.schedule == "cosine"
+    key = recipe, has_end and num_steps, recipe.reference_batch and batch_size
     if key not in optimizers:
-      optimizers[key] = make(recipe, num_steps)
+      optimizers[key] = make(recipe, num_steps, batch_size)
     return optimizers[key]
 
   with pytest.MonkeyPatch.context() as patch:

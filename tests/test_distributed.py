@@ -17,8 +17,11 @@ from tests import tiny
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def environment(address="host:1234", count="4", number="3", auto=None):
+def environment(
+  address="host:1234", count="4", number="3", auto=None, start=None
+):
   values = {
+    "FACEREP_START_TIMEOUT_S": start,
     "FACEREP_COORDINATOR": address,
     "FACEREP_NUM_PROCESSES": count,
     "FACEREP_PROCESS": number,
@@ -34,8 +37,16 @@ def test_settings_are_what_jax_takes():
     "coordinator_address": "host:1234",
     "num_processes": 4,
     "process_id": 3,
+    "initialization_timeout": 300,
+    "heartbeat_timeout_seconds": 100,
   }
-  assert distributed.settings({"FACEREP_DISTRIBUTED": "auto"}) == {}
+  assert distributed.settings(
+    {
+      "FACEREP_DISTRIBUTED": "auto",
+      "FACEREP_START_TIMEOUT_S": "1200",
+      "FACEREP_HEARTBEAT_TIMEOUT_S": "20",
+    }
+  ) == {"initialization_timeout": 1200, "heartbeat_timeout_seconds": 20}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +65,8 @@ def test_settings_are_what_jax_takes():
     ({"count": "two"}, "FACEREP_NUM_PROCESSES=two"),
     ({"number": "4"}, "from 0 to FACEREP_NUM_PROCESSES - 1 = 3"),
     ({"number": "-1"}, "FACEREP_PROCESS=-1"),
+    ({"start": "0"}, "FACEREP_START_TIMEOUT_S=0: expected a whole number of"),
+    ({"start": "2m"}, "FACEREP_START_TIMEOUT_S=2m: expected"),
   ],
 )
 def test_variables_that_do_not_fit_are_refused(changes, text):
@@ -61,14 +74,13 @@ def test_variables_that_do_not_fit_are_refused(changes, text):
     distributed.settings(environment(**changes))
 
 
-def test_a_port_in_use_and_one_without_process_0_are_refused(monkeypatch):
-  monkeypatch.setattr(distributed, "_PATIENCE_S", 0)
+def test_a_port_in_use_and_one_without_process_0_are_refused():
   with socket.create_server(("127.0.0.1", 0)) as other:
     address = f"127.0.0.1:{other.getsockname()[1]}"
     with pytest.raises(errors.InputError, match="another program uses"):
       distributed.start(environment(address, "2", "0"))
-  with pytest.raises(errors.InputError, match="process 0 does not answer"):
-    distributed.start(environment(address, "2", "1"))
+  with pytest.raises(errors.InputError, match="does not answer there within 1"):
+    distributed.start(environment(address, "2", "1", start="1"))
 
 
 def processes(code, *environments):

@@ -75,7 +75,9 @@ def training_step(config: ml_collections.ConfigDict, mesh: Mesh) -> Program:
     metrics of the step.
   """
   system, size = base.build(config), config.model.size_px
-  optimizer = optim.make(optim.Recipe(**config.optimizer), config.steps)
+  optimizer = optim.make(
+    optim.Recipe(**config.optimizer), config.steps, config.batch_size
+  )
   abstract = jax.eval_shape(system.init, jax.random.key(0))
   names = train_state.metric_names(system, abstract, config.batch_size)
 

@@ -220,7 +220,7 @@ def compile_step(
   """
   mesh = compiled.one_device()
   recipe = optim.Recipe(name="adam", learning_rate=1e-4, l2=5e-4, clip_norm=1.0)
-  optimizer = optim.make(recipe, num_steps=1)
+  optimizer = optim.make(recipe, num_steps=1, batch_size=1)
   alpha_bars = diffusion.linear_schedule()
 
   def loss_fn(weights, batch):

@@ -213,7 +213,7 @@ class Ours:
     )
     self._mesh = sharding.make_mesh(jax.devices()[:1])
     recipe = optim.Recipe(learning_rate=_LEARNING_RATE, momentum=_MOMENTUM)
-    self._optimizer = optim.make(recipe, num_steps=1)
+    self._optimizer = optim.make(recipe, num_steps=1, batch_size=1)
     system = self._make(use_mask=True)
     abstract = jax.eval_shape(system.init, jax.random.key(0))
     names = train_state.metric_names(system, abstract, batch_size)

@@ -104,6 +104,6 @@ def _make_demo(config):
   config.curriculum.lr_patience = 2
   config.curriculum.lr_factor = 0.3
   config.data.sample_by = "chunk"
-  config.every = {"log": 50, "eval": 100, "save": 1, "pictures": 5}
+  config.every.update(log=50, eval=100, save=1, pictures=5)
   config.synthetic.num_people = 300
   config.synthetic.size_px = 96

@@ -46,6 +46,7 @@ _FREE = (
   "steps",
   "every",
   "keep",
+  "profile_steps",
   "preset",
   "data.path",
   "data.num_threads",
@@ -89,10 +90,13 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
   config.curriculum = dataclasses.asdict(curriculum.Rule())
   config.every = {
     "log": 100,  # Steps.
-    "eval": 0,  # Steps; 0: once per epoch.
+    "eval": 0,  # Steps; 0: by epochs.
+    "eval_epochs": 1,  # Epochs, where `eval` is 0.
     "save": 1,  # Evaluations.
+    "save_minutes": 0.0,  # A checkpoint in between, too; 0: none.
     "pictures": 1,  # Evaluations.
   }
+  config.profile_steps = 0  # Of each call; 0: none. Also --profile.
   config.eval_samples = 0  # Per evaluation; 0: one per validation draw.
   config.data = {
     "path": "",  # Folder of face tracks or photos; empty: synthetic.

@@ -29,9 +29,16 @@ class Recipe:
       two, each way in `cycle_steps` steps, without end.
     last_rate: Where the learning rate ends, or turns.
     cycle_steps: See `schedule`.
+    warmup_steps: Steps over which the learning rate rises from almost 0, in a
+      line, to what `schedule` says.
+    reference_batch: Batch size that `learning_rate` and `last_rate` are meant
+      for; 0: for any. With another batch size both are multiplied, of SGD by
+      the ratio of the batch sizes, of Adam by its square root.
 
   Source: torch.optim.SGD and torch.optim.Adam; "cyclic_cosine" is
-    torch.optim.lr_scheduler.CosineAnnealingLR stepped past its T_max.
+    torch.optim.lr_scheduler.CosineAnnealingLR stepped past its T_max. Warm-up
+    and the ratio: Goyal et al. 2017 (arXiv 1706.02677), sections 2.1 and 2.2;
+    its root: Malladi et al. 2022 (arXiv 2205.10287).
 
   Raises:
     InputError: A setting is out of range.
@@ -47,6 +54,8 @@ class Recipe:
   schedule: str = "constant"
   last_rate: float = 0.0
   cycle_steps: int = 100
+  warmup_steps: int = 0
+  reference_batch: int = 0
 
   def __post_init__(self):
     for name, allowed in (
@@ -67,16 +76,20 @@ class Recipe:
       )
 
 
-def make(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
+def make(
+  recipe: Recipe, num_steps: int, batch_size: int
+) -> optax.GradientTransformation:
   """Builds an optimiser.
 
   Args:
     recipe: Settings.
     num_steps: Updates of the run.
+    batch_size: Of a global batch.
 
   Returns:
     The optimiser.
   """
+  recipe = _scaled(recipe, batch_size)
   parts = [_clip(recipe)] if recipe.clip_norm else []
   parts += [optax.add_decayed_weights(recipe.l2)] if recipe.l2 else []
   is_sgd = recipe.name == "sgd"
@@ -85,11 +98,24 @@ def make(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
     if is_sgd
     else optax.scale_by_adam(b2=recipe.beta2)
   )
-  if recipe.schedule == "constant":
+  if recipe.schedule == "constant" and not recipe.warmup_steps:
     parts.append(optax.scale(-recipe.learning_rate))
   else:
     parts.append(optax.scale_by_learning_rate(_schedule(recipe, num_steps)))
   return optax.chain(*parts)
+
+
+def _scaled(recipe, batch_size):
+  """Returns the recipe with the learning rates of this batch size."""
+  if not recipe.reference_batch:
+    return recipe
+  ratio = batch_size / recipe.reference_batch
+  factor = ratio if recipe.name == "sgd" else math.sqrt(ratio)
+  return dataclasses.replace(
+    recipe,
+    learning_rate=recipe.learning_rate * factor,
+    last_rate=recipe.last_rate * factor,
+  )
 
 
 def _clip(recipe):
@@ -110,11 +136,20 @@ def _schedule(recipe, num_steps):
   is_cyclic = recipe.schedule == "cyclic_cosine"
   half = recipe.cycle_steps if is_cyclic else num_steps
 
-  def rate(step):
-    step = jnp.asarray(step, jnp.float32)
+  def swing(step):
+    if recipe.schedule == "constant":
+      return recipe.learning_rate
     step = step if is_cyclic else jnp.minimum(step, float(num_steps))
     height = 0.5 * (1.0 + jnp.cos(math.pi * step / half))
     span = recipe.learning_rate - recipe.last_rate
     return recipe.last_rate + span * height
+
+  def rate(step):
+    step = jnp.asarray(step, jnp.float32)
+    if not recipe.warmup_steps:
+      return swing(step)
+    # The first step moves the weights, too.
+    risen = (step + 1.0) / recipe.warmup_steps
+    return swing(step) * jnp.minimum(risen, 1.0)
 
   return rate

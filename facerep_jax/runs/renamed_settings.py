@@ -25,7 +25,11 @@ METRICS = {
   },
 }
 # Last parts of settings that came later, and what runs without them did.
-ADDED = {"wccn": False}
+ADDED = {
+  "wccn": False,
+  "warmup_steps": 0,
+  "reference_batch": 0,
+}
 # Values, by the present name of their setting.
 _VALUES = {"schedule": {"waves": "cyclic_cosine"}}
 

@@ -14,7 +14,7 @@ from facerep_jax import cli, distributed, errors, sharding
 from facerep_jax.data import batches
 from facerep_jax.files import image_grid
 from facerep_jax.runs import curriculum, metrics, train_state
-from facerep_jax.training import preemption, preview, setup
+from facerep_jax.training import preemption, preview, profile, setup
 
 _log = logging.getLogger(__name__)
 _NUM_PICTURE_ROWS = 8
@@ -53,14 +53,21 @@ def train(
   with preemption.on_sigterm() as is_told:
     try:
       # One step more than what the devices may still be working on.
-      is_told_to_stop = preemption.agreed(is_told, run.mesh, _MAX_AHEAD + 1)
-      return _loop(run, state, is_told_to_stop)
+      delay = _MAX_AHEAD + 1
+      is_told_to_stop = preemption.agreed(is_told, run.mesh, delay)
+      is_save_due = preemption.agreed_every(
+        run.config.every.save_minutes, run.mesh, delay
+      )
+      with profile.steps(
+        run.workdir / "profile", run.config.profile_steps
+      ) as after_step:
+        return _loop(run, state, is_told_to_stop, is_save_due, after_step)
     finally:
       run.checkpoints.wait()
       run.writer.close()
 
 
-def _loop(run, state, is_told_to_stop):
+def _loop(run, state, is_told_to_stop, is_save_due, after_step):
   config, step = run.config, run.start
   stream = device_batches(run, step)
   control = curriculum.control_scalars(
@@ -81,6 +88,7 @@ def _loop(run, state, is_told_to_stop):
         ahead.append(window)
         if len(ahead) > _MAX_AHEAD:
           jax.block_until_ready(ahead.popleft())
+      after_step(window)
       if step == run.start + 1:
         clock.restart()  # The first step compiles.
       # What was added one step ago: the devices have work meanwhile.
@@ -99,6 +107,9 @@ def _loop(run, state, is_told_to_stop):
         )
         if num_evals % config.every.save == 0 or step == config.steps:
           _save(run, step, state, loss)
+      elif is_save_due():
+        _check_window(run, step, window)
+        _save(run, step, state, None)
     log.flush()
   if step < config.steps:
     if step > run.start:

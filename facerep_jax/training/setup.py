@@ -61,9 +61,10 @@ class Run:
 
   @property
   def eval_every(self) -> int:
-    """Steps between evaluations; by default an epoch's."""
+    """Steps between evaluations; by default those of some epochs."""
     epoch = -(-self.samples.epoch_size // self.config.batch_size)
-    return self.config.every.eval or epoch
+    every = self.config.every
+    return every.eval or epoch * every.eval_epochs
 
 
 def prepare(
@@ -177,7 +178,9 @@ def _store(config, workdir):
 
 def _make_state(config, system, checkpoints, source, mesh, given):
   """Builds the step, and initialises or restores what it works on."""
-  optimizer = optim.make(optim.Recipe(**config.optimizer), config.steps)
+  optimizer = optim.make(
+    optim.Recipe(**config.optimizer), config.steps, config.batch_size
+  )
   abstract = jax.eval_shape(system.init, jax.random.key(0))
   names = train_state.metric_names(system, abstract, config.batch_size)
 

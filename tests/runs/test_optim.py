@@ -11,7 +11,7 @@ GRADS = np.random.default_rng(0).normal(size=(5, 4))
 
 
 def run(**settings):
-  tx = optim.make(optim.Recipe(**settings), num_steps=len(GRADS))
+  tx = optim.make(optim.Recipe(**settings), num_steps=len(GRADS), batch_size=1)
   params = jnp.ones(4)
   state = tx.init(params)
   # Optax's Adam mixes types when it corrects its bias.
@@ -67,7 +67,7 @@ def test_clipping_by_network_limits_each_alone():
   recipe = {"momentum": 0.0, "learning_rate": 1.0, "clip_norm": 1.0}
   moved = {}
   for clip_by in ("all", "network"):
-    tx = optim.make(optim.Recipe(clip_by=clip_by, **recipe), 1)
+    tx = optim.make(optim.Recipe(clip_by=clip_by, **recipe), 1, 1)
     updates, _ = tx.update(grads, tx.init(grads))
     moved[clip_by] = [np.linalg.norm(x) for x in jax.tree.leaves(updates)]
   total = np.hypot(6.0, 0.3)
@@ -93,7 +93,7 @@ def test_learning_rate_over_the_run(schedule, steps, rates):
     last_rate=0.1 if schedule != "constant" else 0.0,
     cycle_steps=20,
   )
-  tx = optim.make(recipe, num_steps=100)
+  tx = optim.make(recipe, num_steps=100, batch_size=1)
   params = jnp.zeros(1)
   state, seen = tx.init(params), []
   update = jax.jit(tx.update)
@@ -102,6 +102,48 @@ def test_learning_rate_over_the_run(schedule, steps, rates):
     seen.append(-float(updates[0]))
   # Cosines in float32.
   np.testing.assert_allclose(np.array(seen)[steps], rates, rtol=1e-5)
+
+
+def rates(num_steps, batch_size, **settings):
+  """Learning rates of SGD without momentum, step by step."""
+  recipe = optim.Recipe(momentum=0.0, **settings)
+  tx = optim.make(recipe, num_steps, batch_size)
+  state, seen = tx.init(jnp.zeros(1)), []
+  for _ in range(num_steps):
+    updates, state = tx.update(jnp.ones(1), state)
+    seen.append(-float(updates[0]))
+  return seen
+
+
+def test_warm_up_rises_in_a_line_to_the_schedule():
+  # Products and cosines in float32.
+  np.testing.assert_allclose(
+    rates(6, 1, learning_rate=0.8, warmup_steps=4),
+    [0.2, 0.4, 0.6, 0.8, 0.8, 0.8],
+    rtol=1e-6,
+  )
+  cosine = {"learning_rate": 0.8, "last_rate": 0.1, "schedule": "cosine"}
+  plain = np.array(rates(6, 1, **cosine))
+  np.testing.assert_allclose(
+    rates(6, 1, **cosine, warmup_steps=4),
+    plain * [0.25, 0.5, 0.75, 1, 1, 1],
+    rtol=1e-6,
+  )
+
+
+def test_the_rate_follows_the_batch_size():
+  sgd = {"learning_rate": 0.5, "reference_batch": 32}
+  assert rates(1, 32, **sgd) == rates(1, 7, learning_rate=0.5) == [0.5]
+  assert rates(1, 4096, **sgd) == [64.0]
+  ends = {"last_rate": 0.25, "schedule": "cosine"}
+  assert rates(9, 8, **sgd, **ends) == pytest.approx(
+    rates(9, 1, learning_rate=0.125, last_rate=0.0625, schedule="cosine"),
+    rel=1e-6,  # Float32.
+  )
+  adam = {"name": "adam", "learning_rate": 0.1}
+  np.testing.assert_array_equal(
+    run(**adam, reference_batch=4), run(**adam | {"learning_rate": 0.05})
+  )
 
 
 @pytest.mark.parametrize(
@@ -115,6 +157,7 @@ def test_learning_rate_over_the_run(schedule, steps, rates):
     ),
     ({"learning_rate": 0.0}, "learning_rate: expected a number, more than 0"),
     ({"last_rate": 1.0}, "last_rate: expected 0 to the learning_rate 0.001"),
+    ({"warmup_steps": -1}, "warmup_steps: expected a whole number from 0 to"),
     ({"cycle_steps": 0}, "cycle_steps: expected a whole number from 1 to"),
   ],
 )

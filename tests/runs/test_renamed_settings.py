@@ -43,8 +43,10 @@ def test_a_setting_that_came_later_is_as_it_was_without_it(tmp_path):
   configuration.write(config, tmp_path)
   path = tmp_path / "config.json"
   old = json.loads(path.read_text())
-  for name in renamed_settings.ADDED:
-    assert old["diffusion"]["model"].pop(name) is True
+  assert old["diffusion"]["model"].pop("wccn") is True
+  for name in ("warmup_steps", "reference_batch"):
+    for stage in ("autoencoder", "diffusion"):
+      assert old[stage]["optimizer"].pop(name) == 0
   path.write_text(json.dumps(old))
   with pytest.raises(errors.InputError, match="wccn .there False, here True"):
     configuration.check_same(config, tmp_path)

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import os
 import signal
 import types
@@ -10,7 +11,7 @@ from PIL import Image
 
 from facerep_jax import errors, sharding
 from facerep_jax.runs import configuration, curriculum
-from facerep_jax.training import loop, setup
+from facerep_jax.training import loop, preemption, setup
 from tests import small_runs, tiny
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
@@ -328,3 +329,34 @@ def test_a_run_of_hours_says_so_and_names_the_demo(data, tmp_path, caplog):
   ]
   assert len(said) == 1
   assert "100000000 steps" in said[0] and "configs/fabnet.py:demo" in said[0]
+
+
+def test_checkpoints_by_minutes_change_nothing_else(
+  data, tmp_path, monkeypatch
+):
+  minutes = itertools.count()
+  monkeypatch.setattr(
+    preemption.time, "monotonic", lambda: 60.0 * next(minutes)
+  )
+  config = tiny.config(data, steps=7, every__eval=5, keep=9)
+  for name, every in (("without", 0.0), ("with", 2.0)):
+    config.every.save_minutes = every
+    prepared, _ = small_runs.fit(config, tmp_path / name)
+    saved = sorted(
+      int(x.name) for x in (tmp_path / name / "checkpoints").iterdir()
+    )
+    # The clock goes on by a minute with each question.
+    assert saved == ([5, 7] if every == 0 else [4, 5, 6, 7])
+  assert small_runs.readings(tmp_path / "without") == small_runs.readings(
+    tmp_path / "with"
+  )
+
+
+def test_evaluations_by_epochs(data, tmp_path):
+  config = tiny.config(data, steps=1, every__eval=0)
+  prepared, _ = setup.prepare(config, tmp_path, data, jax.devices()[:1])
+  epoch = prepared.eval_every
+  config.every.eval_epochs = 3
+  assert prepared.eval_every == 3 * epoch
+  config.every.eval = 7
+  assert prepared.eval_every == 7
