@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 
-from facerep_jax import cli, errors
+from facerep_jax import cli, environment, errors
 from facerep_jax.benchmarks import (
   autoencoder,
   autoencoder_pieces,
@@ -49,8 +49,9 @@ def main(arguments: list[str]) -> None:
   folder.mkdir(parents=True, exist_ok=True)
   where = report.machine() | {"load_before": os.getloadavg()[0]}
   sections = []
-  for name in options.only:
-    sections += BENCHMARKS[name](options)
+  with environment.compiling_anew():
+    for name in options.only:
+      sections += BENCHMARKS[name](options)
   where["load_after"] = os.getloadavg()[0]
   report.save(folder, where, sections)
   print(report.markdown(where, sections))

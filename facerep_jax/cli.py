@@ -43,6 +43,8 @@ class Parser(argparse.ArgumentParser):
 def run(main: Callable[[list[str]], int | None]) -> int:
   """Runs a command and turns its errors into an exit code.
 
+  Programs that it compiles are kept for the next command.
+
   Args:
     main: Takes the arguments after the command's name, returns the exit code
       or None for 0.
@@ -52,6 +54,7 @@ def run(main: Callable[[list[str]], int | None]) -> int:
     disk, of which one line is printed, 130 when interrupted. Any other
     exception keeps its traceback.
   """
+  environment.keep_compiled()
   with _any_name_on(sys.stdout), _any_name_on(sys.stderr):
     return _run(main)
 

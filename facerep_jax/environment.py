@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import pathlib
+import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -29,6 +31,9 @@ _LONGEST_REASON = 300
 _NO_DEVICES = (RuntimeError, AssertionError)
 # Of these, some are trouble of the machine.
 KINDS = (OSError, ValueError, MemoryError, *_NO_DEVICES)
+_COMPILED = "JAX_COMPILATION_CACHE_DIR"
+_USES_COMPILED = "JAX_ENABLE_COMPILATION_CACHE"
+_COMPILED_BYTES = 4 * 2**30
 _TILDE = re.compile(r"(^|[=,:])~(?=/|,|$)")
 
 
@@ -151,6 +156,75 @@ def home(purpose: str, instead: str) -> pathlib.Path:
       f"{purpose}: there is no home folder (HOME is not set). Set {instead} to "
       "a folder that can be written."
     ) from error
+
+
+def cache_root() -> pathlib.Path:
+  """Returns the folder of caches: FACEREP_CACHE, or the user's cache folder.
+
+  Raises:
+    InputError: Neither is known.
+  """
+  own, caches = map(os.environ.get, ("FACEREP_CACHE", "XDG_CACHE_HOME"))
+  if own:
+    return pathlib.Path(own)
+  if caches:
+    return pathlib.Path(caches) / "facerep_jax"
+  return home("cache", "FACEREP_CACHE") / ".cache" / "facerep_jax"
+
+
+def keep_compiled() -> None:
+  """Lets JAX keep compiled programs in the cache, unless told otherwise.
+
+  What the environment says of JAX's compilation cache stands; without a place
+  for caches there is none.
+  """
+  if _COMPILED not in os.environ and _may_cache():
+    place = cache_root() / f"compiled-{_processor()}"
+    _set_jax(_COMPILED, str(place))
+    _set_jax("JAX_COMPILATION_CACHE_MAX_SIZE", str(_COMPILED_BYTES))
+
+
+@contextlib.contextmanager
+def compiling_anew() -> Iterator[None]:
+  """Keeps JAX from using compiled programs of before, to time compiling."""
+  before = os.environ.get(_USES_COMPILED)
+  _set_jax(_USES_COMPILED, "false")
+  try:
+    yield
+  finally:
+    _set_jax(_USES_COMPILED, before or "true")
+
+
+def _set_jax(name, text):
+  """Sets an option of JAX, imported or not, for processes to come as well."""
+  os.environ[name] = text
+  if "jax" not in sys.modules:
+    return
+  value = {"true": True, "false": False}.get(text, text)
+  if text.isdecimal():
+    value = int(text)
+  sys.modules["jax"].config.update(name.lower(), value)
+
+
+def _may_cache():
+  """Says whether there is a folder for caches that can be written."""
+  try:
+    place = cache_root()
+  except errors.InputError:
+    return False
+  while not place.exists():
+    place = place.parent
+  return os.access(place, os.W_OK)
+
+
+def _processor():
+  """Names what programs are compiled for, where homes are shared."""
+  parts = [platform.machine(), platform.processor()]
+  with contextlib.suppress(OSError):
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    kinds = ("flags", "Features", "model name")
+    parts += sorted({x for x in lines if x.startswith(kinds)})
+  return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def expand(arguments: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ import sys
 import threading
 import types
 
+import jax
 import pytest
 
 from facerep_jax import cli, environment, errors
@@ -247,16 +248,16 @@ def no_home(monkeypatch):
 
 def test_without_a_home_what_is_said_suffices(no_home, monkeypatch, tmp_path):
   with pytest.raises(errors.InputError, match="Set FACEREP_CACHE to a folder"):
-    cache.root()
+    environment.cache_root()
   with pytest.raises(errors.InputError, match="Set TFDS_DATA_DIR to a folder"):
     tfds_sets._find("lfw", "")
   with pytest.raises(errors.InputError, match="--output=~/x: there is no home"):
     environment.expand(["--output=~/x"])
   assert environment.expand(["--output=x"]) == ["--output=x"]
   monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-  assert cache.root() == pathlib.Path("/caches/facerep_jax")
+  assert environment.cache_root() == pathlib.Path("/caches/facerep_jax")
   monkeypatch.setenv("FACEREP_CACHE", "/own")
-  assert cache.root() == pathlib.Path("/own")
+  assert environment.cache_root() == pathlib.Path("/own")
   with pytest.raises(errors.InputError, match="no prepared dataset in"):
     tfds_sets._find("lfw", str(tmp_path))
 
@@ -283,3 +284,78 @@ def test_locks_that_a_file_system_refuses(number, tmp_path, monkeypatch):
 def test_errors_of_workers_keep_their_number():
   error = pickle.loads(pickle.dumps(OSError(errno.ENOSPC, "x", "/a")))
   assert environment.line_of(error).startswith("/a: No space left")
+
+
+def test_place_of_caches(tmp_path, monkeypatch):
+  monkeypatch.setenv("FACEREP_CACHE", str(tmp_path / "a"))
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
+  assert environment.cache_root() == tmp_path / "a"
+  monkeypatch.delenv("FACEREP_CACHE")
+  assert environment.cache_root() == tmp_path / "b" / "facerep_jax"
+  monkeypatch.delenv("XDG_CACHE_HOME")
+  assert (
+    environment.cache_root() == pathlib.Path.home() / ".cache" / "facerep_jax"
+  )
+
+
+# A program that JAX compiles for over the second from which it keeps them.
+_COMPILING = """
+import sys
+from facerep_jax import cli
+{first}
+
+def main(arguments):
+  import jax
+  import jax.numpy as jnp
+
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+  hits = []
+  jax.monitoring.register_event_listener(
+    lambda name, **_: hits.append(name.endswith("/cache_hits"))
+  )
+  jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((9, 9))).block_until_ready()
+  print(sum(hits), jax.config.jax_compilation_cache_max_size)
+
+sys.exit(cli.run(main))
+"""
+
+
+@pytest.mark.parametrize("first", ["", "import jax"])
+def test_commands_keep_what_they_compiled(first, tmp_path):
+  def hits(**changes):
+    names = "COMPILATION_CACHE_DIR", "PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+    kept = os.environ | {"FACEREP_CACHE": str(tmp_path / "made")} | changes
+    done = subprocess.run(
+      [sys.executable, "-c", _COMPILING.format(first=first)],
+      env={k: v for k, v in kept.items() if k.removeprefix("JAX_") not in names}
+      | changes,
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    assert not done.stderr
+    return [int(x) for x in done.stdout.split()]
+
+  assert hits() == [0, 4 * 2**30]
+  (folder,) = (tmp_path / "made").glob("compiled-*")
+  assert list(folder.glob("*-cache"))
+  count, _ = hits()
+  assert count > 0
+  own = tmp_path / "own"
+  assert hits(JAX_COMPILATION_CACHE_DIR=str(own)) == [0, -1]
+  assert list(own.glob("*-cache"))
+  with environment.compiling_anew():
+    assert hits()[0] == 0
+
+
+def test_without_a_place_nothing_is_kept(no_home, monkeypatch):
+  monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+  environment.keep_compiled()
+  assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+def test_time_to_compile_is_measured_anew(monkeypatch):
+  monkeypatch.delenv("JAX_ENABLE_COMPILATION_CACHE", raising=False)
+  with environment.compiling_anew():
+    assert not jax.config.jax_enable_compilation_cache
+  assert jax.config.jax_enable_compilation_cache

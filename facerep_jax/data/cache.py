@@ -29,20 +29,6 @@ _log = logging.getLogger(__name__)
 _FRAME_BYTES, _SIDE_BYTES = 1100, 16
 
 
-def root() -> pathlib.Path:
-  """Returns the folder of caches: FACEREP_CACHE, or the user's cache folder.
-
-  Raises:
-    InputError: Neither is known.
-  """
-  own, caches = map(os.environ.get, ("FACEREP_CACHE", "XDG_CACHE_HOME"))
-  if own:
-    return pathlib.Path(own)
-  if caches:
-    return pathlib.Path(caches) / "facerep_jax"
-  return environment.home("cache", "FACEREP_CACHE") / ".cache" / "facerep_jax"
-
-
 def synthetic(
   *,
   seed: int,
@@ -209,7 +195,7 @@ def photos(path: str, *, size_px: int) -> str:
 
 def _kept(name, make):
   """Returns the folder of a set, which one process makes once."""
-  folder = root() / name
+  folder = environment.cache_root() / name
   is_made = (folder / build.MANIFEST).exists()
   if not is_made and _is_starting_worker():
     # It runs the caller's script anew, and would wait for ever.

@@ -55,16 +55,6 @@ def drawn(monkeypatch):
   return made
 
 
-def test_place_of_caches(tmp_path, monkeypatch):
-  monkeypatch.setenv("FACEREP_CACHE", str(tmp_path / "a"))
-  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-  assert cache.root() == tmp_path / "a"
-  monkeypatch.delenv("FACEREP_CACHE")
-  assert cache.root() == tmp_path / "b" / "facerep_jax"
-  monkeypatch.delenv("XDG_CACHE_HOME")
-  assert cache.root() == pathlib.Path.home() / ".cache" / "facerep_jax"
-
-
 def test_tracks_are_drawn_once(place, drawn):
   folder = cache.synthetic(**TINY)
   assert pathlib.Path(folder).parent == place
