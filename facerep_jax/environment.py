@@ -34,6 +34,7 @@ KINDS = (OSError, ValueError, MemoryError, *_NO_DEVICES)
 _COMPILED = "JAX_COMPILATION_CACHE_DIR"
 _USES_COMPILED = "JAX_ENABLE_COMPILATION_CACHE"
 _COMPILED_BYTES = 4 * 2**30
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _TILDE = re.compile(r"(^|[=,:])~(?=/|,|$)")
 
 
@@ -238,9 +239,31 @@ def expand(arguments: list[str]) -> list[str]:
     The same with whole paths.
 
   Raises:
-    InputError: There is a "~", but no home folder.
+    InputError: There is a "~", but no home folder, or an address of a store.
   """
+  for argument in arguments:
+    name, _, place = argument.rpartition("=")
+    check_local(name or "path", place)
   return [_expanded(argument) for argument in arguments]
+
+
+def check_local(name: str, place: str) -> None:
+  """Refuses addresses of stores, such as buckets.
+
+  Args:
+    name: Of the option or setting, for the message.
+    place: Its value.
+
+  Raises:
+    InputError: It is an address, which would become a folder of that name.
+  """
+  found = _ADDRESS.match(place)
+  if found:
+    raise errors.InputError(
+      f"{name}={place}: expected a path; addresses ({found[0]}..) cannot be "
+      "read or written. Mount the bucket (such as with gcsfuse) or copy what "
+      "is needed: docs/launch.md, Storage."
+    )
 
 
 def _expanded(argument):

@@ -359,3 +359,22 @@ def test_time_to_compile_is_measured_anew(monkeypatch):
   with environment.compiling_anew():
     assert not jax.config.jax_enable_compilation_cache
   assert jax.config.jax_enable_compilation_cache
+
+
+@pytest.mark.parametrize(
+  ("argument", "name"),
+  [
+    ("--workdir=gs://bucket/run", "--workdir=gs://bucket/run"),
+    ("--data=lfw:x", None),
+    ("--config.data.path=s3://b/tracks", "--config.data.path=s3://b/tracks"),
+    ("http://here/photos", "path=http://here/photos"),
+    ("--images=a:b//c", None),
+  ],
+)
+def test_addresses_of_stores_are_refused(argument, name):
+  if name is None:
+    assert environment.expand([argument]) == [argument]
+    return
+  with pytest.raises(errors.InputError) as caught:
+    environment.expand([argument])
+  assert str(caught.value).startswith(f"{name}: expected a path")

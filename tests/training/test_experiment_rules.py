@@ -178,3 +178,12 @@ def test_examples_are_of_the_weights_that_are_there(
     experiment.run(config, tmp_path, ONE)
     assert forgotten == count * [tmp_path]
   assert len(trained) == 4
+
+
+def test_addresses_of_stores_are_refused(config, tmp_path):
+  with pytest.raises(errors.InputError, match="workdir=gs://b/run: expected a"):
+    experiment.run(config, "gs://b/run")
+  config.data.path = "gs://b/tracks"
+  with pytest.raises(errors.InputError, match="data.path=gs://b/tracks: expec"):
+    experiment.run(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
