@@ -98,7 +98,7 @@ RUN = {
   "curriculum.lr_patience": _STEPS,
   "data.min_frames": _STEPS,
   "data.colour_jitter": _SHARE,
-  "data.num_threads": _whole(1, 1024),
+  "data.num_threads": _whole(0, 1024),
   "data.turn_ramp.first_deg": Range(0, 90, is_high_out=True),
   "data.turn_ramp.begin_step": _STEPS,
   "data.turn_ramp.end_step": _STEPS,

@@ -4,6 +4,7 @@ Hosts take their rows of each global batch, so that the same batches come
 whatever the number of hosts.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,22 @@ import numpy as np
 from facerep_jax import errors
 from facerep_jax.data.samples import Samples
 
+# More wait for Python's lock.
+_MOST_THREADS = 16
+
+
+def cores() -> int:
+  """Returns the threads that reading takes: one for each core of this process.
+
+  Where a batch system gives a process a part of the machine's cores, these
+  count; there are at least 2 and at most 16.
+  """
+  if hasattr(os, "sched_getaffinity"):
+    count = len(os.sched_getaffinity(0))
+  else:
+    count = os.cpu_count() or 1
+  return min(max(count, 2), _MOST_THREADS)
+
 
 def train_batches(
   samples: Samples,
@@ -21,7 +38,7 @@ def train_batches(
   start: int = 0,
   host: int = 0,
   num_hosts: int = 1,
-  num_threads: int = 2,
+  num_threads: int = 0,
   prefetch: int = 2,
   num_batches: int | None = None,
   finish: Callable[[dict[str, np.ndarray]], Any] | None = None,
@@ -34,7 +51,7 @@ def train_batches(
     start: Sample with which to begin: those consumed before.
     host: Number of this host.
     num_hosts: Number of hosts; divides `batch_size`.
-    num_threads: Threads that read and decode.
+    num_threads: Threads that read and decode; 0: as many as `cores` says.
     prefetch: Batches that are read ahead.
     num_batches: How many to read; None for no end.
     finish: Applied to each batch by the threads that read, such as what sends
@@ -65,7 +82,7 @@ def train_batches(
   if finish is not None:
     dataset = dataset.map(finish)
   read = grain.ReadOptions(
-    num_threads=num_threads, prefetch_buffer_size=prefetch
+    num_threads=num_threads or cores(), prefetch_buffer_size=prefetch
   )
   return iter(dataset.to_iter_dataset(read))
 
@@ -77,7 +94,7 @@ def eval_batches(
   num_samples: int,
   host: int = 0,
   num_hosts: int = 1,
-  num_threads: int = 2,
+  num_threads: int = 0,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Reads samples 0 to `num_samples` once; the last batch is padded.
 
@@ -87,7 +104,7 @@ def eval_batches(
     num_samples: How many samples count.
     host: Number of this host.
     num_hosts: Number of hosts; divides `batch_size`.
-    num_threads: Threads that read and decode.
+    num_threads: As for `train_batches`.
 
   Yields:
     Batches as `train_batches`, with `weight` [rows] float32: 1, and 0 in rows

@@ -109,7 +109,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "colour_jitter": 0.0,
     "cache_codes": False,  # Compute what the frozen stage says only once.
     "turn_ramp": dataclasses.asdict(turn_ramp.TurnRamp()),
-    "num_threads": 2,
+    "num_threads": 0,  # Of each process; 0: one for each of its cores.
     "crop": dataclasses.asdict(transforms.Crop()),
   }
   config.synthetic = {  # Tracks made when data.path is empty.

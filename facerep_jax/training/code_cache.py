@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from facerep_jax import cli, errors, sharding
-from facerep_jax.data import samples
+from facerep_jax.data import batches, samples
 from facerep_jax.files import atomic, outputs
 from facerep_jax.runs import stages
 from facerep_jax.systems import base
@@ -203,7 +203,7 @@ def _all_frames(source, sampling):
   # In tuples: grain leaves elements out that are None.
   dataset = grain.MapDataset.range(len(whole)).map(lambda i: (whole[i],))
   for (frames,) in dataset.to_iter_dataset(
-    grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
+    grain.ReadOptions(num_threads=batches.cores(), prefetch_buffer_size=16)
   ):
     yield frames
 

@@ -198,3 +198,11 @@ def test_image_that_cannot_be_used(tmp_path, image, text):
   skipping = helpers.samples_of(source, **rule, on_bad_record="skip")
   assert skipping[1]["record"] == 0
   assert source.num_bad == 1
+
+
+@pytest.mark.parametrize(("count", "want"), [(1, 2), (7, 7), (200, 16)])
+def test_threads_follow_the_cores_of_the_process(count, want, monkeypatch):
+  monkeypatch.setattr(
+    batches.os, "sched_getaffinity", lambda process: set(range(count))
+  )
+  assert batches.cores() == want
