@@ -1,6 +1,7 @@
 """Defaults of every run, and the checks of a config."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -173,6 +174,48 @@ def from_file(text: str) -> ml_collections.ConfigDict:
   return get_config(*([preset] if colon else [])).lock()
 
 
+def setting(config: ml_collections.ConfigDict, key: str) -> str:
+  """Names a setting as the user gives it.
+
+  Args:
+    config: Of a run without stages, or of one stage.
+    key: Of a setting in it, such as "batch_size" or "model.width".
+
+  Returns:
+    "config.KEY", or "config.STAGE.KEY" of what the stages do not share.
+  """
+  known = base_system.STAGES.get(config.system, ())
+  stage = config.get("stage", "")
+  if stage not in known:
+    return errors.setting(key)
+  for earlier in known[: known.index(stage)]:
+    if f"{key}.".startswith(f"model.{earlier}."):
+      return f"config.{earlier}.model" + key.removeprefix(f"model.{earlier}")
+  own = [*OWN, "model", *(f"data.{name}" for name in OWN_DATA)]
+  if stage != known[0]:
+    own.append("init_from")
+  is_own = any(f"{key}.".startswith(f"{name}.") for name in own)
+  return f"config.{stage}.{key}" if is_own else errors.setting(key)
+
+
+def recipe(config: ml_collections.ConfigDict) -> optim.Recipe:
+  """Returns the optimiser's settings of a run or a stage."""
+  named = functools.partial(setting, config)
+  return optim.Recipe(**config.optimizer, setting=named)
+
+
+def rule(config: ml_collections.ConfigDict) -> curriculum.Rule:
+  """Returns the curriculum's settings of a run or a stage."""
+  named = functools.partial(setting, config)
+  return curriculum.Rule(**config.curriculum, setting=named)
+
+
+def ramp(config: ml_collections.ConfigDict) -> turn_ramp.TurnRamp:
+  """Returns the settings of a run's or a stage's ramp of turned frames."""
+  named = functools.partial(setting, config)
+  return turn_ramp.TurnRamp(**config.data.turn_ramp, setting=named)
+
+
 def sampling(
   config: ml_collections.ConfigDict, *, num_frames: int, size_px: int
 ) -> tuple[samples.Sampling, samples.Sampling]:
@@ -197,13 +240,14 @@ def sampling(
     "on_bad_record": data.on_bad_record,
     "crop": transforms.Crop(**data.crop),
     "is_jittered": data.use_jitter,
+    "setting": functools.partial(setting, config),
   }
   train = samples.Sampling(
     **common,
     seed=config.seed,
     use_mirror=data.use_mirror,
     colour_jitter=data.colour_jitter,
-    ramp=turn_ramp.TurnRamp(**data.turn_ramp),
+    ramp=ramp(config),
     batch_size=config.batch_size,
   )
   evaluate = samples.Sampling(**common, seed=0, is_shuffled=False)
@@ -224,11 +268,15 @@ def check(config: ml_collections.ConfigDict) -> None:
     raise errors.InputError(
       f"config.dtype: expected float32 or bfloat16, got {config.dtype!r}."
     )
-  optim.Recipe(**config.optimizer)
-  turn_ramp.TurnRamp(**config.data.turn_ramp)
+  recipe(config)
+  ramp(config)
   transforms.Crop(**config.data.crop)
-  rule = curriculum.Rule(**config.curriculum)
-  curriculum.band(rule, curriculum.State(), config.batch_size)
+  curriculum.band(
+    rule(config),
+    curriculum.State(),
+    config.batch_size,
+    functools.partial(setting, config),
+  )
 
 
 def check_ranges(config: ml_collections.ConfigDict) -> None:
@@ -241,7 +289,9 @@ def check_ranges(config: ml_collections.ConfigDict) -> None:
     InputError: One is out of its range.
   """
   table = setting_ranges.table_of(config.system, config.get("stage", ""))
-  setting_ranges.check(flatten(config.to_dict()), table, "config.")
+  setting_ranges.check(
+    flatten(config.to_dict()), table, functools.partial(setting, config)
+  )
 
 
 def lacking(tree: dict, needed: Sequence[str]) -> list[str]:
@@ -308,7 +358,8 @@ def check_same(
       if last in renamed_settings.ADDED:
         old[name] = renamed_settings.ADDED[last]
     differing = [
-      f"config.{name} (there {old.get(name)!r}, here {fresh.get(name)!r})"
+      f"{setting(config, name)} (there {old.get(name)!r}, here "
+      f"{fresh.get(name)!r})"
       for name in sorted(old.keys() | fresh.keys())
       if old.get(name) != fresh.get(name)
       and not any(name == f or name.startswith(f + ".") for f in _FREE)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import optax
@@ -29,6 +30,7 @@ class Recipe:
       two, each way in `cycle_steps` steps, without end.
     last_rate: Where the learning rate ends, or turns.
     cycle_steps: See `schedule`.
+    setting: Names a setting in messages.
 
   Source: torch.optim.SGD and torch.optim.Adam; "cyclic_cosine" is
     torch.optim.lr_scheduler.CosineAnnealingLR stepped past its T_max.
@@ -47,8 +49,9 @@ class Recipe:
   schedule: str = "constant"
   last_rate: float = 0.0
   cycle_steps: int = 100
+  setting: dataclasses.InitVar[Callable[[str], str]] = errors.setting
 
-  def __post_init__(self):
+  def __post_init__(self, setting):
     for name, allowed in (
       ("name", ("sgd", "adam")),
       ("clip_by", ("all", "network")),
@@ -56,13 +59,13 @@ class Recipe:
     ):
       if getattr(self, name) not in allowed:
         raise errors.InputError(
-          f"config.optimizer.{name}: expected one of {', '.join(allowed)}, got "
-          f"{getattr(self, name)!r}."
+          f"{setting(f'optimizer.{name}')}: expected one of "
+          f"{', '.join(allowed)}, got {getattr(self, name)!r}."
         )
-    setting_ranges.check_fields(self, "optimizer.")
+    setting_ranges.check_fields(self, "optimizer.", setting)
     if not 0 <= self.last_rate <= self.learning_rate:
       raise errors.InputError(
-        "config.optimizer.last_rate: expected 0 to the learning_rate "
+        f"{setting('optimizer.last_rate')}: expected 0 to the learning_rate "
         f"{self.learning_rate}, got {self.last_rate}."
       )
 

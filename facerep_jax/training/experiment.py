@@ -48,13 +48,11 @@ def run(
   _check_tracks(config)
   # Of all stages: what is wrong with a later one is told before it begins.
   for stage in stages.split(config):
-    with stage.naming():
-      configuration.check(stage.config)
-      base.build(stage.config)
+    configuration.check(stage.config)
+    base.build(stage.config)
   parts = stages.chosen(config)
   for stage in parts:
-    with stage.naming():
-      _check_stage(stage, workdir, devices)
+    _check_stage(stage, workdir, devices)
   with _held(workdir):
     if parts[0].name and distributed.is_first():
       configuration.write(config, workdir)
@@ -79,10 +77,9 @@ def _run_stage(stage, workdir, data_path, devices):
     )
   with distributed.first_alone(f"inputs of {place.name}"):
     given = stage_inputs.frozen(stage, workdir, data_path)
-  with stage.naming():
-    if not _train(stage, workdir, data_path, given, devices):
-      return False
-    _look(stage, workdir, data_path)
+  if not _train(stage, workdir, data_path, given, devices):
+    return False
+  _look(stage, workdir, data_path)
   if stage.name and distributed.is_first():
     stages.mark_done(place, stage.config.steps)
   distributed.wait(f"end of {place.name}")
@@ -100,13 +97,19 @@ def _check_stage(stage, workdir, devices):
   configuration.check_same(config, place)
   is_done = _is_done(stage, place)
   if not is_done:
-    sharding.check_batch_size(config.batch_size, devices)
+    sharding.check_batch_size(
+      config.batch_size,
+      devices,
+      setting=configuration.setting(config, "batch_size"),
+    )
   begun = [x for x in stage.after if (workdir / x / "checkpoints").is_dir()]
   if begun and not is_done:
+    steps = configuration.setting(config, "steps")
+    init = configuration.setting(config, "init_from")
     raise errors.InputError(
-      f"{place}: config.steps={config.steps} asks for more training, but the "
-      f"stage {begun[0]} rests on these weights. Give another --workdir with "
-      f"--config.init_from, or delete {workdir / begun[0]}."
+      f"{place}: {steps}={config.steps} asks for more training, but the stage "
+      f"{begun[0]} rests on these weights. Give another --workdir with "
+      f"--{init}, or delete {workdir / begun[0]}."
     )
   is_begun = (place / "checkpoints").is_dir()
   if config.init_from and stage.before and not is_begun:
