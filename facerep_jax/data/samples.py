@@ -40,7 +40,7 @@ class Sampling:
     colour_jitter: Strength of the colour jitter, 0 (none) to 1.
     on_bad_record: "error", or "skip" to draw another record instead.
     crop: What the network sees of a frame.
-    ramp: Which frames are drawn at which step of the training.
+    ramp: Which frames are drawn at which step of the training; None for all.
     batch_size: Samples of a step, for the ramp.
     setting: Names a setting in messages.
   """
@@ -57,9 +57,7 @@ class Sampling:
   colour_jitter: float = 0.0
   on_bad_record: str = "error"
   crop: transforms.Crop = dataclasses.field(default_factory=transforms.Crop)
-  ramp: turn_ramp.TurnRamp = dataclasses.field(
-    default_factory=turn_ramp.TurnRamp
-  )
+  ramp: turn_ramp.TurnRamp | None = None
   batch_size: int = 1
   setting: Callable[[str], str] = dataclasses.field(
     default=errors.setting, compare=False, repr=False
@@ -75,7 +73,7 @@ class Sampling:
           f"{self.setting(f'data.{name}')}: expected one of {allowed}, got "
           f"{getattr(self, name)!r}."
         )
-    if self.sample_by == "recordings" and self.ramp.first_deg:
+    if self.sample_by == "recordings" and self.ramp:
       raise errors.InputError(
         f'{self.setting("data.sample_by")}="recordings" knows no '
         f"{self.setting('data.turn_ramp')}. Set its first_deg to 0."
@@ -245,7 +243,7 @@ class Samples:
     """Draws some frames of a record, [number, S, S, 3]; None if too few."""
     sampling = self._sampling
     step = sample // sampling.batch_size
-    is_on = sampling.ramp.is_on(step)
+    is_on = sampling.ramp is not None and sampling.ramp.is_on(step)
     labels = turn_ramp.LABELS if is_on else ()
     track = self._source.read(record, labels=labels)
     count = len(track.frames)

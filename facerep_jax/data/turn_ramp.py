@@ -27,7 +27,7 @@ class TurnRamp:
     frontal_first: Whether the first frame of a sample stays within `first_deg`
       all the time; the ramp is then of the others. What one frame shows from
       the front can explain the others.
-    setting: Names a setting in messages.
+    setting: Names a setting in messages; `errors.setting` by default.
 
   Raises:
     InputError: A setting is out of range.
@@ -37,9 +37,10 @@ class TurnRamp:
   begin_step: int = 0
   end_step: int = 0
   frontal_first: bool = False
-  setting: dataclasses.InitVar[Callable[[str], str]] = errors.setting
+  setting: dataclasses.InitVar[Callable[[str], str] | None] = None
 
   def __post_init__(self, setting):
+    setting = setting or errors.setting
     setting_ranges.check_fields(self, "data.turn_ramp.", setting)
     if not self.begin_step <= self.end_step:
       raise errors.InputError(

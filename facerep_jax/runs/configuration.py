@@ -210,10 +210,11 @@ def rule(config: ml_collections.ConfigDict) -> curriculum.Rule:
   return curriculum.Rule(**config.curriculum, setting=named)
 
 
-def ramp(config: ml_collections.ConfigDict) -> turn_ramp.TurnRamp:
-  """Returns the settings of a run's or a stage's ramp of turned frames."""
+def ramp(config: ml_collections.ConfigDict) -> turn_ramp.TurnRamp | None:
+  """Returns a run's or a stage's ramp of turned frames; None without one."""
   named = functools.partial(setting, config)
-  return turn_ramp.TurnRamp(**config.data.turn_ramp, setting=named)
+  found = turn_ramp.TurnRamp(**config.data.turn_ramp, setting=named)
+  return found if found.first_deg else None
 
 
 def sampling(

@@ -36,7 +36,7 @@ class Rule:
     lr_patience: It drops after more than this many bad evaluations.
     lr_counting: "evaluations", or "published": the plateau is only looked at
       when `patience` runs out, as the published script does.
-    setting: Names a setting in messages.
+    setting: Names a setting in messages; `errors.setting` by default.
   """
 
   use: bool = True
@@ -48,9 +48,10 @@ class Rule:
   lr_factor: float = 0.1
   lr_patience: int = 10
   lr_counting: str = "evaluations"
-  setting: dataclasses.InitVar[Callable[[str], str]] = errors.setting
+  setting: dataclasses.InitVar[Callable[[str], str] | None] = None
 
   def __post_init__(self, setting):
+    setting = setting or errors.setting
     setting_ranges.check_fields(self, "curriculum.", setting)
     if not self.low < self.high:
       raise errors.InputError(

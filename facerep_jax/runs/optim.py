@@ -30,7 +30,7 @@ class Recipe:
       two, each way in `cycle_steps` steps, without end.
     last_rate: Where the learning rate ends, or turns.
     cycle_steps: See `schedule`.
-    setting: Names a setting in messages.
+    setting: Names a setting in messages; `errors.setting` by default.
 
   Source: torch.optim.SGD and torch.optim.Adam; "cyclic_cosine" is
     torch.optim.lr_scheduler.CosineAnnealingLR stepped past its T_max.
@@ -49,9 +49,10 @@ class Recipe:
   schedule: str = "constant"
   last_rate: float = 0.0
   cycle_steps: int = 100
-  setting: dataclasses.InitVar[Callable[[str], str]] = errors.setting
+  setting: dataclasses.InitVar[Callable[[str], str] | None] = None
 
   def __post_init__(self, setting):
+    setting = setting or errors.setting
     for name, allowed in (
       ("name", ("sgd", "adam")),
       ("clip_by", ("all", "network")),

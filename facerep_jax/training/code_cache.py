@@ -78,7 +78,7 @@ class CodeSamples(samples.Samples):
 def _check(sampling):
   """Checks that each frame of a run has one code."""
   setting = sampling.setting
-  if sampling.ramp.first_deg:
+  if sampling.ramp:
     raise errors.InputError(
       f"{setting('data.cache_codes')}=True knows no "
       f"{setting('data.turn_ramp')}. Set its first_deg to 0, or do without the "
