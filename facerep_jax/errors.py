@@ -20,7 +20,7 @@ def setting(key: str) -> str:
     key: Such as "batch_size" or "model.width".
 
   Returns:
-    "config.KEY". Of runs in stages `configuration.setting` knows the name.
+    "config.KEY". Of runs in stages `runs.setting_names` knows it.
   """
   return f"config.{key}"
 

@@ -18,30 +18,11 @@ from facerep_jax.runs import (
   curriculum,
   optim,
   renamed_settings,
+  setting_names,
 )
 from facerep_jax.synthetic import generator
 from facerep_jax.systems import base as base_system
 
-# What each stage has of its own, where there are stages.
-OWN = (
-  "steps",
-  "batch_size",
-  "ema_decay",
-  "optimizer",
-  "curriculum",
-  "every",
-  "eval_samples",
-)
-OWN_DATA = (
-  "sample_by",
-  "min_frames",
-  "with_replacement",
-  "use_jitter",
-  "use_mirror",
-  "colour_jitter",
-  "cache_codes",
-  "turn_ramp",
-)
 # What may change between the parts of a run that was interrupted.
 _FREE = (
   "steps",
@@ -139,11 +120,11 @@ def staged(
     first stage; the others have their own.
   """
   config = base(system, preset)
-  own = {key: config[key] for key in OWN}
-  own["data"] = {key: config.data[key] for key in OWN_DATA}
-  for key in OWN:
+  own = {key: config[key] for key in setting_names.OWN}
+  own["data"] = {key: config.data[key] for key in setting_names.OWN_DATA}
+  for key in setting_names.OWN:
     del config[key]
-  for key in OWN_DATA:
+  for key in setting_names.OWN_DATA:
     del config.data[key]
   config.stage = "all"
   for name in names:
@@ -174,45 +155,21 @@ def from_file(text: str) -> ml_collections.ConfigDict:
   return get_config(*([preset] if colon else [])).lock()
 
 
-def setting(config: ml_collections.ConfigDict, key: str) -> str:
-  """Names a setting as the user gives it.
-
-  Args:
-    config: Of a run without stages, or of one stage.
-    key: Of a setting in it, such as "batch_size" or "model.width".
-
-  Returns:
-    "config.KEY", or "config.STAGE.KEY" of what the stages do not share.
-  """
-  known = base_system.STAGES.get(config.system, ())
-  stage = config.get("stage", "")
-  if stage not in known:
-    return errors.setting(key)
-  for earlier in known[: known.index(stage)]:
-    if f"{key}.".startswith(f"model.{earlier}."):
-      return f"config.{earlier}.model" + key.removeprefix(f"model.{earlier}")
-  own = [*OWN, "model", *(f"data.{name}" for name in OWN_DATA)]
-  if stage != known[0]:
-    own.append("init_from")
-  is_own = any(f"{key}.".startswith(f"{name}.") for name in own)
-  return f"config.{stage}.{key}" if is_own else errors.setting(key)
-
-
 def recipe(config: ml_collections.ConfigDict) -> optim.Recipe:
   """Returns the optimiser's settings of a run or a stage."""
-  named = functools.partial(setting, config)
+  named = functools.partial(setting_names.of, config)
   return optim.Recipe(**config.optimizer, setting=named)
 
 
 def rule(config: ml_collections.ConfigDict) -> curriculum.Rule:
   """Returns the curriculum's settings of a run or a stage."""
-  named = functools.partial(setting, config)
+  named = functools.partial(setting_names.of, config)
   return curriculum.Rule(**config.curriculum, setting=named)
 
 
 def ramp(config: ml_collections.ConfigDict) -> turn_ramp.TurnRamp | None:
   """Returns a run's or a stage's ramp of turned frames; None without one."""
-  named = functools.partial(setting, config)
+  named = functools.partial(setting_names.of, config)
   found = turn_ramp.TurnRamp(**config.data.turn_ramp, setting=named)
   return found if found.first_deg else None
 
@@ -241,7 +198,7 @@ def sampling(
     "on_bad_record": data.on_bad_record,
     "crop": transforms.Crop(**data.crop),
     "is_jittered": data.use_jitter,
-    "setting": functools.partial(setting, config),
+    "setting": functools.partial(setting_names.of, config),
   }
   train = samples.Sampling(
     **common,
@@ -276,7 +233,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     rule(config),
     curriculum.State(),
     config.batch_size,
-    functools.partial(setting, config),
+    functools.partial(setting_names.of, config),
   )
 
 
@@ -291,7 +248,9 @@ def check_ranges(config: ml_collections.ConfigDict) -> None:
   """
   table = setting_ranges.table_of(config.system, config.get("stage", ""))
   setting_ranges.check(
-    flatten(config.to_dict()), table, functools.partial(setting, config)
+    flatten(config.to_dict()),
+    table,
+    functools.partial(setting_names.of, config),
   )
 
 
@@ -359,7 +318,7 @@ def check_same(
       if last in renamed_settings.ADDED:
         old[name] = renamed_settings.ADDED[last]
     differing = [
-      f"{setting(config, name)} (there {old.get(name)!r}, here "
+      f"{setting_names.of(config, name)} (there {old.get(name)!r}, here "
       f"{fresh.get(name)!r})"
       for name in sorted(old.keys() | fresh.keys())
       if old.get(name) != fresh.get(name)

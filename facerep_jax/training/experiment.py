@@ -11,7 +11,7 @@ import ml_collections
 from facerep_jax import distributed, errors, sharding
 from facerep_jax.data import cache
 from facerep_jax.files import images
-from facerep_jax.runs import configuration, run_lock, stages
+from facerep_jax.runs import configuration, run_lock, setting_names, stages
 from facerep_jax.systems import base
 from facerep_jax.tracks import tfrecord
 from facerep_jax.training import (
@@ -100,12 +100,12 @@ def _check_stage(stage, workdir, devices):
     sharding.check_batch_size(
       config.batch_size,
       devices,
-      setting=configuration.setting(config, "batch_size"),
+      setting=setting_names.of(config, "batch_size"),
     )
   begun = [x for x in stage.after if (workdir / x / "checkpoints").is_dir()]
   if begun and not is_done:
-    steps = configuration.setting(config, "steps")
-    init = configuration.setting(config, "init_from")
+    steps = setting_names.of(config, "steps")
+    init = setting_names.of(config, "init_from")
     raise errors.InputError(
       f"{place}: {steps}={config.steps} asks for more training, but the stage "
       f"{begun[0]} rests on these weights. Give another --workdir with "

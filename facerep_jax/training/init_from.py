@@ -11,7 +11,12 @@ from jax.sharding import Mesh
 from facerep_jax import errors, sharding
 from facerep_jax.convert import fabnet, torch_file, unsup3d
 from facerep_jax.inference import lean, packaged, weight_file
-from facerep_jax.runs import checkpoint, configuration, stages
+from facerep_jax.runs import (
+  checkpoint,
+  configuration,
+  setting_names,
+  stages,
+)
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
@@ -107,7 +112,7 @@ def _of_own_file(config, path, wanted, mesh):
   lacking = [x for x in config.model.get("frozen", ()) if x not in tree]
   if lacking:
     raise errors.InputError(
-      f"{configuration.setting(config, 'model.frozen')}="
+      f"{setting_names.of(config, 'model.frozen')}="
       f"{tuple(config.model.frozen)}: {config.init_from} holds no "
       f"{lacking[0]} network. Let it learn."
     )
@@ -166,15 +171,15 @@ def _check_shapes(config, path, found, wanted):
   ]
   if problems:
     raise errors.InputError(
-      f"{configuration.setting(config, 'init_from')}={path}: its weights do "
-      f"not fit {configuration.setting(config, 'model')}: "
+      f"{setting_names.of(config, 'init_from')}={path}: its weights do "
+      f"not fit {setting_names.of(config, 'model')}: "
       f"{'; '.join(problems)}."
     )
 
 
 def _asked(config):
   """Says where the weights were asked for."""
-  return f"{configuration.setting(config, 'init_from')}={config.init_from}"
+  return f"{setting_names.of(config, 'init_from')}={config.init_from}"
 
 
 def _flat(variables):

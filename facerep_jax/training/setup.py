@@ -23,6 +23,7 @@ from facerep_jax.runs import (
   curriculum,
   metrics,
   optim,
+  setting_names,
   train_state,
 )
 from facerep_jax.systems import base
@@ -68,7 +69,7 @@ class Run:
 
   def setting(self, key: str) -> str:
     """Names a setting of the run as the user gives it."""
-    return configuration.setting(self.config, key)
+    return setting_names.of(self.config, key)
 
   def control(self) -> dict[str, np.generic]:
     """Returns the scalars that the next steps take from the host."""
@@ -104,7 +105,7 @@ def prepare(
   mesh = sharding.mesh_of_batch(
     config.batch_size,
     devices,
-    setting=configuration.setting(config, "batch_size"),
+    setting=setting_names.of(config, "batch_size"),
   )
   system = base.build(config)
   data = _open_data(config, system, data_path)
@@ -162,7 +163,7 @@ def _with_codes(config, workdir, system, frozen, source, drawn, eval_drawn):
   """Replaces training samples by those of codes that were computed before."""
   if system.encode is None:
     raise errors.InputError(
-      f"{configuration.setting(config, 'data.cache_codes')}=True, but what is "
+      f"{setting_names.of(config, 'data.cache_codes')}=True, but what is "
       "trained looks at frames itself: only later stages can do with codes. "
       "Set it to False."
     )

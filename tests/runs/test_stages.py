@@ -5,7 +5,7 @@ import pytest
 
 from configs import fabnet, latentface
 from facerep_jax import errors
-from facerep_jax.runs import configuration, stages
+from facerep_jax.runs import configuration, setting_names, stages
 from tests import tiny, tiny_face
 
 
@@ -54,17 +54,15 @@ def test_settings_have_the_names_that_the_user_gives():
   flat = configuration.flatten(config.to_dict())
   for stage in stages.split(config):
     for name in configuration.flatten(stage.config.to_dict()):
-      named = configuration.setting(stage.config, name)
+      named = setting_names.of(stage.config, name)
       assert named.removeprefix("config.") in flat, name
-  assert (
-    configuration.setting(stage.config, "steps") == "config.diffusion.steps"
-  )
-  assert configuration.setting(stage.config, "model.autoencoder.width") == (
+  assert setting_names.of(stage.config, "steps") == "config.diffusion.steps"
+  assert setting_names.of(stage.config, "model.autoencoder.width") == (
     "config.autoencoder.model.width"
   )
   plain = fabnet.get_config()
   for name in configuration.flatten(plain.to_dict()):
-    assert configuration.setting(plain, name) == f"config.{name}"
+    assert setting_names.of(plain, name) == f"config.{name}"
 
 
 def test_errors_name_settings_as_the_user_gives_them(tmp_path):
