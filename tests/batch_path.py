@@ -44,7 +44,10 @@ def _calls() -> Iterator[set[str]]:
 
 def files() -> list[str]:
   """Returns the files that one batch passes, sorted, below the package."""
-  with tempfile.TemporaryDirectory() as folder:
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    jax.numpy_dtype_promotion("standard"),  # As optax needs it.
+  ):
     root = pathlib.Path(folder)
     data = tiny.write_tracks(root / "tracks")
     config = tiny.config(data)
