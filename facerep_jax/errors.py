@@ -13,6 +13,18 @@ class InputError(ValueError):
   """
 
 
+def setting(key: str) -> str:
+  """Names a setting of a run without stages, as the user gives it.
+
+  Args:
+    key: Such as "batch_size" or "model.width".
+
+  Returns:
+    "config.KEY". Of runs in stages `runs.setting_names` knows it.
+  """
+  return f"config.{key}"
+
+
 def check_shape(name: str, x: Any, spec: str, hint: str = "") -> None:
   """Checks that the shape of an array fits a pattern.
 

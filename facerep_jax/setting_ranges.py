@@ -5,7 +5,7 @@ several settings must be together is checked where they are used.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from facerep_jax import errors
@@ -211,14 +211,16 @@ def table_of(system: str, stage: str = "") -> dict[str, Range]:
 
 
 def check(
-  values: Mapping[str, Any], table: Mapping[str, Range], prefix: str
+  values: Mapping[str, Any],
+  table: Mapping[str, Range],
+  setting: Callable[[str], str] = errors.setting,
 ) -> None:
   """Checks numbers.
 
   Args:
     values: By name; those that the table does not name are left alone.
     table: What each may be.
-    prefix: What stands before the names in messages.
+    setting: Names a setting in messages.
 
   Raises:
     InputError: One is out of its range, or no number.
@@ -226,16 +228,19 @@ def check(
   for name, value in values.items():
     if name in table and not table[name].holds(value):
       raise errors.InputError(
-        f"{prefix}{name}: expected {table[name]}, got {value!r}."
+        f"{setting(name)}: expected {table[name]}, got {value!r}."
       )
 
 
-def check_fields(settings: Any, start: str) -> None:
+def check_fields(
+  settings: Any, start: str, setting: Callable[[str], str] = errors.setting
+) -> None:
   """Checks the numbers of a dataclass of settings.
 
   Args:
     settings: The dataclass.
     start: Where its fields stand in `RUN`, such as "optimizer.".
+    setting: As for `check`.
 
   Raises:
     InputError: As `check`.
@@ -244,7 +249,7 @@ def check_fields(settings: Any, start: str) -> None:
     start + field.name: getattr(settings, field.name)
     for field in dataclasses.fields(settings)
   }
-  check(values, RUN, "config.")
+  check(values, RUN, setting)
 
 
 def check_options(options: Any, table: Mapping[str, Range]) -> None:

@@ -161,7 +161,7 @@ class Executed:
       km=manager,
       timeout=1800,
       resources={"metadata": {"path": str(folder)}},
-    ).execute()
+    ).execute(cleanup_kc=True)  # Else the kernel lives as long as this process.
     self.folder = folder
     self.cells = {x.id: x for x in code_cells(notebook)}
     self.found = {x: json.loads(self.text(f"after-{x}")) for x in ask}

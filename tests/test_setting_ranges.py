@@ -90,10 +90,7 @@ def test_messages_name_settings_as_the_command_line_does():
   ):
     good = _numbers(config)[key]
     _set(config, key, -1)
-    with (
-      pytest.raises(errors.InputError, match=f"^{text}"),
-      stage.naming(),
-    ):
+    with pytest.raises(errors.InputError, match=f"^{text}"):
       configuration.check(config)
     _set(config, key, good)
 

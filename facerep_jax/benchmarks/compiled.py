@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from facerep_jax import sharding
-from facerep_jax.runs import curriculum, optim, train_state
+from facerep_jax.runs import configuration, curriculum, optim, train_state
 from facerep_jax.systems import base
 
 PyTree = Any
@@ -76,7 +76,7 @@ def training_step(config: ml_collections.ConfigDict, mesh: Mesh) -> Program:
   """
   system, size = base.build(config), config.model.size_px
   optimizer = optim.make(
-    optim.Recipe(**config.optimizer), config.steps, config.batch_size
+    configuration.recipe(config), config.steps, config.batch_size
   )
   abstract = jax.eval_shape(system.init, jax.random.key(0))
   names = train_state.metric_names(system, abstract, config.batch_size)
@@ -89,7 +89,7 @@ def training_step(config: ml_collections.ConfigDict, mesh: Mesh) -> Program:
   frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
   batch = sharding.put_batch({"frames": frames}, mesh)
   control = curriculum.control_scalars(
-    curriculum.Rule(**config.curriculum), curriculum.State(), config.batch_size
+    configuration.rule(config), curriculum.State(), config.batch_size
   )
   step = train_state.make_train_step(
     system, optimizer, log_every=1, ema_decay=config.ema_decay

@@ -42,6 +42,7 @@ def train_batches(
   prefetch: int = 2,
   num_batches: int | None = None,
   finish: Callable[[dict[str, np.ndarray]], Any] | None = None,
+  setting: str = "config.batch_size",
 ) -> Iterator[dict[str, np.ndarray]]:
   """Reads this host's rows of the global batches.
 
@@ -56,6 +57,7 @@ def train_batches(
     num_batches: How many to read; None for no end.
     finish: Applied to each batch by the threads that read, such as what sends
       it to the devices.
+    setting: Where the batch size was set, for the message.
 
   Returns:
     Iterator over batches, or what `finish` makes of them: `frames`
@@ -67,8 +69,8 @@ def train_batches(
   """
   if batch_size % num_hosts:
     raise errors.InputError(
-      f"config.batch_size={batch_size} does not divide among {num_hosts} "
-      "hosts. Choose a multiple."
+      f"{setting}={batch_size} does not divide among {num_hosts} hosts. "
+      "Choose a multiple."
     )
   rows = batch_size // num_hosts
 

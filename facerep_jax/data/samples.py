@@ -6,6 +6,7 @@ and hosts share the work in any way.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -39,8 +40,9 @@ class Sampling:
     colour_jitter: Strength of the colour jitter, 0 (none) to 1.
     on_bad_record: "error", or "skip" to draw another record instead.
     crop: What the network sees of a frame.
-    ramp: Which frames are drawn at which step of the training.
+    ramp: Which frames are drawn at which step of the training; None for all.
     batch_size: Samples of a step, for the ramp.
+    setting: Names a setting in messages.
   """
 
   num_frames: int
@@ -55,10 +57,11 @@ class Sampling:
   colour_jitter: float = 0.0
   on_bad_record: str = "error"
   crop: transforms.Crop = dataclasses.field(default_factory=transforms.Crop)
-  ramp: turn_ramp.TurnRamp = dataclasses.field(
-    default_factory=turn_ramp.TurnRamp
-  )
+  ramp: turn_ramp.TurnRamp | None = None
   batch_size: int = 1
+  setting: Callable[[str], str] = dataclasses.field(
+    default=errors.setting, compare=False, repr=False
+  )
 
   def __post_init__(self):
     for name, allowed in (
@@ -67,15 +70,15 @@ class Sampling:
     ):
       if getattr(self, name) not in allowed:
         raise errors.InputError(
-          f"config.data.{name}: expected one of {allowed}, got "
+          f"{self.setting(f'data.{name}')}: expected one of {allowed}, got "
           f"{getattr(self, name)!r}."
         )
-    if self.sample_by == "recordings" and self.ramp.first_deg:
+    if self.sample_by == "recordings" and self.ramp:
       raise errors.InputError(
-        'config.data.sample_by="recordings" knows no config.data.turn_ramp. '
-        "Set its first_deg to 0."
+        f'{self.setting("data.sample_by")}="recordings" knows no '
+        f"{self.setting('data.turn_ramp')}. Set its first_deg to 0."
       )
-    setting_ranges.check_fields(self, "data.")
+    setting_ranges.check_fields(self, "data.", self.setting)
 
 
 class Samples:
@@ -96,7 +99,8 @@ class Samples:
     if not len(keep) and sampling.min_frames > 2:
       raise errors.InputError(
         f"{source.paths[0]}: no track has {sampling.min_frames} frames, "
-        "config.data.min_frames. Set it lower, or make longer tracks."
+        f"{sampling.setting('data.min_frames')}. Set it lower, or make longer "
+        "tracks."
       )
     if not len(keep):
       raise errors.InputError(
@@ -137,10 +141,11 @@ class Samples:
         self._source.note_bad(error.record, error.reason)
         first = first or error.reason
     if first is None:
+      setting = self._sampling.setting("data.turn_ramp.first_deg")
       raise errors.InputError(
         f"{self._source.paths[0]}: none of the tracks has frames that turn by "
-        f"at most {self._sampling.ramp.first_deg:g} degrees. Raise "
-        "config.data.turn_ramp.first_deg, or set it to 0 for no ramp."
+        f"at most {self._sampling.ramp.first_deg:g} degrees. Raise {setting}, "
+        "or set it to 0 for no ramp."
       )
     raise tfrecord.BadRecordError(f"no usable record is left. First: {first}")
 
@@ -238,7 +243,7 @@ class Samples:
     """Draws some frames of a record, [number, S, S, 3]; None if too few."""
     sampling = self._sampling
     step = sample // sampling.batch_size
-    is_on = sampling.ramp.is_on(step)
+    is_on = sampling.ramp is not None and sampling.ramp.is_on(step)
     labels = turn_ramp.LABELS if is_on else ()
     track = self._source.read(record, labels=labels)
     count = len(track.frames)

@@ -1,7 +1,7 @@
 """Frames that are nearly frontal first, turned ones as training goes on."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class TurnRamp:
     frontal_first: Whether the first frame of a sample stays within `first_deg`
       all the time; the ramp is then of the others. What one frame shows from
       the front can explain the others.
+    setting: Names a setting in messages; `errors.setting` by default.
 
   Raises:
     InputError: A setting is out of range.
@@ -36,13 +37,15 @@ class TurnRamp:
   begin_step: int = 0
   end_step: int = 0
   frontal_first: bool = False
+  setting: dataclasses.InitVar[Callable[[str], str] | None] = None
 
-  def __post_init__(self):
-    setting_ranges.check_fields(self, "data.turn_ramp.")
+  def __post_init__(self, setting):
+    setting = setting or errors.setting
+    setting_ranges.check_fields(self, "data.turn_ramp.", setting)
     if not self.begin_step <= self.end_step:
       raise errors.InputError(
-        f"config.data.turn_ramp: begin_step={self.begin_step}, end_step="
-        f"{self.end_step}: expected begin_step <= end_step."
+        f"{setting('data.turn_ramp')}: begin_step={self.begin_step}, "
+        f"end_step={self.end_step}: expected begin_step <= end_step."
       )
 
   def is_on(self, step: int) -> bool:

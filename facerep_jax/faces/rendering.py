@@ -191,8 +191,8 @@ def render_face(
   """
   if formation.kind not in FORMATIONS:
     raise errors.InputError(
-      f"config.model.image_formation: expected one of {', '.join(FORMATIONS)}, "
-      f"got {formation.kind!r}."
+      "config.autoencoder.model.image_formation: expected one of "
+      f"{', '.join(FORMATIONS)}, got {formation.kind!r}."
     )
   if formation.kind == "flat":
     whole = jnp.ones_like(depth)

@@ -92,7 +92,8 @@ class Decoder(nn.Module):
     size: Side of the map in pixels.
     width: Channels before the last convolution.
     features: Channels of the map.
-    align_corners: Kind of the upsampling, see `ops.image`.
+    align_corners: Kind of the upsampling, see
+      `conv.upsample_bilinear_2x`.
     dtype: Type of the computation.
   """
 
@@ -139,7 +140,8 @@ class FabNet(nn.Module):
     width: Channels of the layer next to the pixels.
     embed_dim: D, length of the code.
     align_corners: Convention of the sampler, see `ops.warp`.
-    upsample_align_corners: Kind of the decoders' upsampling, see `ops.image`.
+    upsample_align_corners: Kind of the decoders' upsampling, see
+      `conv.upsample_bilinear_2x`.
     dtype: Type of the computation. Parameters, statistics of the
       normalisation, sampling coordinates and outputs are float32.
   """

@@ -1,4 +1,4 @@
-"""Parameters, and their initial values: of a network by one small program."""
+"""Initial values of parameters: those of a network by one small program."""
 
 import contextlib
 import contextvars
@@ -10,8 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import errors as flax_errors
-from flax import linen as nn
 from flax.core import tracers
 
 _CHUNK = 4096  # Values that are drawn at a time.
@@ -46,41 +44,6 @@ _plan: contextvars.ContextVar[_Plan | None] = contextvars.ContextVar(
 @functools.partial(jax.jit, static_argnames=("shape", "bound"))
 def _drawn(key, shape, bound):
   return _draw([_Draw(jnp.zeros(shape), key, bound)])[0]
-
-
-def parameter(
-  module: nn.Module,
-  name: str,
-  init: Callable[..., jax.Array],
-  shape: tuple[int, ...],
-  *args: Any,
-) -> jax.Array:
-  """Returns a parameter of a module, as `Module.param` does.
-
-  Differs: flax traces `init` whenever a network is applied, for the shape
-  alone. That is a third of the time in which FAb-Net's loss is traced.
-
-  Args:
-    module: Whose method runs.
-    name: Of the parameter.
-    init: (key, shape, *args) -> its initial value.
-    shape: Shape of the parameter.
-    *args: More that `init` is given.
-
-  Returns:
-    The array.
-
-  Raises:
-    flax.errors.ScopeParamShapeError: It is there, with another shape.
-  """
-  if not module.has_variable("params", name):
-    return module.param(name, init, shape, *args)
-  value = module.get_variable("params", name)
-  if value.shape != shape:
-    raise flax_errors.ScopeParamShapeError(
-      name, "/" + "/".join(module.path), value.shape, shape
-    )
-  return value
 
 
 def uniform(key: jax.Array, shape: tuple[int, ...], bound: float) -> jax.Array:

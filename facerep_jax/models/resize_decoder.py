@@ -7,7 +7,7 @@ import jax
 
 from facerep_jax import errors
 from facerep_jax.models import layers
-from facerep_jax.ops import image as image_ops
+from facerep_jax.ops import conv
 
 Dtype = Any
 _FIRST_PX = 4
@@ -64,7 +64,7 @@ class ResizeDecoder(nn.Module):
     out = layers.Conv(self.out_channels, 3, dtype=self.dtype, name="out")
     x = out(x)
     while side < self.size_px:
-      x, side = image_ops.upsample_bilinear_2x(x), 2 * side
+      x, side = conv.upsample_bilinear_2x(x), 2 * side
     return x
 
 

@@ -1,16 +1,17 @@
-"""Convolutions that change the resolution by two, in two equal forms each.
+"""Upsampling, and convolutions that change the resolution by two.
 
-The plain form calls the platform's convolution. The other form is made of
-matrix products and sums of shifted slices, which is several times faster on
-CPUs for some shapes.
+Each convolution has two equal forms. The plain form calls the platform's
+convolution. The other form is made of matrix products and sums of shifted
+slices, which is several times faster on CPUs for some shapes.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from facerep_jax.ops import image as image_ops
+from facerep_jax import errors
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FEW_CHANNELS = 4
@@ -86,6 +87,65 @@ def downsample_conv_by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
   return out.reshape(num, rows, columns, -1)
 
 
+def upsample_bilinear_2x(
+  x: jax.Array, *, align_corners: bool = False
+) -> jax.Array:
+  """Doubles height and width by bilinear interpolation.
+
+  Source: `torch.nn.Upsample(scale_factor=2, mode="bilinear")`, whose default
+  was the aligned-corner kind before PyTorch 0.4.
+
+  Args:
+    x: [N, H, W, C] float.
+    align_corners: Whether the corner pixels keep their place; otherwise
+      sample positions are pixel centres and the edge is clamped.
+
+  Returns:
+    [N, 2 H, 2 W, C] in the type of `x`.
+
+  Raises:
+    InputError: `x` does not have four axes.
+  """
+  errors.check_shape("x", x, "N H W C", "Use NHWC.")
+  if align_corners:
+    for axis in (1, 2):
+      x = _double_aligned(x, axis)
+    return x
+  for axis in (1, 2):
+    x = _double_centred(x, axis)
+  return x
+
+
+def _double_centred(x: jax.Array, axis: int) -> jax.Array:
+  """Doubles one axis: weights 3/4 and 1/4, the edge clamped."""
+  size = x.shape[axis]
+  first = jax.lax.slice_in_dim(x, 0, 1, axis=axis)
+  last = jax.lax.slice_in_dim(x, size - 1, size, axis=axis)
+  before = jnp.concatenate(
+    [first, jax.lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis
+  )
+  after = jnp.concatenate(
+    [jax.lax.slice_in_dim(x, 1, size, axis=axis), last], axis
+  )
+  pairs = jnp.stack(
+    [0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1
+  )
+  shape = list(x.shape)
+  shape[axis] = 2 * size
+  return pairs.reshape(shape)
+
+
+def _double_aligned(x: jax.Array, axis: int) -> jax.Array:
+  """Doubles one axis, first and last pixel in place."""
+  size = x.shape[axis]
+  index = np.arange(2 * size)[:, None]
+  position = index * ((size - 1) / (2 * size - 1))
+  hat = np.maximum(0, 1 - np.abs(position - np.arange(size)[None]))
+  hat = jnp.asarray(hat, x.dtype)
+  out = jnp.tensordot(hat, x, axes=(1, axis), precision="highest")
+  return jnp.moveaxis(out, 0, axis)
+
+
 def upsample_conv(
   x: jax.Array, kernel: jax.Array, *, align_corners: bool = False
 ) -> jax.Array:
@@ -94,8 +154,8 @@ def upsample_conv(
   Args:
     x: [N, H, W, C] float.
     kernel: [3, 3, C, D] in the type of `x`.
-    align_corners: Kind of the upsampling, see `ops.image`. The aligned kind
-      has the plain form only.
+    align_corners: Kind of the upsampling, see `upsample_bilinear_2x`. The
+      aligned kind has the plain form only.
 
   Returns:
     [N, 2 H, 2 W, D] in the type of `x`.
@@ -111,7 +171,7 @@ def upsample_conv_plain(
   x: jax.Array, kernel: jax.Array, *, align_corners: bool = False
 ) -> jax.Array:
   """Computes `upsample_conv` as it is written, in two steps."""
-  x = image_ops.upsample_bilinear_2x(x, align_corners=align_corners)
+  x = upsample_bilinear_2x(x, align_corners=align_corners)
   return conv(x, kernel, stride=1, padding=1)
 
 

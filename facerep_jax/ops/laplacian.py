@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from facerep_jax import errors
-from facerep_jax.ops import image
+from facerep_jax.ops import conv
 
 
 def pyramid(images: jax.Array, num_levels: int) -> list[jax.Array]:
@@ -39,6 +39,6 @@ def pyramid(images: jax.Array, num_levels: int) -> list[jax.Array]:
     num, height, width, channels = images.shape
     blocks = images.reshape(num, height // 2, 2, width // 2, 2, channels)
     coarse = jnp.mean(blocks, axis=(2, 4))
-    parts.append(images - image.upsample_bilinear_2x(coarse))
+    parts.append(images - conv.upsample_bilinear_2x(coarse))
     images = coarse
   return [*parts, images]

@@ -1,6 +1,7 @@
 """Defaults of every run, and the checks of a config."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -17,30 +18,11 @@ from facerep_jax.runs import (
   curriculum,
   optim,
   renamed_settings,
+  setting_names,
 )
 from facerep_jax.synthetic import generator
 from facerep_jax.systems import base as base_system
 
-# What each stage has of its own, where there are stages.
-OWN = (
-  "steps",
-  "batch_size",
-  "ema_decay",
-  "optimizer",
-  "curriculum",
-  "every",
-  "eval_samples",
-)
-OWN_DATA = (
-  "sample_by",
-  "min_frames",
-  "with_replacement",
-  "use_jitter",
-  "use_mirror",
-  "colour_jitter",
-  "cache_codes",
-  "turn_ramp",
-)
 # What may change between the parts of a run that was interrupted.
 _FREE = (
   "steps",
@@ -142,11 +124,11 @@ def staged(
     first stage; the others have their own.
   """
   config = base(system, preset)
-  own = {key: config[key] for key in OWN}
-  own["data"] = {key: config.data[key] for key in OWN_DATA}
-  for key in OWN:
+  own = {key: config[key] for key in setting_names.OWN}
+  own["data"] = {key: config.data[key] for key in setting_names.OWN_DATA}
+  for key in setting_names.OWN:
     del config[key]
-  for key in OWN_DATA:
+  for key in setting_names.OWN_DATA:
     del config.data[key]
   config.stage = "all"
   for name in names:
@@ -177,6 +159,25 @@ def from_file(text: str) -> ml_collections.ConfigDict:
   return get_config(*([preset] if colon else [])).lock()
 
 
+def recipe(config: ml_collections.ConfigDict) -> optim.Recipe:
+  """Returns the optimiser's settings of a run or a stage."""
+  named = functools.partial(setting_names.of, config)
+  return optim.Recipe(**config.optimizer, setting=named)
+
+
+def rule(config: ml_collections.ConfigDict) -> curriculum.Rule:
+  """Returns the curriculum's settings of a run or a stage."""
+  named = functools.partial(setting_names.of, config)
+  return curriculum.Rule(**config.curriculum, setting=named)
+
+
+def ramp(config: ml_collections.ConfigDict) -> turn_ramp.TurnRamp | None:
+  """Returns a run's or a stage's ramp of turned frames; None without one."""
+  named = functools.partial(setting_names.of, config)
+  found = turn_ramp.TurnRamp(**config.data.turn_ramp, setting=named)
+  return found if found.first_deg else None
+
+
 def sampling(
   config: ml_collections.ConfigDict, *, num_frames: int, size_px: int
 ) -> tuple[samples.Sampling, samples.Sampling]:
@@ -201,13 +202,14 @@ def sampling(
     "on_bad_record": data.on_bad_record,
     "crop": transforms.Crop(**data.crop),
     "is_jittered": data.use_jitter,
+    "setting": functools.partial(setting_names.of, config),
   }
   train = samples.Sampling(
     **common,
     seed=config.seed,
     use_mirror=data.use_mirror,
     colour_jitter=data.colour_jitter,
-    ramp=turn_ramp.TurnRamp(**data.turn_ramp),
+    ramp=ramp(config),
     batch_size=config.batch_size,
   )
   evaluate = samples.Sampling(**common, seed=0, is_shuffled=False)
@@ -228,11 +230,15 @@ def check(config: ml_collections.ConfigDict) -> None:
     raise errors.InputError(
       f"config.dtype: expected float32 or bfloat16, got {config.dtype!r}."
     )
-  optim.Recipe(**config.optimizer)
-  turn_ramp.TurnRamp(**config.data.turn_ramp)
+  recipe(config)
+  ramp(config)
   transforms.Crop(**config.data.crop)
-  rule = curriculum.Rule(**config.curriculum)
-  curriculum.band(rule, curriculum.State(), config.batch_size)
+  curriculum.band(
+    rule(config),
+    curriculum.State(),
+    config.batch_size,
+    functools.partial(setting_names.of, config),
+  )
 
 
 def check_ranges(config: ml_collections.ConfigDict) -> None:
@@ -245,7 +251,11 @@ def check_ranges(config: ml_collections.ConfigDict) -> None:
     InputError: One is out of its range.
   """
   table = setting_ranges.table_of(config.system, config.get("stage", ""))
-  setting_ranges.check(flatten(config.to_dict()), table, "config.")
+  setting_ranges.check(
+    flatten(config.to_dict()),
+    table,
+    functools.partial(setting_names.of, config),
+  )
 
 
 def lacking(tree: dict, needed: Sequence[str]) -> list[str]:
@@ -312,7 +322,8 @@ def check_same(
       if last in renamed_settings.ADDED:
         old[name] = renamed_settings.ADDED[last]
     differing = [
-      f"config.{name} (there {old.get(name)!r}, here {fresh.get(name)!r})"
+      f"{setting_names.of(config, name)} (there {old.get(name)!r}, here "
+      f"{fresh.get(name)!r})"
       for name in sorted(old.keys() | fresh.keys())
       if old.get(name) != fresh.get(name)
       and not any(name == f or name.startswith(f + ".") for f in _FREE)

@@ -8,6 +8,7 @@ Source: arXiv 1808.06882, section 3.3, and the authors' published script.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class Rule:
     lr_patience: It drops after more than this many bad evaluations.
     lr_counting: "evaluations", or "published": the plateau is only looked at
       when `patience` runs out, as the published script does.
+    setting: Names a setting in messages; `errors.setting` by default.
   """
 
   use: bool = True
@@ -46,17 +48,19 @@ class Rule:
   lr_factor: float = 0.1
   lr_patience: int = 10
   lr_counting: str = "evaluations"
+  setting: dataclasses.InitVar[Callable[[str], str] | None] = None
 
-  def __post_init__(self):
-    setting_ranges.check_fields(self, "curriculum.")
+  def __post_init__(self, setting):
+    setting = setting or errors.setting
+    setting_ranges.check_fields(self, "curriculum.", setting)
     if not self.low < self.high:
       raise errors.InputError(
-        f"config.curriculum: expected low < high, got low={self.low}, "
+        f"{setting('curriculum')}: expected low < high, got low={self.low}, "
         f"high={self.high}."
       )
     if self.lr_counting not in ("evaluations", "published"):
       raise errors.InputError(
-        "config.curriculum.lr_counting: expected 'evaluations' or "
+        f"{setting('curriculum.lr_counting')}: expected 'evaluations' or "
         f"'published', got {self.lr_counting!r}."
       )
 
@@ -92,13 +96,19 @@ def window(rule: Rule, state: State) -> tuple[float, float]:
   return low, min(high, 1.0)
 
 
-def band(rule: Rule, state: State, batch_size: int) -> tuple[int, int]:
+def band(
+  rule: Rule,
+  state: State,
+  batch_size: int,
+  setting: Callable[[str], str] = errors.setting,
+) -> tuple[int, int]:
   """Turns the window into ranks.
 
   Args:
     rule: Settings.
     state: Where the curriculum stands.
     batch_size: Rows of the global batch.
+    setting: Names a setting in messages.
 
   Returns:
     First rank that trains, and the first after it that does not.
@@ -110,9 +120,9 @@ def band(rule: Rule, state: State, batch_size: int) -> tuple[int, int]:
   start, stop = int(low * batch_size + 1e-6), int(high * batch_size + 1e-6)
   if start >= stop:
     raise errors.InputError(
-      f"config.batch_size={batch_size} is too small for the curriculum window "
-      f"{low}..{high}: no example would train. Use at least "
-      f"{int(-(-1 // (high - low)))}, or config.curriculum.use=False."
+      f"{setting('batch_size')}={batch_size} is too small for the curriculum "
+      f"window {low}..{high}: no example would train. Use at least "
+      f"{int(-(-1 // (high - low)))}, or {setting('curriculum.use')}=False."
     )
   return start, stop
 
@@ -164,7 +174,10 @@ def _plateau(rule, state, loss):
 
 
 def control_scalars(
-  rule: Rule, progress: State, batch_size: int
+  rule: Rule,
+  progress: State,
+  batch_size: int,
+  setting: Callable[[str], str] = errors.setting,
 ) -> dict[str, np.generic]:
   """Returns the scalars that a training step takes from the host.
 
@@ -172,6 +185,7 @@ def control_scalars(
     rule: Settings.
     progress: Where they stand.
     batch_size: Samples of a global batch.
+    setting: As for `band`.
 
   Returns:
     `band_start` and `band_stop` int32, the ranks that train; `lr_scale`
@@ -180,7 +194,7 @@ def control_scalars(
   Raises:
     InputError: As for `band`.
   """
-  start, stop = band(rule, progress, batch_size)
+  start, stop = band(rule, progress, batch_size, setting)
   return {
     "band_start": np.int32(start),
     "band_stop": np.int32(stop),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import optax
@@ -34,6 +35,7 @@ class Recipe:
     reference_batch: Batch size that `learning_rate` and `last_rate` are meant
       for; 0: for any. With another batch size both are multiplied, of SGD by
       the ratio of the batch sizes, of Adam by its square root.
+    setting: Names a setting in messages; `errors.setting` by default.
 
   Source: torch.optim.SGD and torch.optim.Adam; "cyclic_cosine" is
     torch.optim.lr_scheduler.CosineAnnealingLR stepped past its T_max. Warm-up
@@ -56,8 +58,10 @@ class Recipe:
   cycle_steps: int = 100
   warmup_steps: int = 0
   reference_batch: int = 0
+  setting: dataclasses.InitVar[Callable[[str], str] | None] = None
 
-  def __post_init__(self):
+  def __post_init__(self, setting):
+    setting = setting or errors.setting
     for name, allowed in (
       ("name", ("sgd", "adam")),
       ("clip_by", ("all", "network")),
@@ -65,13 +69,13 @@ class Recipe:
     ):
       if getattr(self, name) not in allowed:
         raise errors.InputError(
-          f"config.optimizer.{name}: expected one of {', '.join(allowed)}, got "
-          f"{getattr(self, name)!r}."
+          f"{setting(f'optimizer.{name}')}: expected one of "
+          f"{', '.join(allowed)}, got {getattr(self, name)!r}."
         )
-    setting_ranges.check_fields(self, "optimizer.")
+    setting_ranges.check_fields(self, "optimizer.", setting)
     if not 0 <= self.last_rate <= self.learning_rate:
       raise errors.InputError(
-        "config.optimizer.last_rate: expected 0 to the learning_rate "
+        f"{setting('optimizer.last_rate')}: expected 0 to the learning_rate "
         f"{self.learning_rate}, got {self.last_rate}."
       )
 

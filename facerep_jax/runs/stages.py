@@ -5,13 +5,10 @@ what is its own. `config_of` makes of it a config such as systems without stages
 have, so that a stage is an ordinary run in a folder of its own.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import os
 import pathlib
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import flax.traverse_util
@@ -60,41 +57,6 @@ class Stage:
   def folder(self, workdir: pathlib.Path) -> pathlib.Path:
     """Returns the stage's folder in that of its run."""
     return workdir / self.name
-
-  def setting(self, key: str) -> str:
-    """Names a setting as the user gives it.
-
-    Args:
-      key: Of a setting in `config`, such as "batch_size" or "model.width".
-
-    Returns:
-      "config.KEY", or "config.STAGE.KEY" of what the stages do not share.
-    """
-    own = (*configuration.OWN, "model")
-    own += tuple(f"data.{key}" for key in configuration.OWN_DATA)
-    if self.before:
-      own += ("init_from",)
-    is_own = any(f"{key}.".startswith(f"{name}.") for name in own)
-    prefix = f"config.{self.name}." if self.name and is_own else "config."
-    return prefix + key
-
-  @contextlib.contextmanager
-  def naming(self) -> Iterator[None]:
-    """Lets errors name settings as `setting` does.
-
-    What works on one stage knows nothing of the others: it says "config.KEY".
-    """
-    try:
-      yield
-    except errors.InputError as error:
-      error.args = (
-        re.sub(
-          r"\bconfig\.(\w+(?:\.\w+)*)",
-          lambda found: self.setting(found[1]),
-          str(error),
-        ),
-      )
-      raise
 
 
 def names(config: ml_collections.ConfigDict) -> tuple[str, ...]:

@@ -153,8 +153,8 @@ def _diagnose(formation, values):
     text = (
       "the renderer dropped fragments (num_dropped "
       f"{values['num_dropped']:.3g}), so that pictures have holes. Set "
-      f"config.model.render_capacity above {formation.capacity_factor:g}, with "
-      "another --workdir."
+      "config.autoencoder.model.render_capacity above "
+      f"{formation.capacity_factor:g}, with another --workdir."
     )
     found.append(base.Finding("num_dropped", text, is_fatal=True))
   return found

@@ -1,4 +1,4 @@
-"""Settings of the 3D-aware autoencoder: `config.model`."""
+"""Settings of the 3D-aware autoencoder: `config.autoencoder.model`."""
 
 import dataclasses
 
@@ -12,6 +12,7 @@ NETWORKS = ("depth", "albedo", "light", "view", "confidence")
 JOINT = "light_view"  # In place of both, see `Settings.light_and_view`.
 SIZES = (64, 128, 256)
 _FORMATION = rendering.Formation._field_defaults
+_KEY = "config.autoencoder.model"  # In messages.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _check_choices(settings):
     value = getattr(settings, name)
     if value not in allowed:
       raise errors.InputError(
-        f"config.model.{name}: expected one of "
+        f"{_KEY}.{name}: expected one of "
         f"{', '.join(map(str, allowed))}, got {value!r}."
       )
 
@@ -190,18 +191,20 @@ def _check_ranges(settings):
     f"weights.{k}": v for k, v in vars(weights).items()
   }
   setting_ranges.check(
-    numbers, setting_ranges.MODELS["autoencoder"], "config.model."
+    numbers,
+    setting_ranges.MODELS["autoencoder"],
+    lambda key: f"{_KEY}.{key}",
   )
   for name in ("width", "confidence_width"):
     value = getattr(settings, name)
     if value % settings.num_groups:
       raise errors.InputError(
-        f"config.model.{name}: expected a multiple of {settings.num_groups}, "
+        f"{_KEY}.{name}: expected a multiple of {settings.num_groups}, "
         f"got {value}."
       )
   if (settings.softness_edge_px > 0) != (settings.softness_depth > 0):
     raise errors.InputError(
-      f"config.model.softness_edge_px={settings.softness_edge_px}, "
+      f"{_KEY}.softness_edge_px={settings.softness_edge_px}, "
       f"softness_depth={settings.softness_depth}: expected both 0 (hard) or "
       "both more."
     )
@@ -209,22 +212,22 @@ def _check_ranges(settings):
     weights.mirror or settings.cross_frame != "own"
   ):
     raise errors.InputError(
-      "config.model.image_formation='flat' knows neither mirrored faces nor "
+      f"{_KEY}.image_formation='flat' knows neither mirrored faces nor "
       "viewpoints: set weights.mirror=0 and cross_frame='own'."
     )
   if settings.num_frames == 1 and settings.cross_frame != "own":
     raise errors.InputError(
-      f"config.model.cross_frame={settings.cross_frame!r} takes the face of "
-      "other frames, but config.model.num_frames is 1. Set it to 2 or more."
+      f"{_KEY}.cross_frame={settings.cross_frame!r} takes the face of "
+      f"other frames, but {_KEY}.num_frames is 1. Set it to 2 or more."
     )
   if settings.num_frames == 1 and (
     weights.albedo_consistency or weights.shape_consistency
   ):
     raise errors.InputError(
-      "config.model.weights: albedo_consistency="
+      f"{_KEY}.weights: albedo_consistency="
       f"{weights.albedo_consistency}, shape_consistency="
       f"{weights.shape_consistency} compare the frames of a track, but "
-      "config.model.num_frames is 1. Set it to 2 or more."
+      f"{_KEY}.num_frames is 1. Set it to 2 or more."
     )
 
 
@@ -232,6 +235,6 @@ def _check_frozen(settings):
   frozen, networks = set(settings.frozen), set(settings.networks)
   if not frozen <= networks or frozen == networks:
     raise errors.InputError(
-      f"config.model.frozen={tuple(settings.frozen)}: expected some, not all, "
+      f"{_KEY}.frozen={tuple(settings.frozen)}: expected some, not all, "
       f"of {', '.join(settings.networks)}."
     )

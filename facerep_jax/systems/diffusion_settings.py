@@ -79,7 +79,9 @@ class Settings:
           f"{', '.join(allowed)}, got {value!r}."
         )
     setting_ranges.check(
-      vars(self), setting_ranges.MODELS["diffusion"], "config.diffusion.model."
+      vars(self),
+      setting_ranges.MODELS["diffusion"],
+      lambda key: f"config.diffusion.model.{key}",
     )
     if self.sampler_steps > self.num_train_steps:
       raise errors.InputError(

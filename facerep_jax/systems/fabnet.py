@@ -77,7 +77,9 @@ def _check(size_px, width, embed_dim, num_sources, use_mask):
     "num_sources": num_sources,
   }
   setting_ranges.check(
-    numbers, setting_ranges.MODELS["fabnet"], "config.model."
+    numbers,
+    setting_ranges.MODELS["fabnet"],
+    lambda key: f"config.model.{key}",
   )
   if num_sources > 1 and not use_mask:
     raise errors.InputError(

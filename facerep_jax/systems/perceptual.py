@@ -60,7 +60,7 @@ def make(kind: str, vgg16_path: str, dtype: str) -> Features | None:
     kind = STAND_IN
     note = (
       f"perceptual loss: features {kind!r} stand in for those of VGG16, whose "
-      "weights are not given (config.model.vgg16_path)."
+      "weights are not given (config.autoencoder.model.vgg16_path)."
     )
   return Features(
     init=lambda key: {},
@@ -96,7 +96,7 @@ def read_vgg16(path: str | os.PathLike) -> PyTree:
   found, wanted = vgg16.widths(state), vgg.Vgg16Features().widths
   if found != wanted:
     raise errors.InputError(
-      f"config.model.vgg16_path={path}: expected VGG16 with {wanted} channels, "
-      f"got {found}. Take torchvision's file."
+      f"config.autoencoder.model.vgg16_path={path}: expected VGG16 with "
+      f"{wanted} channels, got {found}. Take torchvision's file."
     )
   return vgg16.from_torch(state)

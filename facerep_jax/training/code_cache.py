@@ -77,16 +77,18 @@ class CodeSamples(samples.Samples):
 
 def _check(sampling):
   """Checks that each frame of a run has one code."""
-  if sampling.ramp.first_deg:
+  setting = sampling.setting
+  if sampling.ramp:
     raise errors.InputError(
-      "config.data.cache_codes=True knows no config.data.turn_ramp. Set its "
-      "first_deg to 0, or do without the cache."
+      f"{setting('data.cache_codes')}=True knows no "
+      f"{setting('data.turn_ramp')}. Set its first_deg to 0, or do without the "
+      "cache."
     )
   if sampling.is_jittered or sampling.colour_jitter:
     raise errors.InputError(
-      "config.data.cache_codes=True needs frames that are the same in every "
-      "epoch. Set config.data.use_jitter=False and "
-      "config.data.colour_jitter=0, or do without the cache."
+      f"{setting('data.cache_codes')}=True needs frames that are the same in "
+      f"every epoch. Set {setting('data.use_jitter')}=False and "
+      f"{setting('data.colour_jitter')}=0, or do without the cache."
     )
 
 

@@ -11,7 +11,7 @@ import ml_collections
 from facerep_jax import distributed, environment, errors, sharding
 from facerep_jax.data import cache
 from facerep_jax.files import images
-from facerep_jax.runs import configuration, run_lock, stages
+from facerep_jax.runs import configuration, run_lock, setting_names, stages
 from facerep_jax.systems import base
 from facerep_jax.tracks import tfrecord
 from facerep_jax.training import (
@@ -50,13 +50,11 @@ def run(
   _check_tracks(config)
   # Of all stages: what is wrong with a later one is told before it begins.
   for stage in stages.split(config):
-    with stage.naming():
-      configuration.check(stage.config)
-      base.build(stage.config)
+    configuration.check(stage.config)
+    base.build(stage.config)
   parts = stages.chosen(config)
   for stage in parts:
-    with stage.naming():
-      _check_stage(stage, workdir, devices)
+    _check_stage(stage, workdir, devices)
   with _held(workdir):
     if parts[0].name and distributed.is_first():
       configuration.write(config, workdir)
@@ -81,10 +79,9 @@ def _run_stage(stage, workdir, data_path, devices):
     )
   with distributed.first_alone(f"inputs of {place.name}"):
     given = stage_inputs.frozen(stage, workdir, data_path)
-  with stage.naming():
-    if not _train(stage, workdir, data_path, given, devices):
-      return False
-    _look(stage, workdir, data_path)
+  if not _train(stage, workdir, data_path, given, devices):
+    return False
+  _look(stage, workdir, data_path)
   if stage.name and distributed.is_first():
     stages.mark_done(place, stage.config.steps)
   distributed.wait(f"end of {place.name}")
@@ -102,13 +99,19 @@ def _check_stage(stage, workdir, devices):
   configuration.check_same(config, place)
   is_done = _is_done(stage, place)
   if not is_done:
-    sharding.check_batch_size(config.batch_size, devices)
+    sharding.check_batch_size(
+      config.batch_size,
+      devices,
+      setting=setting_names.of(config, "batch_size"),
+    )
   begun = [x for x in stage.after if (workdir / x / "checkpoints").is_dir()]
   if begun and not is_done:
+    steps = setting_names.of(config, "steps")
+    init = setting_names.of(config, "init_from")
     raise errors.InputError(
-      f"{place}: config.steps={config.steps} asks for more training, but the "
-      f"stage {begun[0]} rests on these weights. Give another --workdir with "
-      f"--config.init_from, or delete {workdir / begun[0]}."
+      f"{place}: {steps}={config.steps} asks for more training, but the stage "
+      f"{begun[0]} rests on these weights. Give another --workdir with "
+      f"--{init}, or delete {workdir / begun[0]}."
     )
   is_begun = (place / "checkpoints").is_dir()
   if config.init_from and stage.before and not is_begun:

@@ -1,8 +1,6 @@
 """Weights from which a new run starts: of a run, a file or published ones."""
 
 import logging
-import pathlib
-from typing import Any
 
 import flax.traverse_util
 import jax
@@ -13,7 +11,12 @@ from jax.sharding import Mesh
 from facerep_jax import errors, sharding
 from facerep_jax.convert import fabnet, torch_file, unsup3d
 from facerep_jax.inference import lean, packaged, weight_file
-from facerep_jax.runs import checkpoint, configuration, stages
+from facerep_jax.runs import (
+  checkpoint,
+  configuration,
+  setting_names,
+  stages,
+)
 from facerep_jax.systems import base
 
 _log = logging.getLogger(__name__)
@@ -71,8 +74,8 @@ def _of_run(config, workdir, wanted, mesh):
   step = checkpoints.best()
   if step is None or other.model.get("frozen"):
     raise errors.InputError(
-      f"config.init_from={config.init_from}: holds no checkpoint of a fully "
-      "trained model. Train it first."
+      f"{_asked(config)}: holds no checkpoint of a fully trained model. Train "
+      "it first."
     )
   found, meta = checkpoints.restore_inference(
     step,
@@ -103,21 +106,22 @@ def _of_own_file(config, path, wanted, mesh):
     tree = found.variables.params
   if here[0] != there[0] or not tree:
     raise errors.InputError(
-      f"config.init_from={config.init_from}: expected a model of "
-      f"{' '.join(here).strip()}, got one of {' '.join(there).strip()}."
+      f"{_asked(config)}: expected a model of {' '.join(here).strip()}, got "
+      f"one of {' '.join(there).strip()}."
     )
   lacking = [x for x in config.model.get("frozen", ()) if x not in tree]
   if lacking:
     raise errors.InputError(
-      f"config.model.frozen={tuple(config.model.frozen)}: "
-      f"{config.init_from} holds no {lacking[0]} network. Let it learn."
+      f"{setting_names.of(config, 'model.frozen')}="
+      f"{tuple(config.model.frozen)}: {config.init_from} holds no "
+      f"{lacking[0]} network. Let it learn."
     )
   new = [x for x in lean.LEFT_OUT if x in wanted.params and x not in tree]
   needed = wanted._replace(
     params={k: v for k, v in wanted.params.items() if k not in new},
     model_state={k: v for k, v in wanted.model_state.items() if k not in new},
   )
-  fitted = _fit(path, tree, found.variables.model_state, needed, mesh)
+  fitted = _fit(config, path, tree, found.variables.model_state, needed, mesh)
   for name in new:
     _log.info("%s holds no %s network: it starts at random.", path, name)
   return base.Variables(
@@ -137,10 +141,10 @@ def _of_published_file(config, path, wanted, mesh):
     names = {ours: theirs for theirs, ours in unsup3d.NETS.items()}
     needed = [names[x] for x in (*wanted.params, *wanted.frozen) if x in names]
     tree, model_state = unsup3d.from_torch(state, needed), {}
-  return _fit(path, tree, model_state, wanted, mesh)
+  return _fit(config, path, tree, model_state, wanted, mesh)
 
 
-def _fit(path, tree, model_state, wanted, mesh):
+def _fit(config, path, tree, model_state, wanted, mesh):
   """Picks the networks that are wanted, once it is clear that they fit."""
   known = [name for name in wanted.frozen if name in tree]
   found = base.Variables(
@@ -148,14 +152,13 @@ def _fit(path, tree, model_state, wanted, mesh):
     model_state,
     {name: tree[name] for name in known},
   )
-  _check_shapes(
-    path, found, wanted._replace(frozen={k: wanted.frozen[k] for k in known})
-  )
+  needed = wanted._replace(frozen={k: wanted.frozen[k] for k in known})
+  _check_shapes(config, path, found, needed)
   _log.info("weights from %s.", path)
   return sharding.put_replicated(found, mesh)
 
 
-def _check_shapes(path: pathlib.Path, found: Any, wanted: Any) -> None:
+def _check_shapes(config, path, found, wanted):
   """Lists all arrays that do not fit."""
   shapes = [
     {"/".join(k): list(np.shape(x)) for k, x in _flat(tree).items()}
@@ -168,9 +171,15 @@ def _check_shapes(path: pathlib.Path, found: Any, wanted: Any) -> None:
   ]
   if problems:
     raise errors.InputError(
-      f"config.init_from={path}: its weights do not fit config.model: "
+      f"{setting_names.of(config, 'init_from')}={path}: its weights do "
+      f"not fit {setting_names.of(config, 'model')}: "
       f"{'; '.join(problems)}."
     )
+
+
+def _asked(config):
+  """Says where the weights were asked for."""
+  return f"{setting_names.of(config, 'init_from')}={config.init_from}"
 
 
 def _flat(variables):

@@ -70,9 +70,7 @@ def train(
 def _loop(run, state, is_told_to_stop, is_save_due, after_step):
   config, step = run.config, run.start
   stream = device_batches(run, step)
-  control = curriculum.control_scalars(
-    run.rule, run.progress, config.batch_size
-  )
+  control = run.control()
   ahead, clock = collections.deque(), _Clock()
   num_evals = step // run.eval_every
   with cli.Progress(config.steps, "steps", "tracks", start=step) as bar:
@@ -102,9 +100,7 @@ def _loop(run, state, is_told_to_stop, is_save_due, after_step):
         num_evals += 1
         loss = _evaluate(run, state, step, num_evals)
         run.progress = curriculum.update(run.rule, run.progress, loss)
-        control = curriculum.control_scalars(
-          run.rule, run.progress, config.batch_size
-        )
+        control = run.control()
         if num_evals % config.every.save == 0 or step == config.steps:
           _save(run, step, state, loss)
       elif is_save_due():
@@ -147,6 +143,7 @@ def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:
     finish=lambda batch: sharding.put_batch(
       {name: x for name, x in batch.items() if name != "record"}, run.mesh
     ),
+    setting=run.setting("batch_size"),
   )
 
 
@@ -217,8 +214,8 @@ def _check_window(run, step, window):
     raise NotFiniteError(
       f"step {int(window['first_bad'])}: not finite: {', '.join(names)} (seen "
       f"at step {step}). {_last_good(run)} Lower "
-      "config.optimizer.learning_rate or set config.optimizer.clip_norm, with "
-      "another --workdir."
+      f"{run.setting('optimizer.learning_rate')} or set "
+      f"{run.setting('optimizer.clip_norm')}, with another --workdir."
     )
   _check_failures(run, step, "training", values)
   return values
@@ -273,7 +270,7 @@ def _evaluate(run, state, step, num_evals):
   if names:
     raise NotFiniteError(
       f"step {step}: not finite in validation: {', '.join(names)}. Lower "
-      "config.optimizer.learning_rate, with another --workdir."
+      f"{run.setting('optimizer.learning_rate')}, with another --workdir."
     )
   _check_failures(run, step, "validation", values)
   run.writer.write(step, "validation", values)

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 from jax.sharding import Mesh
 
 from facerep_jax import distributed, errors, sharding
@@ -22,6 +23,7 @@ from facerep_jax.runs import (
   curriculum,
   metrics,
   optim,
+  setting_names,
   train_state,
 )
 from facerep_jax.systems import base
@@ -66,6 +68,16 @@ class Run:
     every = self.config.every
     return every.eval or epoch * every.eval_epochs
 
+  def setting(self, key: str) -> str:
+    """Names a setting of the run as the user gives it."""
+    return setting_names.of(self.config, key)
+
+  def control(self) -> dict[str, np.generic]:
+    """Returns the scalars that the next steps take from the host."""
+    return curriculum.control_scalars(
+      self.rule, self.progress, self.config.batch_size, self.setting
+    )
+
 
 def prepare(
   config: ml_collections.ConfigDict,
@@ -91,7 +103,11 @@ def prepare(
     InputError: Config, data or the folder do not fit.
   """
   configuration.check(config)
-  mesh = sharding.mesh_of_batch(config.batch_size, devices)
+  mesh = sharding.mesh_of_batch(
+    config.batch_size,
+    devices,
+    setting=setting_names.of(config, "batch_size"),
+  )
   system = base.build(config)
   data = _open_data(config, system, data_path)
   workdir = _own_folder(config, workdir)
@@ -114,7 +130,7 @@ def prepare(
     source=source,
     samples=drawn,
     eval_samples=eval_drawn,
-    rule=curriculum.Rule(**config.curriculum),
+    rule=configuration.rule(config),
     progress=progress,
     checkpoints=checkpoints,
     writer=metrics.Writer(workdir, start)
@@ -148,8 +164,9 @@ def _with_codes(config, workdir, system, frozen, source, drawn, eval_drawn):
   """Replaces training samples by those of codes that were computed before."""
   if system.encode is None:
     raise errors.InputError(
-      "config.data.cache_codes=True, but what is trained looks at frames "
-      "itself: only later stages can do with codes. Set it to False."
+      f"{setting_names.of(config, 'data.cache_codes')}=True, but what is "
+      "trained looks at frames itself: only later stages can do with codes. "
+      "Set it to False."
     )
   rule, _ = configuration.sampling(
     config, num_frames=system.num_frames, size_px=system.size_px
@@ -179,7 +196,7 @@ def _store(config, workdir):
 def _make_state(config, system, checkpoints, source, mesh, given):
   """Builds the step, and initialises or restores what it works on."""
   optimizer = optim.make(
-    optim.Recipe(**config.optimizer), config.steps, config.batch_size
+    configuration.recipe(config), config.steps, config.batch_size
   )
   abstract = jax.eval_shape(system.init, jax.random.key(0))
   names = train_state.metric_names(system, abstract, config.batch_size)

@@ -71,7 +71,7 @@ def _statistics(stage, given, data_path):
   abstract = jax.eval_shape(system.init, jax.random.key(0))
   names = sorted(abstract.frozen["statistics"])
   source, rule = _training_tracks(config, system, data_path)
-  read = _frames(stage, source, rule, _RECORDS)
+  read = _frames(source, rule, _RECORDS)
   frames = np.concatenate([frames for _, frames in read])
   rows = min(_ROWS, len(frames))
   whole = frames[: len(frames) // rows * rows]  # Batches that need no filling.
@@ -107,7 +107,7 @@ def measure_wccn(
     codes.append((encode(frames) + encode(frames[:, :, ::-1])) / 2)
     waiting.clear()
 
-  for record, frames in _frames(stage, source, rule, _WCCN_RECORDS):
+  for record, frames in _frames(source, rule, _WCCN_RECORDS):
     places = np.linspace(0, len(frames) - 1, min(_WCCN_FRAMES, len(frames)))
     some = frames[np.unique(places.astype(int))]
     waiting += list(some)
@@ -137,10 +137,9 @@ def _encoder(system, given, rows):
   return lambda frames: sharding.map_rows(encode, given, frames, rows, mesh)
 
 
-def _frames(stage, source, rule, most):
+def _frames(source, rule, most):
   """Yields number and frames of records spread over a split, no bad ones."""
-  with stage.naming():
-    whole = samples.WholeTracks(source, rule)
+  whole = samples.WholeTracks(source, rule)
   picks = np.linspace(0, len(source) - 1, min(most, len(source)))
   picks = np.unique(picks.astype(int)).tolist()
   is_empty = True

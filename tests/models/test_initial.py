@@ -1,11 +1,10 @@
-import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax.models import initial
+from facerep_jax.models import initial, layers
 
 
 class Net(nn.Module):
@@ -14,7 +13,7 @@ class Net(nn.Module):
   @nn.compact
   def __call__(self, x):
     for i, shape in enumerate(((3,), (4, 5), (70, 70))):
-      value = initial.parameter(
+      value = layers.parameter(
         self, f"part{i}", initial.uniform, shape, 0.5 / (i + 1)
       )
       x = x + value.sum()
@@ -54,41 +53,6 @@ def test_together_equals_one_by_one(wrap):
   want, got = _init(key), wrap(together)(key)
   jax.tree.map(np.testing.assert_array_equal, want, got)
   assert jax.eval_shape(together, key) == jax.eval_shape(_init, key)
-
-
-def test_a_parameter_of_another_shape_is_refused():
-  params = Net().init(jax.random.key(0), jnp.zeros(()))["params"]
-  params["part1"] = params["part1"].T
-  with pytest.raises(
-    flax.errors.ScopeParamShapeError, match=r'"part1" in "/".*\(5, 4\)'
-  ) as caught:
-    Net().apply({"params": params}, jnp.zeros(()))
-  # As flax itself says it.
-  plain = nn.Dense(5, name="x")
-  with pytest.raises(flax.errors.ScopeParamShapeError) as own:
-    plain.apply({"params": {"kernel": jnp.zeros((3, 4))}}, jnp.zeros((1, 3)))
-  assert (
-    str(caught.value).split('"part1"')[0]
-    == (str(own.value).split('"kernel"')[0])
-  )
-
-
-def test_applying_a_network_traces_no_initial_values():
-  asked = []
-
-  def init(key, shape):
-    asked.append(shape)
-    return jnp.ones(shape)
-
-  class Scale(nn.Module):
-    @nn.compact
-    def __call__(self, x):
-      return x * initial.parameter(self, "scale", init, (3,))
-
-  params = Scale().init(jax.random.key(0), jnp.zeros(3))
-  out = Scale().apply(params, jnp.arange(3.0))
-  np.testing.assert_array_equal(out, [0, 1, 2])
-  assert asked == [(3,)]
 
 
 def test_networks_may_be_called_twice():

@@ -1,3 +1,5 @@
+import flax.errors
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,3 +124,43 @@ def test_convolutions_compute_in_their_dtype():
     # Inputs, weights and sums of about 1 are rounded to 8 bits.
     np.testing.assert_allclose(np.float32(out), want, atol=0.03)
     assert (np.float32(out) != want).any()
+
+
+def test_a_parameter_of_another_shape_is_refused():
+  class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      ones = nn.initializers.ones
+      return x + layers.parameter(self, "part1", ones, (4, 5)).sum()
+
+  params = {"part1": jnp.zeros((5, 4))}
+  with pytest.raises(
+    flax.errors.ScopeParamShapeError, match=r'"part1" in "/".*\(5, 4\)'
+  ) as caught:
+    Net().apply({"params": params}, jnp.zeros(()))
+  # As flax itself says it.
+  plain = nn.Dense(5, name="x")
+  with pytest.raises(flax.errors.ScopeParamShapeError) as own:
+    plain.apply({"params": {"kernel": jnp.zeros((3, 4))}}, jnp.zeros((1, 3)))
+  assert (
+    str(caught.value).split('"part1"')[0]
+    == (str(own.value).split('"kernel"')[0])
+  )
+
+
+def test_applying_a_network_traces_no_initial_values():
+  asked = []
+
+  def init(key, shape):
+    asked.append(shape)
+    return jnp.ones(shape)
+
+  class Scale(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      return x * layers.parameter(self, "scale", init, (3,))
+
+  params = Scale().init(jax.random.key(0), jnp.zeros(3))
+  out = Scale().apply(params, jnp.arange(3.0))
+  np.testing.assert_array_equal(out, [0, 1, 2])
+  assert asked == [(3,)]

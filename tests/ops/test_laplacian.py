@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.ops import image, laplacian
+from facerep_jax.ops import conv, laplacian
 
 
 def enlarged(x):
@@ -50,7 +50,7 @@ def test_bands_add_up_to_the_picture():
   images = np.random.default_rng(1).normal(size=(2, 16, 8, 1))
   *bands, whole = laplacian.pyramid(images.astype(np.float32), 3)
   for band in reversed(bands):
-    whole = band + image.upsample_bilinear_2x(whole)
+    whole = band + conv.upsample_bilinear_2x(whole)
   np.testing.assert_allclose(whole, images, atol=1e-5)
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from configs import fabnet, latentface
 from facerep_jax import errors
-from facerep_jax.runs import configuration, stages
-from tests import tiny_face
+from facerep_jax.runs import configuration, setting_names, stages
+from tests import tiny, tiny_face
 
 
 def test_a_stage_has_what_is_shared_and_what_is_its_own():
@@ -54,27 +54,37 @@ def test_settings_have_the_names_that_the_user_gives():
   flat = configuration.flatten(config.to_dict())
   for stage in stages.split(config):
     for name in configuration.flatten(stage.config.to_dict()):
-      # Of the stage before, the network is the first stage's to set.
-      if not name.startswith("model.autoencoder"):
-        assert stage.setting(name).removeprefix("config.") in flat, name
-  (plain,) = stages.split(fabnet.get_config())
-  for name in configuration.flatten(plain.config.to_dict()):
-    assert plain.setting(name) == f"config.{name}"
-
-
-def test_errors_name_settings_as_the_user_gives_them():
-  config = tiny_face.staged("there")
-  _, stage = stages.split(config)
-  with pytest.raises(errors.InputError) as caught, stage.naming():
-    raise errors.InputError(
-      "run/config.json: config.batch_size=3, config.data.colour_jitter=2, "
-      "config.data.path=x, config.diffusion.model.width, config.optimizer.l2."
-    )
-  assert str(caught.value) == (
-    "run/config.json: config.diffusion.batch_size=3, "
-    "config.diffusion.data.colour_jitter=2, config.data.path=x, "
-    "config.diffusion.model.width, config.diffusion.optimizer.l2."
+      named = setting_names.of(stage.config, name)
+      assert named.removeprefix("config.") in flat, name
+  assert setting_names.of(stage.config, "steps") == "config.diffusion.steps"
+  assert setting_names.of(stage.config, "model.autoencoder.width") == (
+    "config.autoencoder.model.width"
   )
+  plain = fabnet.get_config()
+  for name in configuration.flatten(plain.to_dict()):
+    assert setting_names.of(plain, name) == f"config.{name}"
+
+
+def test_errors_name_settings_as_the_user_gives_them(tmp_path):
+  first, second = stages.split(tiny_face.staged("there"))
+  for key, bad, text in (
+    ("optimizer.name", "lion", "diffusion.optimizer.name: expected one of"),
+    ("optimizer.last_rate", 1.0, "diffusion.optimizer.last_rate: expected 0 "),
+    ("curriculum.low", 0.9, "diffusion.curriculum: expected low < high"),
+    ("data.turn_ramp.begin_step", 9, "diffusion.data.turn_ramp: begin_step=9"),
+    ("data.sample_by", "day", "diffusion.data.sample_by: expected one of"),
+    ("data.on_bad_record", "", "data.on_bad_record: expected one of"),
+  ):
+    config = second.config.copy_and_resolve_references()
+    tiny.change(config, **{key.replace(".", "__"): bad})
+    with pytest.raises(errors.InputError, match=rf"^config\.{text}"):
+      configuration.check(config)
+      configuration.sampling(config, num_frames=2, size_px=64)
+  configuration.write(first.config, tmp_path)
+  changed = tiny.change(first.config, batch_size=99, seed=5)
+  text = r"settings: config\.autoencoder\.batch_size \(.*, config\.seed \("
+  with pytest.raises(errors.InputError, match=text):
+    configuration.check_same(changed, tmp_path)
 
 
 def test_which_stages_are_chosen():

@@ -61,9 +61,10 @@ def test_the_band_trains_the_easiest_images():
   system = make(perceptual="none")
   variables = jax.jit(system.init)(KEY)
   batch = {"frames": frames(4, 1)}
+  # Of a batch that holds one row four times: a program for all.
   alone = [
-    float(loss_of(system, variables, {"frames": row[None]})[0])
-    for row in batch["frames"]
+    float(loss_of(system, variables, {"frames": row})[0])
+    for row in np.repeat(batch["frames"][:, None], 4, axis=1)
   ]
   ranked = np.sort(alone)
   for start, stop in ((0, 2), (2, 4), (1, 4)):
@@ -388,7 +389,7 @@ def test_room_that_does_not_suffice_is_a_failure():
   assert metrics["num_dropped"] > 0
   [found] = system.diagnose({"num_dropped": float(metrics["num_dropped"])})
   assert found.is_fatal and found.kind == "num_dropped"
-  assert "config.model.render_capacity above 0.1" in found.text
+  assert "config.autoencoder.model.render_capacity above 0.1" in found.text
   assert system.diagnose({"num_dropped": 0.0, "loss": 1.0}) == []
   [found] = system.diagnose({"yaw_std_deg": 0.0})
   assert found.kind == "yaw_std_deg" and not found.is_fatal
@@ -397,15 +398,36 @@ def test_room_that_does_not_suffice_is_a_failure():
 @pytest.mark.parametrize(
   ("changes", "text"),
   [
-    ({"size_px": 48}, "config.model.size_px: expected one of 64, 128, 256"),
-    ({"width": 8}, "config.model.width: expected a multiple of 16, got 8"),
+    (
+      {"size_px": 48},
+      "config.autoencoder.model.size_px: expected one of 64, 128, 256",
+    ),
+    (
+      {"width": 8},
+      "config.autoencoder.model.width: expected a multiple of 16, got 8",
+    ),
     ({"light_per": "batch"}, "light_per: expected one of image, track"),
-    ({"cross_frame": "next"}, "config.model.cross_frame='next' takes the face"),
+    (
+      {"cross_frame": "next"},
+      "config.autoencoder.model.cross_frame='next' takes the face",
+    ),
     ({"image_formation": "draw"}, "image_formation: expected one of"),
-    ({"pixel_grid": "own"}, "config.model.pixel_grid: expected one of"),
-    ({"perceptual": "vgg"}, "config.model.perceptual: expected one of vgg16"),
-    ({"frozen": ("decoder",)}, "config.model.frozen=.*some, not all"),
-    ({"num_frames": 0}, "config.model.num_frames: expected a whole"),
+    (
+      {"pixel_grid": "own"},
+      "config.autoencoder.model.pixel_grid: expected one of",
+    ),
+    (
+      {"perceptual": "vgg"},
+      "config.autoencoder.model.perceptual: expected one of vgg16",
+    ),
+    (
+      {"frozen": ("decoder",)},
+      "config.autoencoder.model.frozen=.*some, not all",
+    ),
+    (
+      {"num_frames": 0},
+      "config.autoencoder.model.num_frames: expected a whole",
+    ),
     ({"softness_edge_px": 1.0}, "softness_depth=0.0: expected both 0"),
     ({"max_angle_deg": 90.0}, "max_angle_deg: expected a number, more than 0"),
     ({"weights": {"shape_consistency": 1.0}}, "num_frames is 1. Set it to 2"),

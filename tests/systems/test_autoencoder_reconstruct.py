@@ -72,16 +72,23 @@ def test_other_frames_say_less_of_the_face(share):
   np.testing.assert_allclose(found, want)
 
 
-def compiled(model, num_frames=1):
+def compiled(model, num_frames=1, pick=lambda found: found):
+  """Compiles what `pick` takes of the result, and nothing else."""
   return jax.jit(
-    lambda v, k: autoencoder_reconstruct.for_training(
-      model, v, IMAGES11, num_frames, k
+    lambda v, k: pick(
+      autoencoder_reconstruct.for_training(model, v, IMAGES11, num_frames, k)
     )
   )
 
 
-def reconstruct(model, variables, num_frames=1):
-  return compiled(model, num_frames)(variables, KEY)
+def reconstruct(model, variables, **options):
+  return compiled(model, **options)(variables, KEY)
+
+
+def evaluated(model, variables, pick):
+  return jax.jit(
+    lambda v: pick(autoencoder_reconstruct.for_evaluation(model, v, IMAGES11))
+  )(variables)
 
 
 def test_a_random_mirror_is_one_of_the_two_of_both(variables):
@@ -101,10 +108,10 @@ def test_a_random_mirror_is_one_of_the_two_of_both(variables):
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
 def test_mirrors_are_as_frequent_as_their_weight_says(variables, weight):
-  draw = compiled(make(mirror="random", weights={"mirror": weight}))
+  model = make(mirror="random", weights={"mirror": weight})
+  draw = compiled(model, pick=lambda found: found.is_mirrored)
   drawn = [
-    draw(variables, jax.random.key(i)).is_mirrored
-    for i in range(32 if weight else 1)
+    draw(variables, jax.random.key(i)) for i in range(32 if weight else 1)
   ]
   share = np.mean(drawn)
   # 128 draws: three deviations are 0.13.
@@ -133,16 +140,17 @@ def test_the_random_loss_is_that_of_both_on_average(variables):
     )
 
   whole = jax.jit(lambda: parts(both, None))()
-  sides = [
-    jax.jit(lambda on=on: parts(one, jnp.full(4, on)))() for on in (False, True)
-  ]
+  side = jax.jit(lambda is_mirrored: parts(one, is_mirrored))
+  sides = [side(jnp.full(4, on)) for on in (False, True)]
   # Two programs: float32 rounding, and pixels at edges may change sides.
   np.testing.assert_allclose(sum(sides), whole, rtol=2e-3)
 
 
 def test_all_frames_of_a_track_have_one_face(variables):
   model = make(cross_frame="one", num_frames=2, first_share=1.0)
-  found = reconstruct(model, variables, num_frames=2).prediction
+  found = reconstruct(
+    model, variables, num_frames=2, pick=lambda found: found.prediction
+  )
   codes = (found.albedo_code, found.depth_code)
   shared = [x[0::2] for x in codes]
   depth, albedo11 = jax.jit(
@@ -162,21 +170,23 @@ def test_all_frames_of_a_track_have_one_face(variables):
 
 def test_evaluation_explains_each_image_by_its_own_face(variables):
   model = make(cross_frame="one", num_frames=2, mirror="random")
-  found = jax.jit(
-    lambda v: autoencoder_reconstruct.for_evaluation(model, v, IMAGES11)
-  )(variables)
+  depth, is_mirrored = evaluated(
+    model, variables, lambda x: (x.prediction.face.depth, x.is_mirrored)
+  )
   own = jax.jit(lambda v: autoencoder_model.predict(model, v, IMAGES11))(
     variables
   )
-  np.testing.assert_allclose(
-    found.prediction.face.depth, own.face.depth, atol=1e-6
-  )
-  assert found.is_mirrored is None  # Both, as the mirror has a weight.
+  np.testing.assert_allclose(depth, own.face.depth, atol=1e-6)
+  assert is_mirrored is None  # Both, as the mirror has a weight.
   plain = make(weights={"mirror": 0.0})
-  found = jax.jit(
-    lambda v: autoencoder_reconstruct.for_evaluation(plain, v, IMAGES11)
-  )(variables)
-  assert not found.is_mirrored.any() and len(found.images.colour) == 4
+  assert not evaluated(plain, variables, lambda x: x.is_mirrored).any()
+  colour = jax.eval_shape(
+    lambda v: (
+      autoencoder_reconstruct.for_evaluation(plain, v, IMAGES11).images.colour
+    ),
+    variables,
+  )
+  assert len(colour) == 4
 
 
 def test_one_network_may_see_light_and_view():

@@ -66,7 +66,10 @@ def test_weights_of_another_size_are_refused_with_all_that_differs(
   with pytest.raises(errors.InputError) as caught:
     read(tmp_path / "weights.npz", model__code_dim=12)
   text = str(caught.value)
-  assert "do not fit config.model: params/albedo/decoder/seed/kernel" in text
+  assert (
+    "do not fit config.autoencoder.model: params/albedo/decoder/seed/kernel"
+    in text
+  )
   assert "params/depth/encoder/code/kernel: there" in text
 
 
@@ -262,7 +265,7 @@ def test_a_run_without_checkpoints_gets_no_folder_of_them(other_run):
       "autoencoder",
       "diffusion",
       {"model__code_dim": 12},
-      "do not fit config.model: params/albedo/decoder/seed/kernel",
+      "do not fit config.autoencoder.model: params/albedo/decoder/seed/kernel",
     ),
     (
       "fabnet",

@@ -88,18 +88,18 @@ def test_resuming_equals_not_stopping(data, tmp_path):
 
 
 def test_sigterm_saves_between_log_lines_and_goes_on_exactly(data, tmp_path):
-  config = tiny.config(data, every__log=5, steps=10, every__eval=5)
+  config = tiny.config(data, every__eval=4)
   small_runs.fit(config, tmp_path / "whole")
 
   handler = signal.getsignal(signal.SIGTERM)
   prepared, state = small_runs.fit(
-    config, tmp_path / "parts", hook=stop_after(4)
+    config, tmp_path / "parts", hook=stop_after(3)
   )
-  assert int(state.step) == 4 and prepared.checkpoints.latest() == 4
+  assert int(state.step) == 3 and prepared.checkpoints.latest() == 3
   assert signal.getsignal(signal.SIGTERM) == handler
   prepared, _ = small_runs.fit(config, tmp_path / "parts")
-  assert prepared.start == 4
-  # The means of steps 1 to 5 are formed across the stop.
+  assert prepared.start == 3
+  # The means of steps 3 and 4 are formed across the stop.
   assert small_runs.readings(tmp_path / "whole") == small_runs.readings(
     tmp_path / "parts"
   )
@@ -222,7 +222,7 @@ def test_second_stage_keeps_the_flow_decoder_and_the_window(data, tmp_path):
 
 
 def test_moving_average_against_its_definition(data, tmp_path):
-  config = tiny.config(data, steps=4, ema_decay=0.75)
+  config = tiny.config(data, steps=4, ema_decay=0.9)
   seen = []
 
   def record(prepared):
@@ -237,7 +237,7 @@ def test_moving_average_against_its_definition(data, tmp_path):
   _, state = small_runs.fit(config, tmp_path, hook=record)
   want = seen[0]
   for params in [*seen[1:], jax.device_get(state.params)]:
-    want = jax.tree.map(lambda e, p: 0.75 * e + 0.25 * p, want, params)
+    want = jax.tree.map(lambda e, p: 0.9 * e + 0.1 * p, want, params)
   # Four float32 roundings.
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),

@@ -3,10 +3,10 @@ import pytest
 
 from facerep_jax import errors
 from facerep_jax.data import samples
-from facerep_jax.runs import stages
-from facerep_jax.tracks import tfrecord
+from facerep_jax.runs import configuration, stages
+from facerep_jax.tracks import tfrecord, track_source
 from facerep_jax.training import stage_inputs
-from tests import tiny_face
+from tests import tiny, tiny_face
 
 
 def test_moments_are_those_of_the_codes():
@@ -62,18 +62,18 @@ class Whole:
 
 def test_statistics_leave_out_bad_records(monkeypatch):
   monkeypatch.setattr(samples, "WholeTracks", Whole)
-  _, stage = stages.split(tiny_face.staged(""))
-  found = stage_inputs._frames(stage, Tracks({0, 3}), None, 128)
+  found = stage_inputs._frames(Tracks({0, 3}), None, 128)
   assert [(k, x[0, 0, 0, 0]) for k, x in found] == [(1, 1), (2, 2), (4, 4)]
   with pytest.raises(tfrecord.BadRecordError, match="not one of 5 records"):
-    list(stage_inputs._frames(stage, Tracks(set(range(5))), None, 128))
+    list(stage_inputs._frames(Tracks(set(range(5))), None, 128))
 
 
-def test_what_does_not_fit_is_named_as_the_user_gives_it(monkeypatch):
-  def refuse(source, rule):
-    raise errors.InputError("no track is long enough, config.data.min_frames.")
-
-  monkeypatch.setattr(samples, "WholeTracks", refuse)
-  _, stage = stages.split(tiny_face.staged(""))
+def test_what_does_not_fit_is_named_as_the_user_gives_it(tmp_path):
+  data = tiny.write_tracks(tmp_path)
+  _, stage = stages.split(
+    tiny_face.staged(data, diffusion__data__min_frames=99)
+  )
+  _, rule = configuration.sampling(stage.config, num_frames=2, size_px=64)
+  source = track_source.TrackSource(data, "train")
   with pytest.raises(errors.InputError, match=r"config\.diffusion\.data\.min"):
-    list(stage_inputs._frames(stage, Tracks(()), None, 128))
+    list(stage_inputs._frames(source, rule, 128))

@@ -34,7 +34,9 @@ def drawn(draw, batch, softness):
   return seen, gradient
 
 
-@pytest.mark.parametrize("edge_px", [0.5, 1.0])
+@pytest.mark.parametrize(
+  "edge_px", [pytest.param(0.5, marks=pytest.mark.slow), 1.0]
+)
 def test_same_pictures_and_gradients_as_the_renderer(
   batch, monkeypatch, edge_px
 ):
