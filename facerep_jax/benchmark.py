@@ -135,8 +135,9 @@ def _run_detection(options):
 def _run_face_tools(options):
   if not options.videos:
     raise errors.InputError("--only=face_tools: expected --videos=FOLDER.")
-  if options.turns < 1:
-    raise errors.InputError(f"--turns={options.turns}: expected 1 or more.")
+  for name in ("turns", "frames"):
+    if (value := getattr(options, name)) < 1:
+      raise errors.InputError(f"--{name}={value}: expected 1 or more.")
   return [
     face_rates.measure(
       options.videos,
@@ -144,6 +145,7 @@ def _run_face_tools(options):
       model=options.model,
       pythons=dict(map(_python, options.python)),
       num_turns=options.turns,
+      most=options.frames,
     )
     for name in options.detectors.split(",")
   ]
@@ -253,6 +255,13 @@ def _add_face_tools(add):
     type=int,
     default=3,
     help="face_tools: how often each runs (default: %(default)s)",
+  )
+  add(
+    "--frames",
+    type=int,
+    default=10**6,
+    help="face_tools: frames that each other tool reads, at most (default: "
+    "all)",
   )
 
 

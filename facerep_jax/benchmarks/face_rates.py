@@ -9,6 +9,7 @@ import json
 import os
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -150,10 +151,11 @@ def measure(
   model: str,
   pythons: dict[str, str],
   num_turns: int = 3,
+  most: int = 10**6,
 ) -> report.Section:
   """Times `embed` and others on the same videos, in turns.
 
-  Each runs in a process of its own, and reads every frame.
+  Each runs in a process of its own, and reads every frame, or the first ones.
 
   Args:
     folder: The videos.
@@ -162,6 +164,7 @@ def measure(
     pythons: By name of another tool, one of `face_tools.TOOLS`, the Python of
       an environment that has it.
     num_turns: How often each runs, 1 or more.
+    most: Frames that another tool reads, at most.
 
   Returns:
     A row for each.
@@ -172,36 +175,38 @@ def measure(
   videos = _videos(folder)
   if not videos:
     raise errors.InputError(f"--videos={folder}: holds no video.")
-  works = _works(folder, detector, model, pythons, videos)
+  works = _ours(folder, detector, model)
+  works += _others(pythons, videos, most)
   runs = {work.name: [] for work in works}
   for _ in range(num_turns):
     for work in works:
       runs[work.name].append(_run(work))
-  frames = runs["reading"][0]["frames"]
-  rows = [_row(work, runs, frames) for work in works]
+  rows = [_row(work, runs) for work in works]
   title = f"Faces of videos by {detector}, beside other tools"
-  return report.Section(
-    f"face_tools_{detector}", title, _COLUMNS, rows, _NOTES
-  )
+  return report.Section(f"face_tools_{detector}", title, _COLUMNS, rows, _NOTES)
 
 
-def _works(folder, detector, model, pythons, videos):
+def _ours(folder, detector, model):
   ours = [sys.executable, "-m", __name__]
   command = [sys.executable, "-m", "facerep_jax.embed", f"--model={model}"]
   command += [f"--videos={folder}", f"--detector={detector}", "--output"]
-  out = [
+  works = [
     _Work(name, computes, [*ours, name, detector, model, folder])
     for name, (computes, _) in OURS.items()
   ]
-  out.append(_Work("embed, the command", OURS["embed"][0], command, True))
+  return [*works, _Work("embed, the command", OURS["embed"][0], command, True)]
+
+
+def _others(pythons, videos, most):
+  works = []
   for name, python in pythons.items():
     if name not in face_tools.TOOLS:
       raise errors.InputError(
         f"--python={name}=..: expected one of {', '.join(face_tools.TOOLS)}."
       )
-    command = [python, face_tools.__file__, name, *videos]
-    out.append(_Work(name, _OF_OTHERS[name], command))
-  return out
+    command = [python, face_tools.__file__, name, str(most), *videos]
+    works.append(_Work(name, _OF_OTHERS[name], command))
+  return works
 
 
 def _run(work) -> dict[str, Any]:
@@ -254,47 +259,51 @@ def parse(text: str, *, is_command: bool) -> dict[str, Any]:
     ) from error
 
 
-def _row(work, runs, frames):
-  """Returns a row; rates by the clock, and CPU time beside `embed`'s."""
+def _row(work, runs):
+  """Returns a row; times of a frame by the clock, and of the CPU."""
   mine = runs[work.name]
   row = {
     "tool": work.name,
     "version": mine[0]["version"],
     "computes": work.computes,
-    "frames": frames,
+    "frames": mine[0].get("frames"),
     "faces": mine[0]["faces"],
-    "whole_s": _times(mine, "whole_s").median_s,
-    "whole_cpu_s": _times(mine, "whole_cpu_s").median_s,
+    "whole_s": _median(mine, "whole_s"),
+    "whole_cpu_s": _median(mine, "whole_cpu_s"),
   }
-  keys = ("start_s", "start_cpu_s", "rate", "faces_rate", "cpu_ms", "spread")
+  keys = ("start_s", "start_cpu_s", "rate", "faces_rate", "cpu_ms")
   row |= dict.fromkeys((*keys, "ratio", "ratio_spread", "cpu", "cpu_spread"))
   if work.is_command:
     return row
-  wall, cpu = _times(mine, "seconds"), _times(mine, "cpu_s")
+  wall, cpu = _a_frame(mine, "seconds"), _a_frame(mine, "cpu_s")
   ours = runs["embed"]
   row |= {
-    "start_s": _times(mine, "start_s").median_s,
-    "start_cpu_s": _times(mine, "start_cpu_s").median_s,
-    "rate": frames / wall.median_s,
-    "faces_rate": mine[0]["faces"] / wall.median_s,
-    "cpu_ms": 1000 * cpu.median_s / frames,
-    "spread": cpu.spread,
+    "start_s": _median(mine, "start_s"),
+    "start_cpu_s": _median(mine, "start_cpu_s"),
+    "rate": 1 / wall.median_s,
+    "faces_rate": row["faces"] / (row["frames"] * wall.median_s),
+    "cpu_ms": 1000 * cpu.median_s,
   }
   row["ratio"], row["ratio_spread"] = timing.ratio(
-    wall, _times(ours, "seconds")
+    wall, _a_frame(ours, "seconds")
   )
-  row["cpu"], row["cpu_spread"] = timing.ratio(cpu, _times(ours, "cpu_s"))
+  row["cpu"], row["cpu_spread"] = timing.ratio(cpu, _a_frame(ours, "cpu_s"))
   return row
 
 
-def _times(runs: Sequence[dict[str, Any]], key: str) -> timing.Times:
-  return timing.Times(tuple(run[key] for run in runs))
+def _median(runs, key):
+  return statistics.median(run[key] for run in runs)
+
+
+def _a_frame(runs: Sequence[dict[str, Any]], key: str) -> timing.Times:
+  return timing.Times(tuple(run[key] / run["frames"] for run in runs))
 
 
 _COLUMNS = (
   report.Column("tool", "what"),
   report.Column("version", "version", missing="this"),
   report.Column("computes", "gives"),
+  report.Column("frames", "frames"),
   report.Column("faces", "faces"),
   report.Column("cpu_ms", "CPU ms a frame", ".1f"),
   report.Column("cpu", "over embed's", ".2f"),

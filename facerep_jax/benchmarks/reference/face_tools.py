@@ -1,9 +1,10 @@
 """Other programs that find and read faces in videos, one a process.
 
-PYTHON face_tools.py TOOL VIDEO [VIDEO ...]
+PYTHON face_tools.py TOOL MOST VIDEO [VIDEO ...]
 
 PYTHON is that of an environment with the tool and OpenCV: nothing else of this
-package is imported, and nothing is fetched. It prints a line of JSON.
+package is imported, and nothing is fetched. At most MOST frames are read, in
+all. It prints a line of JSON.
 """
 
 import contextlib
@@ -86,17 +87,17 @@ def _frames(videos) -> Iterator[Any]:
       yield frame
 
 
-def _by_frames(version, find, videos):
+def _by_frames(version, find, videos, limit):
   """Makes a tool of a function from a frame (BGR) to a number of faces."""
 
-  def read(most=None):
+  def read(most=limit):
     counts = [find(x) for x in itertools.islice(_frames(videos), most)]
     return len(counts), sum(counts)
 
   return Tool(version, lambda: read(_WARM_UP), read)
 
 
-def _face_recognition(videos):
+def _face_recognition(videos, limit):
   """Boxes by HOG, five landmarks and 128 numbers of identity, of dlib."""
   import cv2
   import face_recognition
@@ -106,10 +107,12 @@ def _face_recognition(videos):
     boxes = face_recognition.face_locations(image)
     return len(face_recognition.face_encodings(image, boxes))
 
-  return _by_frames(_version("face_recognition", "dlib-bin"), find, videos)
+  return _by_frames(
+    _version("face_recognition", "dlib-bin"), find, videos, limit
+  )
 
 
-def _mediapipe(videos):
+def _mediapipe(videos, limit):
   """478 landmarks of the face, followed from frame to frame."""
   import cv2
   import mediapipe
@@ -120,10 +123,10 @@ def _mediapipe(videos):
     found = mesh.process(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
     return len(found.multi_face_landmarks or ())
 
-  return _by_frames(_version("mediapipe"), find, videos)
+  return _by_frames(_version("mediapipe"), find, videos, limit)
 
 
-def _deepface(videos):
+def _deepface(videos, limit):
   """Boxes by OpenCV's cascade, the network Facenet; weights at random."""
   os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
   from deepface import DeepFace
@@ -142,10 +145,10 @@ def _deepface(videos):
     )
     return sum(x["face_confidence"] > 0 for x in found)
 
-  return _by_frames(_version("deepface", "tensorflow"), find, videos)
+  return _by_frames(_version("deepface", "tensorflow"), find, videos, limit)
 
 
-def _py_feat(videos):
+def _py_feat(videos, limit):
   """Networks of py-feat's Detectorv2; weights and boxes made up.
 
   With weights at random, the face detector's scores mean nothing: its network
@@ -181,7 +184,7 @@ def _py_feat(videos):
   detector_v2.load_arcface_identity_detector = identity
   detector = detector_v2.Detectorv2()
 
-  def read(most=None):
+  def read(most=limit):
     count = 0
     frames = itertools.islice(_frames(videos), most)
     while some := list(itertools.islice(frames, _BATCH)):
@@ -212,9 +215,9 @@ def _version(*packages):
 
 
 def main(arguments: Iterable[str]) -> None:
-  """Prints what `run` returns, of a tool's name and videos."""
-  name, *videos = arguments
-  print(json.dumps(run(lambda: TOOLS[name](videos))))
+  """Prints what `run` returns, of a tool's name, frames at most and videos."""
+  name, most, *videos = arguments
+  print(json.dumps(run(lambda: TOOLS[name](videos, int(most)))))
 
 
 if __name__ == "__main__":
