@@ -27,13 +27,13 @@ class Tool(NamedTuple):
   Attributes:
     version: Of it; None where that is clear.
     warm_up: Does the same with a few frames.
-    read: Reads all frames of the videos; returns how many, and how many faces
-      were found in them.
+    read: Reads all frames of the videos; returns how many (None: not known),
+      and how many faces were found in them.
   """
 
   version: str | None
   warm_up: Callable[[], object]
-  read: Callable[[], tuple[int, int]]
+  read: Callable[[], tuple[int | None, int]]
 
 
 def run(make: Callable[[], Tool]) -> dict[str, Any]:
