@@ -3,7 +3,7 @@
 python -m facerep_jax.benchmark [--only=NAME,NAME] [--output=DIR]
 
 Run it on a machine that does nothing else. `--only=detection` measures which
-faces detectors find, too.
+faces detectors find, `--only=face_tools` the speed of `embed` beside others.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from facerep_jax.benchmarks import (
   diffusion,
   fabnet,
   face_pictures,
+  face_rates,
   render,
   report,
 )
@@ -132,6 +133,33 @@ def _run_detection(options):
   return sections
 
 
+def _run_face_tools(options):
+  if not options.videos:
+    raise errors.InputError("--only=face_tools: expected --videos=FOLDER.")
+  for name in ("turns", "frames"):
+    if (value := getattr(options, name)) < 1:
+      raise errors.InputError(f"--{name}={value}: expected 1 or more.")
+  return [
+    face_rates.measure(
+      options.videos,
+      detector=name,
+      model=options.model,
+      pythons=dict(map(_python, options.python)),
+      num_turns=options.turns,
+      most=options.frames,
+    )
+    for name in options.detectors.split(",")
+  ]
+
+
+def _python(text):
+  """Returns the tool and the Python that an option names."""
+  name, _, path = text.partition("=")
+  if not (name and path):
+    raise errors.InputError(f"--python={text}: expected TOOL=PATH.")
+  return name, path
+
+
 BENCHMARKS = {
   "data": _run_data,
   "fabnet": _run_fabnet,
@@ -140,9 +168,10 @@ BENCHMARKS = {
   "devices": _run_devices,
   "diffusion": _run_diffusion,
   "detection": _run_detection,
+  "face_tools": _run_face_tools,
 }
-# Not speed alone, and the only one that needs an extra.
-_ONLY_NAMED = ("detection",)
+# They need an extra, and videos.
+_ONLY_NAMED = ("detection", "face_tools")
 
 
 def _parser():
@@ -171,6 +200,7 @@ def _parser():
     help="time for each row, about (default: %(default)s)",
   )
   _add_detection(add)
+  _add_face_tools(add)
   return parser
 
 
@@ -179,8 +209,8 @@ def _add_detection(add):
   add(
     "--detectors",
     default=",".join(detect.NAMES),
-    help="detection: names or model files, with commas between (default: "
-    "%(default)s)",
+    help="detection, face_tools: names or model files, with commas between "
+    "(default: %(default)s)",
   )
   add(
     "--data",
@@ -188,7 +218,10 @@ def _add_detection(add):
     default=[],
     help="detection: a labelled set, as of evaluate; may be repeated",
   )
-  add("--videos", help="detection: folder of videos of one person each")
+  add(
+    "--videos",
+    help="folder of videos; of detection: of one person each",
+  )
   add(
     "--people",
     type=int,
@@ -200,6 +233,36 @@ def _add_detection(add):
     type=int,
     default=400,
     help="detection: most pictures of a labelled set (default: %(default)s)",
+  )
+
+
+def _add_face_tools(add):
+  """Adds the options of the speed of `embed` beside others."""
+  add(
+    "--model",
+    default="latentface-synthetic",
+    help="face_tools: as of embed (default: %(default)s)",
+  )
+  add(
+    "--python",
+    action="append",
+    default=[],
+    metavar="TOOL=PATH",
+    help="face_tools: the Python of an environment that has TOOL, one of "
+    f"{', '.join(face_rates.face_tools.TOOLS)}; may be repeated",
+  )
+  add(
+    "--turns",
+    type=int,
+    default=3,
+    help="face_tools: how often each runs (default: %(default)s)",
+  )
+  add(
+    "--frames",
+    type=int,
+    default=10**6,
+    help="face_tools: frames that each other tool reads, at most (default: "
+    "all)",
   )
 
 
