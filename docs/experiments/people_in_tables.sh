@@ -10,8 +10,8 @@ tracks=${1:?$usage}
 videos=${2:?$usage}
 
 thresholds=(
-  --thresholds=identity:0.005,0.015,0.03
-  --thresholds=identity_wccn:0.3,0.4,0.5
+  "--thresholds=identity:0.005,0.015,0.03"
+  "--thresholds=identity_wccn:0.3,0.4,0.5"
 )
 # Thresholds were looked at on these.
 python -m facerep_jax.benchmarks.people --seed=901 --people=40 --clips=8 \
