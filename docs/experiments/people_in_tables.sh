@@ -11,12 +11,12 @@ videos=${2:?$usage}
 
 thresholds=(
   "--thresholds=identity:0.005,0.015,0.03"
-  "--thresholds=identity_wccn:0.3,0.4,0.5"
+  "--thresholds=identity_wccn:0.1,0.2,0.3,0.4,0.5"
 )
-# Thresholds were looked at on these.
+# People on whom thresholds and features were looked at,
 python -m facerep_jax.benchmarks.people --seed=901 --people=40 --clips=8 \
   "${thresholds[@]}" "--tracks=$tracks" "--videos=$videos" \
   --detector=centerface --output=people/901
-# And not on these.
+# and others.
 python -m facerep_jax.benchmarks.people --seed=902 --people=40 --clips=0 \
   "${thresholds[@]}" --output=people/902
