@@ -46,10 +46,14 @@ def main(arguments: list[str]) -> None:
     )
     _write_table(options, place, source)
     return
+  is_table = _is_table(options)
   faces = face_folder.of_photos_or_tracks(
-    options.images, options.crop, options.detector
+    options.images,
+    options.crop,
+    options.detector,
+    faces=options.faces if is_table else "main",
   )
-  if not options.output.lower().endswith(".npz"):
+  if is_table:
     _write_table(options, place, face_rows.of_folder(faces))
     return
   embedding.embed_folder(
@@ -103,6 +107,12 @@ def _parser():
   )
   photos.add_arguments(parser, api.BATCH_SIZE, is_needed=False)
   add(
+    "--faces",
+    choices=photos.FACES,
+    help="of photos, in tables: main: the main face of each; all: a row for "
+    "each face (all; with --crop=none and in .npz, main)",
+  )
+  add(
     "--features",
     help="which features, such as identity,expression, or none; by default "
     "those that are not made of others (of images as .npz, all)",
@@ -145,7 +155,8 @@ def _check(options):
     raise errors.InputError(
       "--crop=none: in videos, faces are always found and cut; leave it out."
     )
-  is_table = options.videos or not options.output.lower().endswith(".npz")
+  is_table = _is_table(options)
+  _check_faces(options, is_table)
   given = _parser().parse_args(["--output="])
   for names, is_used, what in (
     (_OF_VIDEOS, bool(options.videos), "--videos"),
@@ -162,6 +173,32 @@ def _check(options):
     )
   if options.every is not None and options.fps is not None:
     raise errors.InputError("--every and --fps: expected one of them.")
+
+
+def _is_table(options):
+  """Says whether a row for each face is written."""
+  return bool(options.videos or not options.output.lower().endswith(".npz"))
+
+
+def _check_faces(options, is_table):
+  """Checks whether one can choose between faces."""
+  if options.videos and options.faces is not None:
+    raise errors.InputError(
+      f"--faces={options.faces}: goes with --images only; of videos, all faces "
+      "are taken."
+    )
+  if options.faces != "all":
+    return
+  if not is_table:
+    raise errors.InputError(
+      "--faces=all: goes with a .csv or .parquet --output only; .npz has the "
+      "main face of each image."
+    )
+  if options.crop == "none":
+    raise errors.InputError(
+      "--faces=all and --crop=none: expected one of them; images that are face "
+      "crops already have one face."
+    )
 
 
 def _choice(options):

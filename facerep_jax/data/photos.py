@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 FACE_PX = 256
 NOTES = "notes"
 CROPS = ("auto", "face", "none")
+FACES = ("main", "all")
 Cutter = Callable[[np.ndarray], crop.Cut]
 
 
@@ -42,13 +43,16 @@ class Faces(NamedTuple):
   """Faces of some photos.
 
   Attributes:
-    paths: Of the photos that can be used, relative to their folder.
+    paths: Of the photos that can be used, relative to their folder; a photo of
+      several faces stands once for each, one after the other.
     images: Their faces, uint8 [H, W, 3].
     kinds: How they were cut: "face", "whole" or "none".
     skipped: A line for each photo that cannot be used, with the reason.
     columns: More on each face, by name; `NOTES` is what was assumed of its
-      pixels, "" for nothing.
+      photo's pixels, "" for nothing and for further faces of a photo.
     found: Where the face of each is in its picture; None where it is unknown.
+    numbers: Which face of its photo each is, from 0; empty where none has more
+      than one.
   """
 
   paths: list[str]
@@ -57,6 +61,13 @@ class Faces(NamedTuple):
   skipped: list[str]
   columns: dict[str, list]
   found: Sequence[Found | None] = ()
+  numbers: Sequence[int] = ()
+
+  @property
+  def num_photos(self) -> int:
+    """How many photos these are, skipped ones included."""
+    used = self.numbers.count(0) if self.numbers else len(self.paths)
+    return used + len(self.skipped)
 
 
 def add_arguments(
@@ -107,12 +118,15 @@ def find(folder: str) -> list[str]:
   return list(held.images)
 
 
-def make_cutter(kind: str, model: str | None = None) -> Cutter:
+def make_cutter(
+  kind: str, model: str | None = None, *, is_all: bool = False
+) -> Cutter:
   """Makes what cuts the face out of an image.
 
   Args:
     kind: One of `CROPS`.
     model: As `detect.make_detector` takes it.
+    is_all: Cut out all faces of an image.
 
   Returns:
     A function from uint8 [H, W, 3] to what was cut; no image where "face" finds
@@ -126,7 +140,7 @@ def make_cutter(kind: str, model: str | None = None) -> Cutter:
   detector = detect.make_detector(model)
 
   def cut(image):
-    found = crop.find_and_crop(image, detector, FACE_PX)
+    found = crop.find_and_crop(image, detector, FACE_PX, is_all=is_all)
     if found.kind == "whole":
       # Left as it is: the run's own crop resizes it, once.
       return found._replace(image=image if kind == "auto" else None)
@@ -150,7 +164,7 @@ def read(
     `Faces` of each `size` photos; none where all of them are skipped.
   """
   for start in range(0, len(paths), size):
-    faces = Faces([], [], [], [], {NOTES: []}, [])
+    faces = Faces([], [], [], [], {NOTES: []}, [], [])
     for path in paths[start : start + size]:
       try:
         decoded = read_image(folder, path)
@@ -161,11 +175,15 @@ def read(
       if face.image is None:
         faces.skipped.append(f"{path}: no face found.")
         continue
-      faces.paths.append(path)
-      faces.images.append(face.image)
-      faces.kinds.append(face.kind)
-      faces.found.append(_found(face.face))
-      faces.columns[NOTES].append("; ".join(decoded.notes))
+      for number, one in enumerate((face, *face.others)):
+        faces.paths.append(path)
+        faces.images.append(one.image)
+        faces.kinds.append(one.kind)
+        faces.found.append(_found(one.face))
+        faces.numbers.append(number)
+        # Once, for they are counted by photo.
+        notes = decoded.notes if number == 0 else ()
+        faces.columns[NOTES].append("; ".join(notes))
     yield faces
 
 

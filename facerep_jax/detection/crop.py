@@ -153,13 +153,19 @@ def main_face(faces: np.ndarray, width: int, height: int) -> np.ndarray | None:
     with d its distance from the centre of the image in half diagonals; None for
     N = 0.
   """
+  number = main_face_number(faces, width, height)
+  return None if number is None else faces[number]
+
+
+def main_face_number(faces: np.ndarray, width: int, height: int) -> int | None:
+  """Returns which face `main_face` picks; None for N = 0."""
   if not len(faces):
     return None
   x0, y0, x1, y1 = faces[:, :4].T
   dx, dy = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
   distance_sq = (dx**2 + dy**2) / ((width**2 + height**2) / 4)
   weight = (x1 - x0) * (y1 - y0) * np.exp(-2 * distance_sq)
-  return faces[np.argmax(weight)]
+  return int(np.argmax(weight))
 
 
 class Cut(NamedTuple):
@@ -169,11 +175,13 @@ class Cut(NamedTuple):
     image: uint8 [H, W, 3]; None where there is no face and one is needed.
     kind: "face", "whole" or "none" (it was not looked for).
     face: [5 or 6] float32, as a detector found it; None without.
+    others: Further faces of the image, where they are asked for.
   """
 
   image: np.ndarray | None
   kind: str
   face: np.ndarray | None = None
+  others: tuple["Cut", ...] = ()
 
 
 def find_and_crop(
@@ -181,6 +189,8 @@ def find_and_crop(
   detector: Callable[[np.ndarray], np.ndarray],
   size_px: int,
   scale: float = SCALE,
+  *,
+  is_all: bool = False,
 ) -> Cut:
   """Cuts out the main face of an image, or the whole image without one.
 
@@ -189,12 +199,25 @@ def find_and_crop(
     detector: Maps an image to faces; see `detect.make_detector`.
     size_px: Side of the result.
     scale: Side of the square over the longer side of the face box.
+    is_all: Cut out the other faces, too.
 
   Returns:
-    uint8 [size_px, size_px, 3], "face" or "whole", and the face.
+    uint8 [size_px, size_px, 3], "face" or "whole", and the face; with `is_all`
+    the other faces, from left to right.
   """
   errors.check_shape("image", image, "H W 3")
-  face = main_face(detector(image), image.shape[1], image.shape[0])
-  if face is None:
+  faces = detector(image)
+  main = main_face_number(faces, image.shape[1], image.shape[0])
+  if main is None:
     return Cut(whole_image(image, size_px), "whole")
-  return Cut(crop_box(image, face[:4], size_px, scale), "face", face)
+
+  def cut(number, others=()):
+    face = faces[number]
+    pixels = crop_box(image, face[:4], size_px, scale)
+    return Cut(pixels, "face", face, others)
+
+  if not is_all:
+    return cut(main)
+  rest = [i for i in range(len(faces)) if i != main]
+  rest.sort(key=lambda i: faces[i, 0] + faces[i, 2])
+  return cut(main, tuple(map(cut, rest)))

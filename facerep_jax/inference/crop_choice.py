@@ -19,6 +19,7 @@ _TIGHT = 1.2 / crop.SCALE
 # of use where it can be done to nearly all images.
 _CLOSE = 0.93 / crop.SCALE
 _NEARLY_ALL = 0.9
+_MAIN_ALONE = "--faces=main: the main one alone"
 _MAX_ASPECT = 1.25  # Longer images are no cut faces.
 
 
@@ -87,6 +88,8 @@ def choose(
   count: int,
   read: Callable[[int], np.ndarray],
   model: str | None = None,
+  *,
+  is_all: bool = False,
 ) -> photos.Cutter:
   """Makes what cuts the face out of each image of a set.
 
@@ -100,6 +103,7 @@ def choose(
     count: As for `look`.
     read: As for `look`.
     model: As `detect.make_detector` takes it.
+    is_all: Cut out all faces of an image. Images that are left whole have one.
 
   Returns:
     As `photos.make_cutter`.
@@ -107,7 +111,9 @@ def choose(
   Raises:
     InputError: No detector is installed, and one is needed.
   """
-  cut = photos.make_cutter(kind, model)
+  cut = photos.make_cutter(kind, model, is_all=is_all)
+  if is_all and kind == "face":
+    _log.info("%s: all faces of each image are taken (%s).", name, _MAIN_ALONE)
   if kind != "auto":
     return cut
   seen = look(count, read, detect.make_detector(model))
@@ -123,16 +129,22 @@ def choose(
     )
     return lambda image: crop.Cut(image, "whole")
   _log.warning(
-    "%s: %s: the face is CUT OUT where one is found, images without are taken "
-    "whole (--crop says otherwise).",
+    "%s: %s: %s CUT OUT where one is found, images without are taken whole "
+    "(--crop says otherwise).",
     name,
     found,
+    f"ALL FACES ({_MAIN_ALONE}) are" if is_all else "the face is",
   )
   return cut
 
 
 def of_folder(
-  folder: str, paths: list[str], kind: str, model: str | None = None
+  folder: str,
+  paths: list[str],
+  kind: str,
+  model: str | None = None,
+  *,
+  is_all: bool = False,
 ) -> photos.Cutter:
   """Makes what cuts the images of a folder.
 
@@ -141,6 +153,7 @@ def of_folder(
     paths: Of the images, relative to it.
     kind: As for `choose`.
     model: As for `choose`.
+    is_all: As for `choose`.
 
   Returns:
     As `choose`.
@@ -152,4 +165,4 @@ def of_folder(
   def read(number):
     return photos.read_image(folder, paths[number]).pixels
 
-  return choose(kind, folder, len(paths), read, model)
+  return choose(kind, folder, len(paths), read, model, is_all=is_all)

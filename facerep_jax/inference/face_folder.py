@@ -24,7 +24,11 @@ class FaceFolder(NamedTuple):
 
 
 def of_photos(
-  folder: str | os.PathLike, crop: str = "auto", detector: str | None = None
+  folder: str | os.PathLike,
+  crop: str = "auto",
+  detector: str | None = None,
+  *,
+  is_all: bool = False,
 ) -> FaceFolder:
   """Finds the photos of a folder, and decides how faces are cut out of them.
 
@@ -32,6 +36,7 @@ def of_photos(
     folder: Where they are; subfolders count.
     crop: One of `photos.CROPS`; see `crop_choice.choose`.
     detector: As `detect.make_detector` takes it.
+    is_all: Take all faces of each photo, not the main one alone.
 
   Returns:
     Their faces.
@@ -42,14 +47,18 @@ def of_photos(
   """
   folder = os.fspath(folder)
   paths = photos.find(folder)
-  cut = crop_choice.of_folder(folder, paths, crop, detector)
+  cut = crop_choice.of_folder(folder, paths, crop, detector, is_all=is_all)
   return FaceFolder(
     folder, len(paths), lambda size: photos.read(folder, paths, cut, size)
   )
 
 
 def of_photos_or_tracks(
-  folder: str | os.PathLike, crop: str = "auto", detector: str | None = None
+  folder: str | os.PathLike,
+  crop: str = "auto",
+  detector: str | None = None,
+  *,
+  faces: str | None = "main",
 ) -> FaceFolder:
   """Does what `of_photos` does, or finds the frames of face tracks.
 
@@ -57,6 +66,8 @@ def of_photos_or_tracks(
     folder: Of photos, or what `make_tracks` wrote.
     crop: As for `of_photos`; not "face" for tracks.
     detector: As for `of_photos`.
+    faces: Of photos, which faces of each to take: one of `photos.FACES`; None:
+      all, unless `crop` is "none". Not "all" for tracks.
 
   Returns:
     The faces; of tracks, with the columns of `track_frames.read`.
@@ -66,11 +77,17 @@ def of_photos_or_tracks(
   """
   folder = os.fspath(folder)
   if not track_frames.are_in(folder):
-    return of_photos(folder, crop, detector)
+    is_all = faces == "all" or (faces is None and crop != "none")
+    return of_photos(folder, crop, detector, is_all=is_all)
   if crop == "face":
     raise errors.InputError(
       f"--crop=face: {folder} holds face tracks, whose faces are cut "
       "already; leave --crop out."
+    )
+  if faces == "all":
+    raise errors.InputError(
+      f"--faces=all: {folder} holds face tracks, of one face a frame; leave "
+      "--faces out."
     )
   return FaceFolder(
     folder,

@@ -35,7 +35,8 @@ class Face(NamedTuple):
     file: Number of its file, from 0.
     frame: Number of the frame in the video; 0 of a photo.
     seconds: Time since the first frame; NaN of a photo.
-    track: Number of its track in the file, from 0.
+    track: Number of its track in the file, from 0; of a photo, which of its
+      faces it is.
     found: Where it is; None where that is unknown.
     image: Its crop, uint8 [H, W, 3].
     origin_px: Left and top of the crop in the picture, px from border to
@@ -320,13 +321,14 @@ def origin(box_px: np.ndarray, size_px: int) -> tuple[float, float, float]:
 
 
 def of_folder(faces: face_folder.FaceFolder) -> Source:
-  """Takes the main face of each photo of a folder, or the frames of tracks.
+  """Takes faces of the photos of a folder, or the frames of tracks.
 
   Args:
     faces: Of the folder.
 
   Returns:
-    A file a photo; of tracks a file is PERSON/VIDEO/TRACK.
+    A file a photo, in which each face is a track; of tracks a file is
+    PERSON/VIDEO/TRACK.
   """
   return _Folder(faces)
 
@@ -338,7 +340,7 @@ class _Folder:
 
   def __init__(self, faces):
     self.place, self._faces = faces.folder, faces
-    self.files, self.together = [], set()
+    self.files, self.together, self._numbers = [], set(), {}
     self.num_files = self.total = faces.num_images
     self._done, self._taken = 0, 0
 
@@ -346,31 +348,45 @@ class _Folder:
     pass  # A batch of photos is read in little time.
 
   def read(self, size):
-    number = {}
+    batch = _empty()
     for some in self._faces.read(size):
-      batch = Batch([], list(some.skipped), [], [])
-      frames = some.columns.get("frame_index")
-      times = some.columns.get("time_s")
-      for i, path in enumerate(some.paths):
-        # The last part of a frame's path is its number.
-        name = path if frames is None else path.rpartition("/")[0]
-        if name not in number:
-          number[name] = len(self.files)
-          self.files.append(name)
-        frame, seconds = (0, math.nan)
-        if frames is not None:
-          frame, seconds = frames[i], times[i]
-        found, image = some.found[i], some.images[i]
-        # A photo without a face is whole.
-        place = (0.0, 0.0, 1.0) if frames is None else None
-        if found is not None:
-          place = origin(found.box_px, len(image))
-        batch.faces.append(
-          Face(number[name], frame, seconds, 0, found, image, place)
-        )
+      batch.skipped.extend(some.skipped)
       batch.noted.extend(x for x in some.columns.get(photos.NOTES, ()) if x)
-      self._done += len(some.paths) + len(some.skipped)
-      yield batch
+      for face in self._of(some):
+        batch.faces.append(face)
+        # Photos may have many faces each.
+        if len(batch.faces) == size:
+          yield batch
+          batch = _empty()
+      self._done += some.num_photos
+    yield batch
+
+  def _of(self, some) -> Iterator[Face]:
+    """Yields the faces of some photos, or of frames of tracks."""
+    frames = some.columns.get("frame_index")
+    times = some.columns.get("time_s")
+    for i, path in enumerate(some.paths):
+      # The last part of a frame's path is its number.
+      name = path if frames is None else path.rpartition("/")[0]
+      file = self._number(name)
+      frame, seconds = (0, math.nan)
+      if frames is not None:
+        frame, seconds = frames[i], times[i]
+      found, image = some.found[i], some.images[i]
+      # A photo without a face is whole.
+      place = (0.0, 0.0, 1.0) if frames is None else None
+      if found is not None:
+        place = origin(found.box_px, len(image))
+      track = some.numbers[i] if some.numbers else 0
+      self.together.update(((file, x), (file, track)) for x in range(track))
+      yield Face(file, frame, seconds, track, found, image, place)
+
+  def _number(self, name):
+    """Returns the number of a file."""
+    if name not in self._numbers:
+      self._numbers[name] = len(self.files)
+      self.files.append(name)
+    return self._numbers[name]
 
   def take_done(self, *, is_over=False):
     done = self.total if is_over else min(self._done, self.total - 1)

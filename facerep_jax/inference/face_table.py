@@ -36,7 +36,7 @@ _COLUMNS = (
   table.Column("file", table.TEXT, "", "path below the folder that was given"),
   table.Column("frame", "int64", "", "number of the decoded frame, from 0"),
   table.Column("seconds", "float64", "s", "time since the first frame"),
-  table.Column("track", "int64", "", "number of the track in its file"),
+  table.Column("track", "int64", "", "number of the track or face in its file"),
   table.Column("person", "int64", "", "number of the person, in all files"),
   table.Column("x0_px", "float32", "px", "left border of the face"),
   table.Column("y0_px", "float32", "px", "upper border of the face"),

@@ -57,12 +57,12 @@ def test_auto_falls_back_to_the_whole_image(monkeypatch):
   auto, face = photos.make_cutter("auto"), photos.make_cutter("face")
   large = np.zeros((64, 67, 3), np.uint8)
   small = np.zeros((40, 43, 3), np.uint8)
-  cut, kind, found = auto(large)
+  cut, kind, found, _ = auto(large)
   assert found.tolist() == [10, 10, 30, 30, 1]
   assert kind == "face" and cut.shape == (256, 256, 3)
-  cut, kind, _ = auto(small)
+  cut, kind, *_ = auto(small)
   assert kind == "whole" and cut is small
-  assert face(small) == (None, "whole", None)
+  assert face(small) == crop.Cut(None, "whole")
 
 
 def test_missing_detector_names_its_extra(monkeypatch):

@@ -92,12 +92,29 @@ def test_main_face_weighs_area_and_place():
 def test_find_and_crop_says_which():
   image = ramp(100, 100)
   face = lambda _: np.array([[40, 40, 60, 60, 1.0]])
-  got, kind, found = crop.find_and_crop(image, face, 32)
+  got, kind, found, others = crop.find_and_crop(image, face, 32)
+  assert others == ()
   assert kind == "face" and found.tolist() == [40, 40, 60, 60, 1]
   np.testing.assert_array_equal(got, crop.crop_box(image, [40, 40, 60, 60], 32))
-  got, kind, found = crop.find_and_crop(image, lambda _: np.zeros((0, 5)), 100)
+  got, kind, found, _ = crop.find_and_crop(
+    image, lambda _: np.zeros((0, 5)), 100
+  )
   assert kind == "whole" and found is None
   np.testing.assert_array_equal(got, image)
+
+
+def test_all_faces_are_the_main_one_and_others_from_left_to_right():
+  image = ramp(100, 100)
+  boxes = [[70, 40, 80, 50, 9.0], [40, 40, 60, 60, 5.0], [5, 5, 15, 15, 2.0]]
+  find = lambda _: np.array(boxes)
+  cut = crop.find_and_crop(image, find, 32, is_all=True)
+  found = [cut, *cut.others]
+  assert [x.face.tolist() for x in found] == [boxes[1], boxes[2], boxes[0]]
+  for one in found:
+    want = crop.crop_box(image, one.face[:4], 32)
+    np.testing.assert_array_equal(one.image, want)
+  assert [x.others for x in cut.others] == [(), ()]
+  assert crop.find_and_crop(image, find, 32).others == ()
 
 
 def test_find_and_crop_takes_colour_images_only():
