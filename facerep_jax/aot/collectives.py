@@ -23,6 +23,7 @@ BETWEEN_SLICES = "send"
 _IOTA = re.compile(
   r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?"
 )
+_MESH = re.compile(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}")
 _LISTED = re.compile(r"(?:replica_groups|source_target_pairs)=\{(\{.*?\})\}")
 _CHANNEL = re.compile(r"\bchannel_id=(\d+)")
 _ORIGIN = re.compile(r'op_name="([^"]*)"')
@@ -111,7 +112,7 @@ def _collective(line, num_devices, num_slices):
   if kind == BETWEEN_SLICES:
     arrays, across = arrays[:1], True
   else:
-    across = _is_across(groups, num_devices // num_slices)
+    across = num_slices > 1 and _is_across(groups, num_devices // num_slices)
   if line.opcode.endswith("-start") and kind in (
     *("all-gather", "collective-permute"),
   ):
@@ -142,6 +143,9 @@ def _groups(text, num_devices):
     if order:
       numbers = numbers.transpose(order)
     return numbers.reshape(shape).tolist()
+  mesh = _MESH.search(text)
+  if mesh:
+    return _groups_of_mesh(*mesh.groups())
   listed = _LISTED.search(text)
   if listed:
     return [
@@ -151,6 +155,20 @@ def _groups(text, num_devices):
   if "replica_groups={}" in text:
     return [list(range(num_devices))]
   return None
+
+
+def _groups_of_mesh(mesh, axes):
+  """Reads "'x'=4,'y'=2" and "'x'": devices that differ in x are a group."""
+  sizes = dict(re.findall(r"'([^']+)'=(\d+)", mesh))
+  names = [name.strip(" '") for name in axes.split(",")]
+  if not set(names) <= sizes.keys():
+    return None  # A part of an axis.
+  shape = [int(n) for n in sizes.values()]
+  numbers = np.arange(np.prod(shape)).reshape(shape)
+  places = [list(sizes).index(name) for name in names]
+  last = list(range(-len(places), 0))
+  count = np.prod([shape[i] for i in places])
+  return np.moveaxis(numbers, places, last).reshape(-1, count).tolist()
 
 
 def _is_across(groups, per_slice):
