@@ -22,7 +22,7 @@ from facerep_jax.runs import config_arguments, configuration, stages
 
 _log = logging.getLogger(__name__)
 # Statistics of a batch and its ranks take kilobytes. A batch that is gathered
-# by mistake has more: the smallest of frames that is published has 13 MB.
+# by mistake has more: 32 pairs of 256 px are 13 MB.
 _MAX_COLLECTIVE_MB = 4.0
 
 

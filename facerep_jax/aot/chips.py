@@ -9,8 +9,8 @@ from facerep_jax import errors
 # Memory of a chip, in 10^9 bytes.
 # Source: https://cloud.google.com/tpu/docs, the pages of the versions.
 MEMORY_GB = {"v4": 32, "v5e": 16, "v5p": 95, "v6e": 32, "tpu7x": 192}
-# Of the others a chip is one device.
-_DEVICES_PER_CHIP = {"tpu7x": 2}
+# As libtpu describes them; of the others a chip is one device.
+_DEVICES_PER_CHIP = {"v4": 2, "tpu7x": 2}
 _FORM = re.compile(r"([a-z0-9]+):(\d+(?:x\d+){0,2})")
 _MOST_CPUS = 512
 
@@ -99,10 +99,16 @@ def devices(topology: Topology) -> list[Any]:
     return jax.devices("cpu")
   slices = topology.num_slices
   try:
-    return topologies.get_topology_desc(
+    found = topologies.get_topology_desc(
       topology.name, "tpu", **({"num_slices": slices} if slices > 1 else {})
     ).devices
   except jax.errors.JaxRuntimeError as error:
     raise errors.InputError(
       f"--topology={topology.name}: libtpu refuses it: {error}"
     ) from error
+  if len(found) != topology.num_devices:
+    raise errors.InputError(
+      f"--topology={topology.name}: this libtpu describes {len(found)} devices, "
+      f"{topology.num_devices} were expected. Install the libtpu of this JAX."
+    )
+  return found

@@ -136,7 +136,7 @@ def test_environment_of_the_compiler(monkeypatch):
   ("text", "slices", "num_devices", "gigabytes"),
   [
     ("v5e:16x16", 2, 512, 16),
-    ("v4:2x2x4", 1, 16, 32),
+    ("v4:2x2x4", 1, 32, 16),  # Two devices a chip.
     ("v5p:2x2x2", 1, 8, 95),
     ("v6e:4x4", 1, 16, 32),
     ("tpu7x:2x2x1", 1, 8, 96),  # Two devices a chip.
