@@ -108,7 +108,7 @@ def devices(topology: Topology) -> list[Any]:
     ) from error
   if len(found) != topology.num_devices:
     raise errors.InputError(
-      f"--topology={topology.name}: this libtpu describes {len(found)} devices, "
-      f"{topology.num_devices} were expected. Install the libtpu of this JAX."
+      f"--topology={topology.name}: libtpu describes {len(found)} devices, not "
+      f"{topology.num_devices}. Install the libtpu that this JAX asks for."
     )
   return found
