@@ -23,6 +23,7 @@ COMMANDS = {
   ),
   "ablate": ("ablate", "measures what each part of a run brings"),
   "benchmark": ("benchmark", "measures speed on this machine"),
+  "aot": ("aot.__main__", "compiles training for TPUs that are not there"),
   "export": ("export", "writes a run to one file of weights"),
   "convert": ("convert.__main__", "converts published weights, and back"),
 }

@@ -117,6 +117,27 @@ def by_row(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P("data"))
 
 
+def abstract(tree: PyTree, placement: NamedSharding) -> PyTree:
+  """Describes arrays that lie somewhere, for compiling without them.
+
+  Args:
+    tree: Arrays or their shapes.
+    placement: Where they are to lie; the devices need not be there.
+
+  Returns:
+    The same as `ShapeDtypeStruct`s.
+  """
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      np.shape(x),
+      x.dtype,
+      sharding=placement,
+      weak_type=getattr(x, "weak_type", False),
+    ),
+    tree,
+  )
+
+
 def put_batch(batch: PyTree, mesh: Mesh) -> PyTree:
   """Sends this process's rows of a batch to its devices.
 

@@ -10,8 +10,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from facerep_jax import sharding
-from facerep_jax.runs import configuration, curriculum, optim, train_state
+from facerep_jax.runs import configuration, curriculum
 from facerep_jax.systems import base
+from facerep_jax.training import train_program
 
 PyTree = Any
 
@@ -74,31 +75,19 @@ def training_step(config: ml_collections.ConfigDict, mesh: Mesh) -> Program:
     The program; each call goes on where the last one ended, and returns the
     metrics of the step.
   """
+  config = ml_collections.ConfigDict(config.to_dict())
+  config.every.log = 1  # Windows of one step.
   system, size = base.build(config), config.model.size_px
-  optimizer = optim.make(
-    configuration.recipe(config), config.steps, config.batch_size
-  )
-  abstract = jax.eval_shape(system.init, jax.random.key(0))
-  names = train_state.metric_names(system, abstract, config.batch_size)
-
-  def create(key):
-    return train_state.create(system, optimizer, names, config.ema_decay, key)
-
-  state, frozen = sharding.jit_init(create, mesh)(jax.random.key(config.seed))
+  training = train_program.make(config, system, mesh)
+  state, frozen = training.init(jax.random.key(config.seed))
   shape = (config.batch_size, system.num_frames, size, size, 3)
   frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
   batch = sharding.put_batch({"frames": frames}, mesh)
   control = curriculum.control_scalars(
     configuration.rule(config), curriculum.State(), config.batch_size
   )
-  step = train_state.make_train_step(
-    system, optimizer, log_every=1, ema_decay=config.ema_decay
-  )
   start = time.perf_counter()
-  lowered = sharding.jit_train_step(step, mesh).lower(
-    state, frozen, batch, control
-  )
-  program = lowered.compile()
+  program = training.step.lower(state, frozen, batch, control).compile()
   compile_s = time.perf_counter() - start
 
   def call():

@@ -22,13 +22,17 @@ from facerep_jax.runs import (
   configuration,
   curriculum,
   metrics,
-  optim,
   setting_names,
   train_state,
 )
 from facerep_jax.systems import base
 from facerep_jax.tracks import track_source
-from facerep_jax.training import code_cache, init_from, preview
+from facerep_jax.training import (
+  code_cache,
+  init_from,
+  preview,
+  train_program,
+)
 
 _log = logging.getLogger(__name__)
 # After which a network file system shows everywhere what was written.
@@ -112,8 +116,14 @@ def prepare(
   data = _open_data(config, system, data_path)
   workdir = _own_folder(config, workdir)
   checkpoints = checkpoint.Checkpoints(workdir, config.keep)
-  step, state, frozen, progress = _make_state(
-    config, system, checkpoints, data[0], mesh, _frozen_of(config, given)
+  program = train_program.make(config, system, mesh)
+  state, frozen, progress = _restore(
+    config,
+    checkpoints,
+    *program.init(jax.random.key(config.seed)),
+    mesh,
+    data[0],
+    _frozen_of(config, given),
   )
   checkpoints.save_frozen(frozen)
   _log.info(preview.sizes(system, state.params, frozen, config, mesh))
@@ -136,7 +146,7 @@ def prepare(
     writer=metrics.Writer(workdir, start)
     if distributed.is_first()
     else metrics.Silent(),
-    train_step=sharding.jit_train_step(step, mesh),
+    train_step=program.step,
     eval_step=sharding.jit_on_batch(system.eval_fn, mesh),
     picture_step=sharding.jit_on_batch(system.pictures, mesh),
     start=start,
@@ -162,12 +172,7 @@ def _frozen_of(config, given):
 
 def _with_codes(config, workdir, system, frozen, source, drawn, eval_drawn):
   """Replaces training samples by those of codes that were computed before."""
-  if system.encode is None:
-    raise errors.InputError(
-      f"{setting_names.of(config, 'data.cache_codes')}=True, but what is "
-      "trained looks at frames itself: only later stages can do with codes. "
-      "Set it to False."
-    )
+  train_program.check_encodes(config, system)
   rule, _ = configuration.sampling(
     config, num_frames=system.num_frames, size_px=system.size_px
   )
@@ -191,30 +196,6 @@ def _store(config, workdir):
         "they share."
       )
     time.sleep(0.1)
-
-
-def _make_state(config, system, checkpoints, source, mesh, given):
-  """Builds the step, and initialises or restores what it works on."""
-  optimizer = optim.make(
-    configuration.recipe(config), config.steps, config.batch_size
-  )
-  abstract = jax.eval_shape(system.init, jax.random.key(0))
-  names = train_state.metric_names(system, abstract, config.batch_size)
-
-  def create(key):
-    return train_state.create(system, optimizer, names, config.ema_decay, key)
-
-  state, frozen = sharding.jit_init(create, mesh)(jax.random.key(config.seed))
-  state, frozen, progress = _restore(
-    config, checkpoints, state, frozen, mesh, source, given
-  )
-  step = train_state.make_train_step(
-    system,
-    optimizer,
-    log_every=config.every.log,
-    ema_decay=config.ema_decay,
-  )
-  return step, state, frozen, progress
 
 
 def _open_data(config, system, data_path):

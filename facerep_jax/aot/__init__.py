@@ -1,0 +1,1 @@
+"""The command that compiles training for devices that are not there."""
