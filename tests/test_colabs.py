@@ -28,9 +28,11 @@ ENVIRONMENT = small_runs.ONE_DEVICE | {
 # Of both stages; fewer and smaller frames to draw at the end.
 STAGES = """
 from facerep_jax.inference import sheets
+from facerep_jax.training import summary
 from tests import tiny_face
 
 sheets.FILM_PX, sheets.FILM_FRAMES = 32, 3
+summary._NUM_EXAMPLES = 4
 
 def get_config():
   config = tiny_face.lean("")

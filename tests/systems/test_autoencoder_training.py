@@ -26,7 +26,10 @@ def whole(data, tmp_path_factory, compiled_once):
   """A run of six steps without confidence, where the loss is an error."""
   folder = tmp_path_factory.mktemp("whole")
   config = tiny_face.config(
-    data, model__use_confidence=False, model__perceptual="none"
+    data,
+    model__use_confidence=False,
+    model__perceptual="none",
+    every__pictures=0,
   )
   with jax.numpy_dtype_promotion("standard"):
     _, state = small_runs.fit(config, folder)
