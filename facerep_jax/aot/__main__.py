@@ -18,7 +18,12 @@ import ml_collections
 from facerep_jax import cli, errors, sharding
 from facerep_jax.aot import chips, largest, processes, results
 from facerep_jax.files import atomic, outputs
-from facerep_jax.runs import config_arguments, configuration, stages
+from facerep_jax.runs import (
+  config_arguments,
+  configuration,
+  setting_names,
+  stages,
+)
 
 _log = logging.getLogger(__name__)
 # Statistics of a batch and its ranks take kilobytes. A batch that is gathered
@@ -49,8 +54,7 @@ def main(arguments: list[str]) -> None:
   rows = []
   for stage in parts:
     _log.info("%s: compiling for %s", _title(stage), options.topology)
-    with stage.naming():
-      row = _compile(stage.config, topology, options, limit_bytes)
+    row = _compile(stage.config, topology, options, limit_bytes)
     rows.append({"stage": _title(stage)} | row)
   print(results.markdown(rows, limit_bytes))
   if options.output:
@@ -126,15 +130,14 @@ def _with_batch(stage, options):
 
 def _check(stage, options, topology):
   """Checks a stage before any is compiled."""
-  setting = "config.batch_size"
+  setting = setting_names.of(stage.config, "batch_size")
   if options.batch_size is not None:
     setting = "--batch-size"
-  with stage.naming():
-    if not options.largest_batch:
-      sharding.check_batch_size(
-        stage.config.batch_size, range(topology.num_devices), setting=setting
-      )
-    configuration.check(stage.config)
+  if not options.largest_batch:
+    sharding.check_batch_size(
+      stage.config.batch_size, range(topology.num_devices), setting=setting
+    )
+  configuration.check(stage.config)
 
 
 def _compile(config, topology, options, limit_bytes):
