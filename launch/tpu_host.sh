@@ -13,7 +13,8 @@ place=${FACEREP_LOGS:-$HOME/facerep_logs}
 is_running() {
   [[ -s $place/pid ]] || return
   # Not another process that has its number since.
-  local words=/proc/$(<"$place/pid")/cmdline
+  local words
+  words=/proc/$(<"$place/pid")/cmdline
   { tr '\0' ' ' <"$words"; } 2>/dev/null | grep --quiet 'tpu_host\.sh '
 }
 

@@ -218,6 +218,11 @@ def test_leave_ends_a_process_at_once_only_after_a_failure(monkeypatch):
   with pytest.raises(SystemExit):  # Where the stand-in has returned.
     distributed.leave(3)
   assert ended == [3]
+  # All have come to the end; JAX lets them go together.
+  monkeypatch.setenv("FACEREP_STOPPED_EXIT_CODE", "75")
+  with pytest.raises(SystemExit) as told:
+    distributed.leave(75)
+  assert told.value.code == 75 and ended == [3]
 
 
 def test_agreement_comes_so_many_questions_later(monkeypatch):
