@@ -144,13 +144,16 @@ while :; do
       ;;
     ACTIVE)
       say 'trains.'
-      code=0
+      code=0 begun=$SECONDS
       { prepare && train; } || code=$?
       ((code != 0)) || end 0 'the run is done.'
       say "ended with $code."
       sleep "$poll_s"
-      # What ends with the slice is no failure of the run.
-      if [[ $(state) != ACTIVE ]] || ((code == stopped || code == 255)); then
+      # What ends with the slice is no failure of the run, nor is a connection
+      # that ends after a while.
+      lasted=$((SECONDS - begun))
+      if [[ $(state) != ACTIVE ]] || ((code == stopped)) ||
+        ((code == 255 && lasted > 20 * poll_s)); then
         failures=0
       elif ((++failures >= max_failures)); then
         end "$code" "failed $failures times in a row."
