@@ -311,6 +311,37 @@ def test_a_run_that_fails_ends_the_loop(cloud, tmp_path):
   assert not (tmp_path / "state").exists()
 
 
+def test_what_is_refused_is_not_asked_for_without_end(cloud, tmp_path):
+  text = CLOUD.replace('echo ACTIVE > "$FAKE/state"', "exit 1")
+  stub(tmp_path, "gcloud", text)
+  done = _queued(cloud)
+  assert done.returncode == 1 and "refused 3 times in a row" in done.stderr
+  assert "delete" not in (tmp_path / "calls").read_text()
+
+
+def test_new_hosts_are_set_up_once(cloud, tmp_path):
+  (tmp_path / "setup.sh").write_text("echo x >> $FAKE/set_up\n")
+  text = CLOUD.replace(
+    "esac\n",
+    """
+      *scp*) cp "$5" "$FAKE/facerep_setup.sh" ;;
+      *ssh*facerep_setup_done*) bash -c "${9#*=}" ;;
+    esac
+    """,
+    1,
+  )
+  assert text != CLOUD
+  stub(tmp_path, "gcloud", text)
+  (tmp_path / "trainings").write_text("x\n")  # None is taken back.
+  zone, kind, version, _ = QUEUED
+  arguments = ("--keep", "--setup=setup.sh", "run", zone, kind, version, ROOT)
+  for _ in range(2):
+    done = call("tpu_queued.sh", *arguments, *TRAIN, **cloud)
+    assert done.returncode == 0, done.stderr
+  assert (tmp_path / "set_up").read_text() == "x\n"
+  assert (tmp_path / "calls").read_text().count("test -e facerep") == 2
+
+
 def _host(cloud, *arguments):
   return call("tpu_host.sh", *arguments, **cloud)
 
