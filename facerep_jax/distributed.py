@@ -25,6 +25,7 @@ _NUMBER = "FACEREP_PROCESS"
 _START = "FACEREP_START_TIMEOUT_S"
 _HEARTBEAT = "FACEREP_HEARTBEAT_TIMEOUT_S"
 _TIMEOUTS_S = {_START: 300, _HEARTBEAT: 100}
+_STOPPED = "FACEREP_STOPPED_EXIT_CODE"
 # Process 0 may be making tracks, or measuring the finished run, for hours.
 _LONGEST_WAIT_MS = 7 * 24 * 3600 * 1000
 _waits = itertools.count()
@@ -108,6 +109,30 @@ def _checked(address, count, number):
   }
 
 
+def stopped_code(environment: Mapping[str, str] = os.environ) -> int:
+  """Reads the exit code of a training that was stopped before its end.
+
+  What starts trainings on a cluster tells by it a run that is to go on from one
+  that is finished.
+
+  Args:
+    environment: Variables; of them FACEREP_STOPPED_EXIT_CODE.
+
+  Returns:
+    The exit code, 0 by default.
+
+  Raises:
+    InputError: It is none, or one that says something else: 1 and 2 are
+      errors, those above 125 the shell's.
+  """
+  text = environment.get(_STOPPED) or "0"
+  if text != "0" and not (text.isdecimal() and 2 < int(text) < 126):
+    raise errors.InputError(
+      f"{_STOPPED}={text}: expected 0 or a whole number from 3 to 125."
+    )
+  return int(text)
+
+
 def start(environment: Mapping[str, str] = os.environ) -> None:
   """Joins the other processes, if the environment says that there are any.
 
@@ -121,6 +146,7 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
     InputError: As `settings`, or the processes do not find each other.
   """
   given = settings(environment)
+  stopped_code(environment)
   if given is None:
     return
   import jax
@@ -182,7 +208,7 @@ def _show_and_leave(kind, error, trace):
 
 
 def leave(code: int) -> NoReturn:
-  """Ends this process; at once, if it failed.
+  """Ends this process; at once, if it failed and was not merely stopped.
 
   Python would wait at its end for the other processes, which wait for this one,
   and background writers would say again what has failed.
@@ -190,7 +216,7 @@ def leave(code: int) -> NoReturn:
   Args:
     code: Exit code, 0 for success.
   """
-  if code:
+  if code and str(code) != os.environ.get(_STOPPED):
     with contextlib.suppress(OSError):  # The disk may be full for these, too.
       sys.stdout.flush()
       sys.stderr.flush()

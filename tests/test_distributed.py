@@ -74,6 +74,15 @@ def test_variables_that_do_not_fit_are_refused(changes, text):
     distributed.settings(environment(**changes))
 
 
+def test_the_exit_code_of_a_stopped_training():
+  name = "FACEREP_STOPPED_EXIT_CODE"
+  assert not any(map(distributed.stopped_code, ({}, {name: ""}, {name: "0"})))
+  assert distributed.stopped_code({name: "75"}) == 75
+  for text in ("1", "2", "126", "-3", "x"):
+    with pytest.raises(errors.InputError, match=f"{name}={text}: expected"):
+      distributed.start({name: text})
+
+
 def test_a_port_in_use_and_one_without_process_0_are_refused():
   with socket.create_server(("127.0.0.1", 0)) as other:
     address = f"127.0.0.1:{other.getsockname()[1]}"
@@ -209,6 +218,11 @@ def test_leave_ends_a_process_at_once_only_after_a_failure(monkeypatch):
   with pytest.raises(SystemExit):  # Where the stand-in has returned.
     distributed.leave(3)
   assert ended == [3]
+  # All have come to the end; JAX lets them go together.
+  monkeypatch.setenv("FACEREP_STOPPED_EXIT_CODE", "75")
+  with pytest.raises(SystemExit) as told:
+    distributed.leave(75)
+  assert told.value.code == 75 and ended == [3]
 
 
 def test_agreement_comes_so_many_questions_later(monkeypatch):

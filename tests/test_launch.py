@@ -57,8 +57,9 @@ def test_shellcheck_finds_nothing():
   found = str(beside) if beside.exists() else shutil.which("shellcheck")
   if found is None:
     pytest.skip("shellcheck is absent")
-  scripts = sorted(map(str, (*LAUNCH.iterdir(), *EXPERIMENTS.iterdir())))
-  assert len(scripts) == 3 + 12
+  scripts = [x for x in LAUNCH.iterdir() if x.name != "Dockerfile"]
+  scripts = sorted(map(str, (*scripts, *EXPERIMENTS.iterdir())))
+  assert len(scripts) == 6 + 13
   done = subprocess.run([found, *scripts], capture_output=True, text=True)
   assert done.returncode == 0, done.stdout
 
@@ -120,17 +121,28 @@ def test_dry_run_of_a_pod():
   arguments = ("a-pod", "us-central2-b", "my code", CONFIG, "--workdir=a b")
   code, out, _ = finish(start("tpu_pod.sh", "--dry-run", *arguments))
   assert code == 0
-  command = shlex.split(out)
-  assert command[:-1] == [
-    *("gcloud", "compute", "tpus", "tpu-vm", "ssh", "a-pod"),
-    *("--zone=us-central2-b", "--worker=all"),
-  ]
-  name, there = command[-1].split("=", 1)
-  assert name == "--command"
-  assert shlex.split(there) == [
-    *("cd", "my code", "&&", "FACEREP_DISTRIBUTED=auto", "python3", "-m"),
-    *("facerep_jax.main", CONFIG, "--workdir=a b"),
-  ]
+  commands = [shlex.split(line) for line in out.splitlines()]
+  for command in commands:
+    assert command[:7] == [
+      *("gcloud", "compute", "tpus", "tpu-vm", "ssh", "a-pod"),
+      "--zone=us-central2-b",
+    ]
+  host = ("cd", "my code", "&&", "bash", "launch/tpu_host.sh")
+  train = ("FACEREP_STOPPED_EXIT_CODE=75", "python3", "-m", "facerep_jax.main")
+  for command, worker, there in zip(
+    commands,
+    ("all", "all", "0", "0"),
+    (
+      ["start", "env", "FACEREP_DISTRIBUTED=auto", *train, *arguments[3:]],
+      *(["follow"], ["follow"], ["status"]),
+    ),
+    strict=True,
+  ):
+    assert command[7] == f"--worker={worker}"
+    (text,) = (x for x in command if x.startswith("--command="))
+    assert shlex.split(text.split("=", 1)[1]) == [*host, *there]
+  # The output of each host goes to a file of its own.
+  assert "--output-directory=logs/a-pod/a-pod" in commands[1]
 
 
 @pytest.mark.parametrize(
@@ -280,12 +292,15 @@ def test_one_that_is_told_to_stop_stops_all_and_they_go_on(data, tmp_path):
   for number, stop in enumerate((signal.SIGTERM, signal.SIGKILL)):
     folder = tmp_path / "parts"
     arguments = settings(data, folder, **steps)
-    stopped = start("local.sh", *arguments)
+    codes = {"FACEREP_STOPPED_EXIT_CODE": "75"}
+    stopped = start("local.sh", *arguments, **codes)
     reach(folder, 30 + 90 * number, stopped)
     os.kill(children(stopped.pid)[1], stop)
     code, _, err = finish(stopped, 300)
     if stop == signal.SIGTERM:
-      assert code == 0 and "stopped at step" in err, err
+      assert code == 75 and "stopped at step" in err, err
+      # The other one ended by itself, too.
+      assert "Terminating process" not in err and "Traceback" not in err, err
     else:
       assert code == 128 + signal.SIGKILL
     assert not (folder / "summary.json").exists()

@@ -39,7 +39,8 @@ def run(
     devices: Which to train on; all by default.
 
   Returns:
-    Exit code.
+    Exit code: 0, or `distributed.stopped_code()` where it was told to stop
+    before its end.
 
   Raises:
     InputError: Config, data or the folder do not fit.
@@ -60,11 +61,12 @@ def run(
       configuration.write(config, workdir)
     with distributed.first_alone("tracks"):
       data_path = _data_path(parts[0].config)
-    if all(_run_stage(x, workdir, data_path, devices) for x in parts):
+    is_done = all(_run_stage(x, workdir, data_path, devices) for x in parts)
+    if is_done:
       _write_examples(workdir)
     # The others would wait at JAX's own end, which has a time limit.
     distributed.wait("end")
-  return 0
+  return 0 if is_done else distributed.stopped_code()
 
 
 def _run_stage(stage, workdir, data_path, devices):

@@ -187,6 +187,8 @@ def test_sigterm_in_the_first_stage_ends_the_run(config, tmp_path, monkeypatch):
 
   monkeypatch.setattr(loop, "device_batches", stop)
   assert experiment.run(config, tmp_path, ONE) == 0
+  monkeypatch.setenv("FACEREP_STOPPED_EXIT_CODE", "75")
+  assert experiment.run(config, tmp_path, ONE) == 75
   assert not (tmp_path / "autoencoder" / "done.json").exists()
   assert not (tmp_path / "diffusion").exists()
 
