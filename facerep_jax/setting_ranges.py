@@ -135,7 +135,6 @@ MODELS = {
     "confidence_code_dim": _LENGTH,
     "num_frames": _whole(1, 1024),
     "first_share": _SHARE,
-    "others_share": _SHARE,
     "view_tries": _whole(1, 1000),
     "softness_edge_px": Range(0, 1000),
     "softness_depth": Range(0, 1000),

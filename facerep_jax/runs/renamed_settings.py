@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from facerep_jax import errors
+
 # Last parts of names; each was that of one setting only.
 SUCCESSORS = {
   "colour": "colour_jitter",
@@ -30,6 +32,8 @@ ADDED = {
   "warmup_steps": 0,
   "reference_batch": 0,
 }
+# Last parts of settings that are gone, and what all runs are like now.
+REMOVED = {"others_share": 1.0}
 # Values, by the present name of their setting.
 _VALUES = {"schedule": {"waves": "cyclic_cosine"}}
 
@@ -41,10 +45,16 @@ def translated(tree: Mapping[str, Any]) -> dict[str, Any]:
     tree: Of config.json, or of a file of weights; any version.
 
   Returns:
-    A copy in the same order.
+    A copy in the same order, without settings that are gone.
+
+  Raises:
+    InputError: Such a setting has a value with which no run can go on.
   """
   out = {}
   for old, value in tree.items():
+    if old in REMOVED:
+      _check_removed(old, value)
+      continue
     name = SUCCESSORS.get(old, old)
     if isinstance(value, Mapping):
       out[name] = translated(value)
@@ -52,6 +62,14 @@ def translated(tree: Mapping[str, Any]) -> dict[str, Any]:
       known = _VALUES.get(name, {})
       out[name] = known.get(value, value) if isinstance(value, str) else value
   return out
+
+
+def _check_removed(name, value):
+  if value != REMOVED[name]:
+    raise errors.InputError(
+      f"{name}={value}: this setting is gone; only runs with "
+      f"{REMOVED[name]:g} can be used. Use the version that made this one."
+    )
 
 
 def successor(name: str) -> str | None:

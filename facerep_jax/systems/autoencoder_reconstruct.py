@@ -128,8 +128,7 @@ def _faces(model, variables, codes, num_frames, key):
   depth, albedo11 = autoencoder_model.decode(model, variables, *shape)
   if kind == "one":  # Decoded once for all frames of a track.
     depth, albedo11 = (
-      for_all_frames(x, chosen, num_frames, settings.others_share)
-      for x in (depth, albedo11)
+      jnp.repeat(x, num_frames, axis=0) for x in (depth, albedo11)
     )
   if kind == "next":
     depth, albedo11 = (of_next_frame(x, num_frames) for x in (depth, albedo11))
@@ -163,31 +162,6 @@ def of_frames(rows: jax.Array, chosen: jax.Array, num_frames: int) -> jax.Array:
   """Picks of the rows [B T, D] of each track that of its chosen [B] frame."""
   tracks = rows.reshape(-1, num_frames, rows.shape[-1])
   return jnp.take_along_axis(tracks, chosen[:, None, None], axis=1)[:, 0]
-
-
-def for_all_frames(
-  faces: jax.Array, chosen: jax.Array, num_frames: int, others_share: float
-) -> jax.Array:
-  """Gives all frames of a track what was decoded of one of them.
-
-  Args:
-    faces: [B, ...], of the chosen frames.
-    chosen: [B] int, which frames these are.
-    num_frames: T.
-    others_share: Factor of the gradients that come from frames that were not
-      chosen.
-
-  Returns:
-    [B T, ...], T times the same.
-  """
-  repeated = jnp.repeat(faces, num_frames, axis=0)
-  if others_share == 1:
-    return repeated
-  is_chosen = jnp.arange(num_frames)[None] == chosen[:, None]
-  share = jnp.where(is_chosen, 1.0, others_share)
-  share = share.reshape(-1, *(1,) * (faces.ndim - 1))
-  fixed = jax.lax.stop_gradient(repeated)
-  return fixed + share * (repeated - fixed)
 
 
 def of_next_frame(rows: jax.Array, num_frames: int) -> jax.Array:

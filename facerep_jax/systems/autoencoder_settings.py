@@ -68,10 +68,6 @@ class Settings:
       the frames of a track apart.
     first_share: With "one", how often that is the first frame of the sample;
       otherwise it is any of the others. See `config.data.frontal_first`.
-    others_share: With "one", the factor of what the other frames' losses say of
-      shape and texture; their viewpoints and light learn from them in any case.
-      With 1 a mouth that is open in one frame and shut in the other is drawn
-      as either, and codes need not tell which.
     view_tries: Turns that are tried for the last frame of each sample, see
       `view_search`; needs `weights.view_search`.
     image_formation: "rasterise", "warp" or "flat", see `faces.rendering`.
@@ -117,7 +113,6 @@ class Settings:
   mirror: str = "both"
   cross_frame: str = "own"
   first_share: float = 0.5
-  others_share: float = 1.0
   view_tries: int = 6
   image_formation: str = _FORMATION["kind"]
   pixel_grid: str = _FORMATION["pixel_grid"]

@@ -68,3 +68,11 @@ def test_the_command_line_names_the_successor():
   assert str(caught.value) == (
     "--config.synthetic.turns: is called --config.synthetic.pose_scale now."
   )
+
+
+def test_a_setting_that_is_gone_must_have_done_nothing():
+  tree = {"model": {"others_share": 1.0, "width": 4}}
+  assert renamed_settings.translated(tree) == {"model": {"width": 4}}
+  tree["model"]["others_share"] = 0.25
+  with pytest.raises(errors.InputError, match="others_share=0.25: this setti"):
+    renamed_settings.translated(tree)

@@ -54,24 +54,6 @@ def test_the_chosen_frames_and_what_is_theirs():
   np.testing.assert_array_equal(found, codes[[2, 3]])
 
 
-@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_other_frames_say_less_of_the_face(share):
-  faces = jnp.array([[1.0, 2.0], [3.0, 4.0]])
-  chosen = jnp.array([0, 2])
-
-  def frames(faces):
-    return autoencoder_reconstruct.for_all_frames(faces, chosen, 3, share)
-
-  out, pull = jax.vjp(frames, faces)
-  np.testing.assert_array_equal(out, np.repeat(faces, 3, axis=0))
-  (found,) = pull(jnp.arange(12.0).reshape(6, 2))
-  want = [
-    [0 + share * (2 + 4), 1 + share * (3 + 5)],
-    [10 + share * (6 + 8), 11 + share * (7 + 9)],
-  ]
-  np.testing.assert_allclose(found, want)
-
-
 def compiled(model, num_frames=1, pick=lambda found: found):
   """Compiles what `pick` takes of the result, and nothing else."""
   return jax.jit(
@@ -245,7 +227,6 @@ def test_what_has_no_weight_is_not_computed(variables):
     ({"light_and_view": "one"}, "light_and_view: expected one of separate"),
     ({"cross_frame": "one"}, "cross_frame='one' takes the face of other"),
     ({"first_share": 1.5}, "first_share: expected a number from 0 to 1"),
-    ({"others_share": -0.1}, "others_share: expected a number from 0 to 1"),
     ({"view_tries": 0}, "view_tries: expected a whole number from 1"),
     ({"weights": {"laplacian": -1.0}}, "weights.laplacian: expected a n"),
   ],
