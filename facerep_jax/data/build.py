@@ -71,8 +71,7 @@ def build(
     overwrite: Discard what `output` holds of an earlier run.
     on_unit: Called with the report of each unit as it is done, and whether it
       was made now, not by an earlier run.
-    passed_over: By source, how many files of each kind were not read; it
-      goes into the manifest.
+    passed_over: By source, numbers of files not read by kind, to be noted.
 
   Returns:
     The manifest.

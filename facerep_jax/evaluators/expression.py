@@ -78,13 +78,12 @@ def measure(
   matrix = statistics.confusion(true, chosen, count)
   one_hot = true[:, None] == np.arange(count)
   area = statistics.mean_auc(probability, one_hot)
+  balanced = statistics.balanced_accuracy
   measured = {
     "accuracy": 100.0 * (chosen == true),
     "macro_f1": lambda w: 100 * statistics.macro_f1(matrix(w)),
     "macro_auc": lambda w: 100 * area(w),
-    "balanced_accuracy": lambda w: (
-      100 * statistics.balanced_accuracy(matrix(w))
-    ),
+    "balanced_accuracy": lambda w: 100 * balanced(matrix(w)),
   }
   scores = {
     name: bootstrap.score(statistic, group, "%", True, seed)

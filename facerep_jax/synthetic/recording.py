@@ -150,9 +150,8 @@ def set_up(
     settings.max_noise,
     (settings.min_quality, settings.max_quality),
   )
-  rest_landmarks = landmarks.locate(
-    model.chart, bare, actions.lid_edges(np.zeros((2, 20)))
-  )
+  lids = actions.lid_edges(np.zeros((2, 20)))
+  rest_landmarks = landmarks.locate(model.chart, bare, lids)
   return Recording(
     model=model,
     still=bare + hair.offset(look, cover, model.s, model.t, bare),

@@ -107,23 +107,15 @@ def prepare(
     InputError: Config, data or the folder do not fit.
   """
   configuration.check(config)
-  mesh = sharding.mesh_of_batch(
-    config.batch_size,
-    devices,
-    setting=setting_names.of(config, "batch_size"),
-  )
+  setting = setting_names.of(config, "batch_size")
+  mesh = sharding.mesh_of_batch(config.batch_size, devices, setting=setting)
   system = base.build(config)
   data = _open_data(config, system, data_path)
   workdir = _own_folder(config, workdir)
   checkpoints = checkpoint.Checkpoints(workdir, config.keep)
   program = train_program.make(config, system, mesh)
   state, frozen, progress = _restore(
-    config,
-    checkpoints,
-    *program.init(jax.random.key(config.seed)),
-    mesh,
-    data[0],
-    _frozen_of(config, given),
+    config, checkpoints, program, mesh, data[0], given
   )
   checkpoints.save_frozen(frozen)
   _log.info(preview.sizes(system, state.params, frozen, config, mesh))
@@ -143,15 +135,19 @@ def prepare(
     rule=configuration.rule(config),
     progress=progress,
     checkpoints=checkpoints,
-    writer=metrics.Writer(workdir, start)
-    if distributed.is_first()
-    else metrics.Silent(),
+    writer=_writer(workdir, start),
     train_step=program.step,
     eval_step=sharding.jit_on_batch(system.eval_fn, mesh),
     picture_step=sharding.jit_on_batch(system.pictures, mesh),
     start=start,
   )
   return run, state
+
+
+def _writer(workdir, start):
+  """Lets process 0 alone write the metrics."""
+  is_first = distributed.is_first()
+  return metrics.Writer(workdir, start) if is_first else metrics.Silent()
 
 
 def _own_folder(config, workdir):
@@ -218,11 +214,13 @@ def _open_data(config, system, data_path):
   return source, drawn, samples.Samples(held_out, eval_rule)
 
 
-def _restore(config, checkpoints, state, frozen, mesh, source, given):
+def _restore(config, checkpoints, program, mesh, source, given):
   """Goes on from the last checkpoint, or starts from other weights."""
+  state, frozen = program.init(jax.random.key(config.seed))
+  read = _frozen_of(config, given)
   latest = checkpoints.latest()
   if latest is None:
-    frozen = frozen | sharding.put_replicated(given(), mesh)
+    frozen = frozen | sharding.put_replicated(read(), mesh)
     if config.init_from:
       return _init_from(config, state, frozen, mesh)
     return state, frozen, curriculum.State()
