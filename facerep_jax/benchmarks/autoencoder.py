@@ -32,6 +32,7 @@ _COLUMNS = (
   report.Column("step_mb", "memory of a step, MB", ".0f"),
   report.Column("num_dropped", "lost", ".0f"),
   report.Column("compile_s", "compilation, s", ".1f"),
+  *compiled.USE_COLUMNS,
 )
 
 
@@ -103,7 +104,7 @@ def _row(config, limit_s):
     "step_mb": step.memory_bytes / 1e6,
     "render_mb": drawing.memory_bytes / 1e6,
     "num_dropped": num_dropped,
-    "compile_s": step.compile_s,
+    **compiled.use(step, step_s, dtype=config.dtype),
     "num_turns": len(times["step"].turns_s),
   }
 
