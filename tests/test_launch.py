@@ -58,7 +58,7 @@ def test_shellcheck_finds_nothing():
   if found is None:
     pytest.skip("shellcheck is absent")
   scripts = sorted(map(str, (*LAUNCH.iterdir(), *EXPERIMENTS.iterdir())))
-  assert len(scripts) == 3 + 12
+  assert len(scripts) == 4 + 12
   done = subprocess.run([found, *scripts], capture_output=True, text=True)
   assert done.returncode == 0, done.stdout
 
