@@ -127,33 +127,25 @@ def plan(options: argparse.Namespace, work: pathlib.Path) -> list[gpu_run.Part]:
   """Lists the parts in the order in which they run.
 
   Args:
-    options: Of the command: `seconds`, `tiny` and `tracks`.
+    options: Of the command: `seconds`, `tiny`, `tracks` and `people`.
     work: Folder in which they work.
 
   Returns:
     The parts.
   """
-  total = options.seconds
-  module = (sys.executable, "-m")
-  device = {"JAX_PLATFORMS": "cpu"} if options.tiny else {}
-  common = {"FACEREP_CACHE": str(work / "cache"), **device}
-
-  def part(name, *command, **more):
-    environment = common | more.pop("environment", {})
-    share = _TINY_SHARE if options.tiny else _SHARES.get(name, 0)
-    more.setdefault("limit_s", share * total)
-    return gpu_run.Part(
-      name, (*module, *command), environment=environment, **more
-    )
-
+  tracks = options.tracks or str(work / "tracks")
   parts = [
-    part(
+    _part(
+      options,
+      work,
       "environment",
       "facerep_jax.benchmarks.gpu_environment",
       f"--output={work / 'environment.json'}",
       *(("--size=64",) if options.tiny else ("--need=gpu",)),
     ),
-    part(
+    _part(
+      options,
+      work,
       "tests",
       *_tests(options),
       environment=_of_tests(options),
@@ -161,15 +153,35 @@ def plan(options: argparse.Namespace, work: pathlib.Path) -> list[gpu_run.Part]:
       grace_s=5.0,
     ),
   ]
-  tracks = options.tracks or str(work / "tracks")
   if not options.tracks:
-    parts.append(part("tracks", *_make_tracks(options, tracks)))
+    make = _make_tracks(options, tracks)
+    parts.append(_part(options, work, "tracks", *make))
   benchmarks = _TINY_BENCHMARKS if options.tiny else _BENCHMARKS
   for name, more in benchmarks.items():
-    parts.append(part(name, *_benchmark(name, more, options, work)))
-  run = work / "run"
-  parts += [
-    part(
+    command = _benchmark(name, more, options, work)
+    parts.append(_part(options, work, name, *command))
+  return parts + _training_parts(options, work, tracks)
+
+
+def _part(options, work, name, *command, **more):
+  """Makes a part of a module and its arguments."""
+  share = _TINY_SHARE if options.tiny else _SHARES.get(name, 0)
+  more.setdefault("limit_s", share * options.seconds)
+  device = {"JAX_PLATFORMS": "cpu"} if options.tiny else {}
+  common = {"FACEREP_CACHE": str(work / "cache"), **device}
+  environment = common | more.pop("environment", {})
+  return gpu_run.Part(
+    name, (sys.executable, "-m", *command), environment=environment, **more
+  )
+
+
+def _training_parts(options, work, tracks):
+  """Makes the parts that take what time is left."""
+  total, run = options.seconds, work / "run"
+  return [
+    _part(
+      options,
+      work,
       "training",
       *_training(options, run, tracks),
       limit_s=total,
@@ -177,7 +189,9 @@ def plan(options: argparse.Namespace, work: pathlib.Path) -> list[gpu_run.Part]:
       grace_s=min(30.0, 0.1 * total),
       may_be_told=True,
     ),
-    part(
+    _part(
+      options,
+      work,
       "weights",
       *("facerep_jax.export", f"--workdir={run}"),
       f"--output={work / 'weights.safetensors'}",
@@ -185,7 +199,6 @@ def plan(options: argparse.Namespace, work: pathlib.Path) -> list[gpu_run.Part]:
       least_s=_EXPORT_SHARE * total,
     ),
   ]
-  return parts
 
 
 def _tests(options):
