@@ -56,13 +56,17 @@ def main(arguments: list[str]) -> None:
   folder.mkdir(parents=True, exist_ok=True)
   where = report.machine() | {"load_before": os.getloadavg()[0]}
   sections = []
+
+  def save(*unfinished):
+    where["load_after"] = os.getloadavg()[0]
+    report.save(folder, where, [*sections, *unfinished])
+
+  options.save = save  # Rows so far, for runs that are cut.
   with environment.compiling_anew():
     for name in options.only:
       for section in BENCHMARKS[name](options):
         sections.append(section)
-        where["load_after"] = os.getloadavg()[0]
-        # After each table, for runs that are cut.
-        report.save(folder, where, sections)
+        save()
   print(report.markdown(where, sections))
   print(f"{folder}: benchmark.md, benchmark.json")
 
@@ -92,6 +96,7 @@ def _run_fabnet(options):
       limit_s=options.seconds,
       dtypes=dtypes if options.dtypes is None else options.dtypes,
       torch_forms=forms if options.torch is None else options.torch,
+      so_far=options.save,
     )
   ]
 
@@ -109,7 +114,9 @@ def _run_autoencoder(options):
     config.batch_size = batch_size
     configs.append(config)
   demo = _autoencoder_config("demo")
-  yield autoencoder.measure(configs, limit_s=options.seconds)
+  yield autoencoder.measure(
+    configs, limit_s=options.seconds, so_far=options.save
+  )
   yield autoencoder_pieces.measure(demo, limit_s=options.seconds)
 
 

@@ -50,13 +50,15 @@ def test_a_run_that_fails_leaves_the_tables_before(
   asked, monkeypatch, tmp_path
 ):
   def fail(options):
+    column = report.Column("row", "row")
+    options.save(report.Section("render", "", (column,), [{"row": 1}]))
     raise errors.InputError("no room")
 
   monkeypatch.setitem(benchmark.BENCHMARKS, "render", fail)
   code = command(monkeypatch, "--only=data,render", f"--output={tmp_path}")
   assert code == 1
   saved = json.loads((tmp_path / "benchmark.json").read_text())
-  assert saved["results"] == {"data": [{"value": 7}]}
+  assert saved["results"] == {"data": [{"value": 7}], "render": [{"row": 1}]}
 
 
 def test_only_and_its_order(asked, monkeypatch, tmp_path):
@@ -127,11 +129,11 @@ def test_types_and_forms_of_fabnet(monkeypatch, backend, torch, want):
   monkeypatch.setattr(benchmark.jax, "default_backend", lambda: backend)
   monkeypatch.setattr(fabnet, "measure", lambda sizes, **asked: asked)
   options = types.SimpleNamespace(
-    sizes={}, seconds=2.0, dtypes=None, torch=torch
+    sizes={}, seconds=2.0, dtypes=None, torch=torch, save=print
   )
   (asked,) = benchmark.BENCHMARKS["fabnet"](options)
   assert (asked["dtypes"], asked["torch_forms"]) == want
-  assert asked["limit_s"] == 2.0
+  assert asked["limit_s"] == 2.0 and asked["so_far"] is print
 
 
 def test_diffusion_gets_its_seconds(monkeypatch):
@@ -142,13 +144,15 @@ def test_diffusion_gets_its_seconds(monkeypatch):
 
 def test_presets_of_the_autoencoder(monkeypatch):
   monkeypatch.setattr(
-    benchmark.autoencoder, "measure", lambda configs, limit_s: configs
+    benchmark.autoencoder, "measure", lambda configs, **more: configs
   )
   monkeypatch.setattr(
     benchmark.autoencoder_pieces, "measure", lambda config, limit_s: config
   )
   configs, of_pieces = benchmark.BENCHMARKS["autoencoder"](
-    types.SimpleNamespace(seconds=2.0, presets=benchmark.autoencoder.PRESETS)
+    types.SimpleNamespace(
+      seconds=2.0, presets=benchmark.autoencoder.PRESETS, save=None
+    )
   )
   wanted = benchmark.autoencoder.PRESETS
   assert wanted == tuple(

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import logging
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -78,6 +78,7 @@ def measure(
   limit_s: float = 8.0,
   dtypes: Sequence[str] = ("float32",),
   torch_forms: Sequence[str] = CPU_FORMS,
+  so_far: Callable[[report.Section], None] = lambda section: None,
 ) -> report.Section:
   """Times training and the encoder at several sizes, on one device.
 
@@ -89,12 +90,19 @@ def measure(
     dtypes: In which the networks compute, of `DTYPES`.
     torch_forms: Which of `TORCH_FORMS` run beside; those of a type that is
       not in `dtypes` do not.
+    so_far: Called with the table after each row.
 
   Returns:
     The table.
   """
   torch_fabnet, missing = find_baseline()
-  rows = []
+  section = report.Section(
+    name="fabnet",
+    title=f"FAb-Net, width {width}, code of {embed_dim}",
+    columns=_columns(missing),
+    rows=[],
+    notes=_NOTES,
+  )
   for size_px, batch_size in sizes.items():
     for dtype in dtypes:
       ours = Ours(size_px, batch_size, width, embed_dim, dtype)
@@ -105,15 +113,10 @@ def measure(
         _log.info("fabnet: %d px, %s, %s", size_px, dtype, _WORK[work])
         row = _measure_row(work, ours, baselines, limit_s)
         shape = {"size_px": size_px, "batch_size": batch_size, "dtype": dtype}
-        rows.append(shape | row)
+        section.rows.append(shape | row)
         _log_row(row)
-  return report.Section(
-    name="fabnet",
-    title=f"FAb-Net, width {width}, code of {embed_dim}",
-    columns=_columns(missing),
-    rows=rows,
-    notes=_NOTES,
-  )
+        so_far(section)
+  return section
 
 
 def _baselines(module, ours, forms):

@@ -20,27 +20,37 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Shares of all seconds that each may take; the training takes what is left.
 _SHARES = {
   "environment": 0.08,
-  "tests": 0.16,
+  "tests": 0.12,
   "tracks": 0.1,
-  "fabnet": 0.14,
-  "autoencoder": 0.18,
-  "render": 0.1,
-  "diffusion": 0.08,
-  "data": 0.05,
-  "devices": 0.04,
+  "fabnet": 0.1,
+  "autoencoder": 0.14,
+  "fabnet_compiled": 0.1,
+  "render": 0.08,
+  "diffusion": 0.07,
+  "data": 0.04,
+  "devices": 0.03,
 }
 _TINY_SHARE = 0.4  # Of the few parts that there are then.
 _TRAINING_SHARE, _EXPORT_SHARE = 0.25, 0.06
+# Names of the benchmarks and their options, by part.
 _BENCHMARKS = {
-  "fabnet": ("--sizes=64:32,128:32,256:32",),
-  "autoencoder": ("--presets=paper:64:64,demo:64:8",),
-  "render": (),
-  "diffusion": (),
-  "data": (),
-  "devices": (),
+  "fabnet": (
+    *("--only=fabnet", "--sizes=256:32"),
+    "--torch=eager,channels_last,bfloat16",
+  ),
+  "autoencoder": ("--only=autoencoder", "--presets=paper:64:64,demo:64:8"),
+  # By itself: torch.compile takes long.
+  "fabnet_compiled": (
+    *("--only=fabnet", "--sizes=256:32"),
+    "--torch=compile,compile_bfloat16",
+  ),
+  "render": ("--only=render",),
+  "diffusion": ("--only=diffusion",),
+  "data": ("--only=data",),
+  "devices": ("--only=devices",),
 }
 _TINY_BENCHMARKS = {
-  "fabnet": ("--sizes=32:2", "--torch="),
+  "fabnet": ("--only=fabnet", "--sizes=32:2", "--torch="),
 }
 # Quick, and right on one device.
 _TESTS = (
@@ -229,7 +239,7 @@ def _make_tracks(options, tracks):
 def _benchmark(name, more, options, work):
   seconds = 0.1 if options.tiny else 1.0
   return (
-    *("facerep_jax.benchmark", f"--only={name}", f"--seconds={seconds}"),
+    *("facerep_jax.benchmark", f"--seconds={seconds}"),
     *(f"--output={work / 'benchmark' / name}", *more),
   )
 

@@ -82,7 +82,7 @@ class Torch:
 
 
 def test_forms_of_torch_run_with_our_type_and_may_fail(monkeypatch):
-  torch = Torch()
+  torch, seen = Torch(), []
   monkeypatch.setattr(fabnet, "find_baseline", lambda: (torch, ""))
   program = compiled.Program(lambda: None, 1.5, 3_000_000)
   monkeypatch.setattr(fabnet.Ours, "compile", lambda self, work: program)
@@ -99,7 +99,9 @@ def test_forms_of_torch_run_with_our_type_and_may_fail(monkeypatch):
     embed_dim=4,
     dtypes=("float32", "bfloat16"),
     torch_forms=("eager", "compile", "bfloat16"),
+    so_far=lambda section: seen.append(len(section.rows)),
   )
+  assert seen == [1, 2, 3, 4, 5, 6]
   assert torch.forms == [
     (fabnet.TORCH_FORMS[name], "cpu")
     for name in ("eager", "compile", "bfloat16")
