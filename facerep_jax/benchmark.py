@@ -11,6 +11,8 @@ import os
 import pathlib
 import sys
 
+import jax
+
 from facerep_jax import cli, environment, errors
 from facerep_jax.benchmarks import (
   autoencoder,
@@ -25,6 +27,7 @@ from facerep_jax.benchmarks import (
   render,
   report,
 )
+from facerep_jax.configs import latentface
 from facerep_jax.data import cache
 from facerep_jax.detection import detect
 from facerep_jax.files import outputs
@@ -45,16 +48,25 @@ def main(arguments: list[str]) -> None:
   # Not by argparse, which would hide what is wrong with them.
   options.only = _names(options.only)
   options.sizes = _sizes(options.sizes)
+  options.presets = _presets(options.presets)
+  options.torch = _some_of("--torch", options.torch, fabnet.TORCH_FORMS)
+  options.dtypes = _some_of("--dtypes", options.dtypes, fabnet.DTYPES)
   folder = pathlib.Path(options.output)
   outputs.check_folder(folder, "--output")
   folder.mkdir(parents=True, exist_ok=True)
   where = report.machine() | {"load_before": os.getloadavg()[0]}
   sections = []
+
+  def save(*unfinished):
+    where["load_after"] = os.getloadavg()[0]
+    report.save(folder, where, [*sections, *unfinished])
+
+  options.save = save  # Rows so far, for runs that are cut.
   with environment.compiling_anew():
     for name in options.only:
-      sections += BENCHMARKS[name](options)
-  where["load_after"] = os.getloadavg()[0]
-  report.save(folder, where, sections)
+      for section in BENCHMARKS[name](options):
+        sections.append(section)
+        save()
   print(report.markdown(where, sections))
   print(f"{folder}: benchmark.md, benchmark.json")
 
@@ -66,10 +78,8 @@ def _run_data(options):
   large.data.sample_by = "chunk"
   large.synthetic.update(num_people=8, tracks_per_person=1, size_px=256)
   sets = [(c, cache.synthetic(**c.synthetic)) for c in (config, large)]
-  return [
-    data.rates(sets, limit_s=options.seconds),
-    data.waiting(*sets[0]),
-  ]
+  yield data.rates(sets, limit_s=options.seconds)
+  yield data.waiting(*sets[0])
 
 
 def _config(name, preset):
@@ -77,28 +87,37 @@ def _config(name, preset):
 
 
 def _run_fabnet(options):
-  return [fabnet.measure(options.sizes, limit_s=options.seconds)]
+  is_cpu = jax.default_backend() == "cpu"
+  forms = fabnet.CPU_FORMS if is_cpu else tuple(fabnet.TORCH_FORMS)
+  dtypes = fabnet.DTYPES[:1] if is_cpu else fabnet.DTYPES
+  return [
+    fabnet.measure(
+      options.sizes,
+      limit_s=options.seconds,
+      dtypes=dtypes if options.dtypes is None else options.dtypes,
+      torch_forms=forms if options.torch is None else options.torch,
+      so_far=options.save,
+    )
+  ]
 
 
 def _run_render(options):
-  return [
-    *render.measure(limit_s=options.seconds),
-    render.against_brute_force(limit_s=options.seconds),
-  ]
+  yield from render.measure(limit_s=options.seconds)
+  yield render.against_brute_force(limit_s=options.seconds)
 
 
 def _run_autoencoder(options):
   configs = []
-  for preset, size_px, batch_size in autoencoder.PRESETS:
+  for preset, size_px, batch_size in options.presets:
     config = _autoencoder_config(preset)
     config.model.size_px = size_px
     config.batch_size = batch_size
     configs.append(config)
   demo = _autoencoder_config("demo")
-  return [
-    autoencoder.measure(configs, limit_s=options.seconds),
-    autoencoder_pieces.measure(demo, limit_s=options.seconds),
-  ]
+  yield autoencoder.measure(
+    configs, limit_s=options.seconds, so_far=options.save
+  )
+  yield autoencoder_pieces.measure(demo, limit_s=options.seconds)
 
 
 def _autoencoder_config(preset):
@@ -194,6 +213,23 @@ def _parser():
     help="fabnet: pixels and batch sizes (default: %(default)s)",
   )
   add(
+    "--presets",
+    default=",".join(":".join(map(str, row)) for row in autoencoder.PRESETS),
+    help="autoencoder: presets of latentface, pixels and batch sizes (default: "
+    "%(default)s)",
+  )
+  add(
+    "--dtypes",
+    help=f"fabnet: some of {', '.join(fabnet.DTYPES)} (default: on CPUs "
+    "float32, elsewhere both)",
+  )
+  add(
+    "--torch",
+    help=f"fabnet: forms of PyTorch beside, some of "
+    f"{', '.join(fabnet.TORCH_FORMS)}; an empty list for none (default: on "
+    f"CPUs {','.join(fabnet.CPU_FORMS)}, elsewhere all)",
+  )
+  add(
     "--seconds",
     type=float,
     default=8.0,
@@ -272,6 +308,46 @@ def _names(text):
   if unknown or not names:
     raise errors.InputError(
       f"--only={text}: expected some of {', '.join(BENCHMARKS)}."
+    )
+  return names
+
+
+def _presets(text):
+  """Returns presets of LatentFace with pixels and batch sizes."""
+  try:
+    rows = [row.split(":") for row in text.split(",")]
+    rows = [(name, int(size), int(batch)) for name, size, batch in rows]
+  except ValueError as error:
+    raise errors.InputError(
+      f"--presets={text}: expected presets, pixels and batch sizes, such as "
+      "demo:64:8,paper:64:64."
+    ) from error
+  for name, size_px, batch_size in rows:
+    if name not in latentface.PRESETS:
+      raise errors.InputError(
+        f"--presets={text}: no preset {name!r}; there are "
+        f"{', '.join(latentface.PRESETS)}."
+      )
+    if size_px not in (64, 128, 256) or batch_size < 1:
+      raise errors.InputError(
+        f"--presets={text}: expected 64, 128 or 256 px, and batches of 1 or "
+        "more."
+      )
+  return tuple(rows)
+
+
+def _some_of(option, text, known):
+  """Returns names that an option lists, None where it is not given."""
+  if text is None:
+    return None
+  names = tuple(dict.fromkeys(name for name in text.split(",") if name))
+  if unknown := [name for name in names if name not in known]:
+    raise errors.InputError(
+      f"{option}={text}: {unknown[0]}: expected some of {', '.join(known)}."
+    )
+  if option == "--dtypes" and not names:
+    raise errors.InputError(
+      f"{option}={text}: expected some of {', '.join(known)}."
     )
   return names
 

@@ -3,8 +3,8 @@ import types
 
 import pytest
 
-from facerep_jax import benchmark, cli
-from facerep_jax.benchmarks import report
+from facerep_jax import benchmark, cli, errors
+from facerep_jax.benchmarks import fabnet, report
 
 
 @pytest.fixture
@@ -46,6 +46,21 @@ def test_everything_by_default(asked, monkeypatch, tmp_path, capsys):
   assert "| value |" in printed
 
 
+def test_a_run_that_fails_leaves_the_tables_before(
+  asked, monkeypatch, tmp_path
+):
+  def fail(options):
+    column = report.Column("row", "row")
+    options.save(report.Section("render", "", (column,), [{"row": 1}]))
+    raise errors.InputError("no room")
+
+  monkeypatch.setitem(benchmark.BENCHMARKS, "render", fail)
+  code = command(monkeypatch, "--only=data,render", f"--output={tmp_path}")
+  assert code == 1
+  saved = json.loads((tmp_path / "benchmark.json").read_text())
+  assert saved["results"] == {"data": [{"value": 7}], "render": [{"row": 1}]}
+
+
 def test_only_and_its_order(asked, monkeypatch, tmp_path):
   options = ("--sizes=32:2,64:4", "--seconds=0.5", f"--output={tmp_path}")
   assert command(monkeypatch, "--only=fabnet,data,fabnet", *options) == 0
@@ -62,6 +77,12 @@ def test_only_and_its_order(asked, monkeypatch, tmp_path):
     ("--sizes=64:a", "such as 64:32,128:16"),
     ("--sizes=48:2", "power of two"),
     ("--sizes=64:0", "batches of 1 or more"),
+    ("--presets=demo:64", "such as demo:64:8,paper:64:64"),
+    ("--presets=dmeo:64:8", "no preset 'dmeo'; there are paper"),
+    ("--presets=demo:96:8", "expected 64, 128 or 256 px"),
+    ("--torch=eager,fast", "fast: expected some of eager, channels_last"),
+    ("--dtypes=float64", "expected some of float32, bfloat16"),
+    ("--dtypes=", "--dtypes=: expected some of float32"),
     ("--speed=1", "--help"),
     ("--output={tmp}/file", "expected a folder, or a place to make"),
   ],
@@ -92,7 +113,27 @@ def test_sections_of_the_renderer(monkeypatch):
     benchmark.render, "against_brute_force", lambda limit_s: -limit_s
   )
   options = types.SimpleNamespace(seconds=2.0)
-  assert benchmark.BENCHMARKS["render"](options) == [2.0, "growth", -2.0]
+  sections = benchmark.BENCHMARKS["render"](options)
+  assert list(sections) == [2.0, "growth", -2.0]
+
+
+@pytest.mark.parametrize(
+  ("backend", "torch", "want"),
+  [
+    ("cpu", None, (("float32",), ("eager", "channels_last"))),
+    ("gpu", None, (("float32", "bfloat16"), tuple(fabnet.TORCH_FORMS))),
+    ("gpu", (), (("float32", "bfloat16"), ())),
+  ],
+)
+def test_types_and_forms_of_fabnet(monkeypatch, backend, torch, want):
+  monkeypatch.setattr(benchmark.jax, "default_backend", lambda: backend)
+  monkeypatch.setattr(fabnet, "measure", lambda sizes, **asked: asked)
+  options = types.SimpleNamespace(
+    sizes={}, seconds=2.0, dtypes=None, torch=torch, save=print
+  )
+  (asked,) = benchmark.BENCHMARKS["fabnet"](options)
+  assert (asked["dtypes"], asked["torch_forms"]) == want
+  assert asked["limit_s"] == 2.0 and asked["so_far"] is print
 
 
 def test_diffusion_gets_its_seconds(monkeypatch):
@@ -103,13 +144,15 @@ def test_diffusion_gets_its_seconds(monkeypatch):
 
 def test_presets_of_the_autoencoder(monkeypatch):
   monkeypatch.setattr(
-    benchmark.autoencoder, "measure", lambda configs, limit_s: configs
+    benchmark.autoencoder, "measure", lambda configs, **more: configs
   )
   monkeypatch.setattr(
     benchmark.autoencoder_pieces, "measure", lambda config, limit_s: config
   )
   configs, of_pieces = benchmark.BENCHMARKS["autoencoder"](
-    types.SimpleNamespace(seconds=2.0)
+    types.SimpleNamespace(
+      seconds=2.0, presets=benchmark.autoencoder.PRESETS, save=None
+    )
   )
   wanted = benchmark.autoencoder.PRESETS
   assert wanted == tuple(

@@ -7,6 +7,7 @@ import pytest
 from facerep_jax import errors, sharding
 
 
+@pytest.mark.many_devices
 def test_rows_lie_on_their_devices_and_the_rest_on_all():
   mesh = sharding.make_mesh()
   assert mesh.devices.size == 8
@@ -37,6 +38,7 @@ def test_steps_take_and_give_what_they_say():
   assert on_batch(new, batch) == 17
 
 
+@pytest.mark.many_devices
 @pytest.mark.parametrize("batch_size", [0, 12, 20, -8])
 def test_batches_that_do_not_divide(batch_size):
   devices = jax.devices()
@@ -47,6 +49,7 @@ def test_batches_that_do_not_divide(batch_size):
   sharding.check_batch_size(24, devices)
 
 
+@pytest.mark.many_devices
 def test_several_processes_take_all_devices_or_none(monkeypatch):
   sharding.check_batch_size(12)
   monkeypatch.setattr(sharding.jax, "process_count", lambda: 2)
@@ -87,6 +90,7 @@ def test_devices_of_several_slices_give_each_process_a_block(slices):
   assert sorted(per_process, key=lambda p: min(per_process[p])) == order
 
 
+@pytest.mark.many_devices
 @pytest.mark.parametrize(
   ("batch_size", "count"), [(8, 8), (16, 8), (12, 6), (2, 2), (7, 7), (11, 1)]
 )
@@ -97,6 +101,7 @@ def test_as_many_devices_as_divide_the_batch(batch_size, count, caplog):
   assert (f"{count} of them are used" in caplog.text) == (count < 8)
 
 
+@pytest.mark.many_devices
 def test_devices_that_were_chosen_have_to_fit():
   assert sharding.mesh_of_batch(4, jax.devices()[:2]).devices.size == 2
   with pytest.raises(errors.InputError, match="divide among 8"):
@@ -105,6 +110,7 @@ def test_devices_that_were_chosen_have_to_fit():
     sharding.mesh_of_batch(0)
 
 
+@pytest.mark.many_devices
 def test_batches_are_filled_up_and_cut_again():
   mesh = sharding.make_mesh(jax.devices()[:4])
   shapes = []

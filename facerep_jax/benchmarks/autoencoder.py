@@ -1,7 +1,7 @@
 """Speed and memory of the 3D-aware autoencoder's training step."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ml_collections
 
@@ -32,38 +32,31 @@ _COLUMNS = (
   report.Column("step_mb", "memory of a step, MB", ".0f"),
   report.Column("num_dropped", "lost", ".0f"),
   report.Column("compile_s", "compilation, s", ".1f"),
+  *compiled.USE_COLUMNS,
 )
 
 
 def measure(
-  configs: Sequence[ml_collections.ConfigDict], *, limit_s: float = 8.0
+  configs: Sequence[ml_collections.ConfigDict],
+  *,
+  limit_s: float = 8.0,
+  so_far: Callable[[report.Section], None] = lambda section: None,
 ) -> report.Section:
   """Times whole training steps, and the renderer alone, on one device.
 
   Args:
     configs: Of runs of the autoencoder; a row for each.
     limit_s: Time for each row, about, without compilation.
+    so_far: Called with the table after each row.
 
   Returns:
     The table.
   """
-  rows = []
-  for config in configs:
-    size_px = config.model.size_px
-    num_images = config.batch_size * config.model.num_frames
-    _log.info(
-      "autoencoder: %s, %d px, %d images", config.preset, size_px, num_images
-    )
-    rows.append(_row(config, limit_s))
-    _log.info(
-      "  %.1f images/s, %.1f %% of it the renderer",
-      *(rows[-1]["images_per_s"], 100 * rows[-1]["render_share"]),
-    )
-  return report.Section(
+  section = report.Section(
     name="autoencoder",
     title="3D-aware autoencoder",
     columns=_COLUMNS,
-    rows=rows,
+    rows=[],
     notes=(
       "A step leads from uint8 frames in memory to updated weights. Rendering: "
       "as many pictures as a step draws with a gradient (each face, and its "
@@ -74,6 +67,22 @@ def measure(
       "room.",
     ),
   )
+  for config in configs:
+    size_px = config.model.size_px
+    num_images = config.batch_size * config.model.num_frames
+    _log.info(
+      "autoencoder: %s, %d px, %d images", config.preset, size_px, num_images
+    )
+    section.rows.append(_row(config, limit_s))
+    _log.info(
+      "  %.1f images/s, %.1f %% of it the renderer",
+      *(
+        section.rows[-1]["images_per_s"],
+        100 * section.rows[-1]["render_share"],
+      ),
+    )
+    so_far(section)
+  return section
 
 
 def _row(config, limit_s):
@@ -103,7 +112,7 @@ def _row(config, limit_s):
     "step_mb": step.memory_bytes / 1e6,
     "render_mb": drawing.memory_bytes / 1e6,
     "num_dropped": num_dropped,
-    "compile_s": step.compile_s,
+    **compiled.use(step, step_s, dtype=config.dtype),
     "num_turns": len(times["step"].turns_s),
   }
 

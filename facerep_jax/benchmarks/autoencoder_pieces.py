@@ -42,6 +42,8 @@ _COLUMNS = (
   report.Column("ratio_spread", "spread", ".0%"),
   report.Column("step_mb", "memory of a step, MB", ".0f"),
   report.Column("num_turns", "turns"),
+  report.Column("compile_s", "compilation, s", ".1f"),
+  *compiled.USE_COLUMNS,
 )
 
 
@@ -82,6 +84,7 @@ def measure(
         "ratio_spread": ratio_spread,
         "step_mb": program.memory_bytes / 1e6,
         "num_turns": len(times[name].turns_s),
+        **compiled.use(program, step_s, dtype=config.dtype),
       }
     )
     _log.info("  %s: %.1f ms an image", name, rows[-1]["image_ms"])

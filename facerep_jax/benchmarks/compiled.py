@@ -1,4 +1,4 @@
-"""Compiled programs, with the memory that they take."""
+"""Compiled programs, with the memory and the arithmetic that they take."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,18 @@ import numpy as np
 from jax.sharding import Mesh
 
 from facerep_jax import sharding
-from facerep_jax.runs import configuration, curriculum
+from facerep_jax.benchmarks import report
+from facerep_jax.runs import arithmetic, configuration, curriculum
 from facerep_jax.systems import base
 from facerep_jax.training import train_program
 
 PyTree = Any
+USE_COLUMNS = (
+  report.Column("gflop", "GFLOP", ".3g"),
+  report.Column("tflops", "TFLOP/s", ".3g"),
+  report.Column("peak_share", "of the peak", ".2%"),
+  report.Column("first_s", "first call, s", ".2f"),
+)
 
 
 class Program(NamedTuple):
@@ -24,11 +31,100 @@ class Program(NamedTuple):
     call: Does it once, and returns the result when it is there.
     compile_s: What tracing and compiling took, in seconds.
     memory_bytes: See `memory_bytes`.
+    flops: Operations of a call as written; see `arithmetic.flops`.
+    compiled_flops: The same as compiled.
   """
 
   call: Callable[[], PyTree]
   compile_s: float
   memory_bytes: int
+  flops: float | None = None
+  compiled_flops: float | None = None
+
+  @property
+  def first_s(self) -> float | None:
+    """Seconds that the first call took; None before it."""
+    return getattr(self.call, "first_s", None)
+
+
+class _Call:
+  """Work that notes how long its first time took."""
+
+  def __init__(self, work):
+    self._work, self.first_s = work, None
+
+  def __call__(self):
+    if self.first_s is not None:
+      return self._work()
+    start = time.perf_counter()
+    result = self._work()
+    self.first_s = time.perf_counter() - start
+    return result
+
+
+def compile_program(
+  lower: Callable[[], jax.stages.Lowered],
+  work_of: Callable[[jax.stages.Compiled], Callable[[], PyTree]],
+) -> Program:
+  """Compiles a program.
+
+  Args:
+    lower: Traces it; timed with the compilation.
+    work_of: Makes of what is compiled a function that does it once, and
+      returns the result when it is there.
+
+  Returns:
+    The program.
+  """
+  start = time.perf_counter()
+  lowered = lower()
+  program = lowered.compile()
+  compile_s = time.perf_counter() - start
+  return Program(
+    _Call(work_of(program)),
+    compile_s,
+    memory_bytes(program),
+    arithmetic.flops(lowered),
+    arithmetic.flops(program),
+  )
+
+
+def use(
+  program: Program,
+  seconds: float,
+  *,
+  dtype: str = "float32",
+  num_devices: int = 1,
+) -> dict[str, float | None]:
+  """Says how well a program used the device.
+
+  Args:
+    program: The program.
+    seconds: That one call took.
+    dtype: In which it computes: "float32" or "bfloat16".
+    num_devices: How many shared it.
+
+  Returns:
+    What `USE_COLUMNS` show: `gflop` of a call, 10^9 operations; `tflops`,
+    10^12 a second; `peak_share`, [0, 1]; `first_s`, seconds. Besides,
+    `compiled_gflop`, `memory_mb`, 10^6 bytes, and `compile_s`, seconds. None
+    for what is not known.
+  """
+  counts = {"gflop": program.flops, "compiled_gflop": program.compiled_flops}
+  rates = arithmetic.rates(
+    program.flops,
+    seconds,
+    jax.devices()[0].device_kind,
+    dtype=dtype,
+    num_devices=num_devices,
+  )
+  return {
+    **{name: x if x is None else x / 1e9 for name, x in counts.items()},
+    **rates,
+    "first_s": program.first_s,
+    "memory_mb": program.memory_bytes / 1e6,
+    "compile_s": program.compile_s,
+  }
 
 
 def one_device() -> Mesh:
@@ -54,13 +150,9 @@ def on_batch(
   mesh = one_device()
   variables = sharding.put_replicated(variables, mesh)
   batch = sharding.put_batch(batch, mesh)
-  start = time.perf_counter()
-  program = sharding.jit_on_batch(function, mesh).lower(variables, batch)
-  program = program.compile()
-  return Program(
-    lambda: jax.block_until_ready(program(variables, batch)),
-    time.perf_counter() - start,
-    memory_bytes(program),
+  return compile_program(
+    lambda: sharding.jit_on_batch(function, mesh).lower(variables, batch),
+    lambda program: lambda: jax.block_until_ready(program(variables, batch)),
   )
 
 
@@ -86,17 +178,19 @@ def training_step(config: ml_collections.ConfigDict, mesh: Mesh) -> Program:
   control = curriculum.control_scalars(
     configuration.rule(config), curriculum.State(), config.batch_size
   )
-  start = time.perf_counter()
-  program = training.step.lower(state, frozen, batch, control).compile()
-  compile_s = time.perf_counter() - start
 
-  def call():
-    nonlocal state
-    state, window = program(state, frozen, batch, control)
-    jax.block_until_ready(state)
-    return window["means"]
+  def work_of(program):
+    def call():
+      nonlocal state
+      state, window = program(state, frozen, batch, control)
+      jax.block_until_ready(state)
+      return window["means"]
 
-  return Program(call, compile_s, memory_bytes(program))
+    return call
+
+  return compile_program(
+    lambda: training.step.lower(state, frozen, batch, control), work_of
+  )
 
 
 def memory_bytes(program: jax.stages.Compiled) -> int:

@@ -21,6 +21,9 @@ _COLUMNS = (
   report.Column("ratio", "images/s, times one device's", ".2f"),
   report.Column("ratio_spread", "spread", ".0%"),
   report.Column("num_turns", "turns"),
+  report.Column("memory_mb", "memory of one, MB", ".0f"),
+  report.Column("compile_s", "compilation, s", ".1f"),
+  *compiled.USE_COLUMNS,
 )
 
 
@@ -84,6 +87,12 @@ def _rows(config, limit_s):
         "ratio": ratio,
         "ratio_spread": ratio_spread,
         "num_turns": len(of_count.turns_s),
+        **compiled.use(
+          programs[count],
+          of_count.median_s,
+          dtype=config.dtype,
+          num_devices=count,
+        ),
       }
     )
   return rows

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,6 +56,8 @@ _COLUMNS = (
   report.Column("literal_mb", "memory literal, MB", ".0f"),
   report.Column("difference", "difference", ".1e"),
   report.Column("num_turns", "turns"),
+  report.Column("compile_s", "compilation dense, s", ".1f"),
+  *compiled.USE_COLUMNS,
 )
 
 
@@ -122,7 +123,10 @@ def _compare(work, width, weights, limit_s):
     row[f"{name}_spread"] = times[name].spread
     row[f"{name}_mb"] = program.memory_bytes / 1e6
     row[f"{name}_compile_s"] = program.compile_s
-  return row
+    row[f"{name}_gflop"] = (
+      None if program.flops is None else program.flops / 1e9
+    )
+  return row | compiled.use(programs["dense"], times["dense"].median_s)
 
 
 def difference(got: PyTree, want: PyTree) -> float:
@@ -252,17 +256,19 @@ def compile_step(
   state = weights, {net: optimizer.init(weights[net]) for net in NETS}
   state = sharding.put_replicated(state, mesh)
   batch = sharding.put_batch(batch, mesh)
-  start = time.perf_counter()
-  program = sharding.jit_train_step(step, mesh).lower(state, {}, batch, {})
-  program = program.compile()
-  compile_s = time.perf_counter() - start
 
-  def call():
-    nonlocal state
-    state, loss = jax.block_until_ready(program(state, {}, batch, {}))
-    return loss
+  def work_of(program):
+    def call():
+      nonlocal state
+      state, loss = jax.block_until_ready(program(state, {}, batch, {}))
+      return loss
 
-  return compiled.Program(call, compile_s, compiled.memory_bytes(program))
+    return call
+
+  jitted = sharding.jit_train_step(step, mesh)
+  return compiled.compile_program(
+    lambda: jitted.lower(state, {}, batch, {}), work_of
+  )
 
 
 def compile_sampler(

@@ -43,6 +43,7 @@ _COLUMNS = (
   report.Column("both_mb", "memory of both, MB", ".1f"),
   report.Column("num_dropped", "lost"),
   report.Column("compile_s", "compilation, s", ".1f"),
+  *compiled.USE_COLUMNS,
 )
 _GROWTH_COLUMNS = (
   report.Column("form", "form"),
@@ -149,6 +150,13 @@ def _row(times, programs):
   return row | {
     "compile_s": sum(program.compile_s for program in programs.values()),
     "num_turns": len(times["forward"].turns_s),
+    **{
+      key: value
+      for key, value in compiled.use(
+        programs["both"], times["both"].median_s
+      ).items()
+      if key != "compile_s"  # That is of both.
+    },
   }
 
 

@@ -7,16 +7,20 @@ import json
 import os
 import pathlib
 import platform
+import subprocess
 
 import jax
 
 from facerep_jax.files import atomic
+from facerep_jax.runs import arithmetic
 
 FORMAT = 1  # Of the JSON; it changes when a key changes its meaning.
 _PACKAGES = (
   "jax",
   "jaxlib",
   "flax",
+  "optax",
+  "orbax-checkpoint",
   "numpy",
   "grain",
   "pillow",
@@ -66,19 +70,55 @@ def machine() -> dict[str, object]:
 
   Returns:
     `date` (UTC), `platform`, `backend`, `device_kind`, `num_devices`,
-    `num_cores`, `python`, and `versions` by package, None for one that is not
-    installed.
+    `num_cores`, `python`; `versions` by package, None for one that is not
+    installed; `commit`, see there; `device_memory_bytes`, what JAX may take of
+    one device, and `peak_tflops`, 10^12 operations a second by type of number,
+    each None where unknown.
   """
+  device = jax.devices()[0]
+  peaks = {
+    name: arithmetic.peak(device.device_kind, name)
+    for name in ("bfloat16", "float32")
+  }
   return {
     "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     "platform": f"{platform.system()} {platform.machine()}",
     "backend": jax.default_backend(),
-    "device_kind": jax.devices()[0].device_kind,
+    "device_kind": device.device_kind,
+    "device_memory_bytes": arithmetic.memory_bytes([device]).get("limit"),
+    "peak_tflops": {
+      name: value and value / 1e12 for name, value in peaks.items()
+    },
+    "commit": commit(),
     "num_devices": jax.device_count(),
     "num_cores": os.cpu_count(),
     "python": platform.python_version(),
     "versions": {name: _version(name) for name in _PACKAGES},
   }
+
+
+def commit() -> str | None:
+  """Names the version of this code.
+
+  Returns:
+    FACEREP_COMMIT, where that is set; otherwise the commit of the checkout,
+    with "-dirty" where files differ from it; None outside a checkout.
+  """
+  given = os.environ.get("FACEREP_COMMIT")
+  root = pathlib.Path(__file__).resolve().parents[2]
+  if given or not (root / ".git").exists():
+    return given or None
+  describe = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+  try:
+    done = subprocess.run(
+      ["git", "-C", root, *describe],
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+  except OSError:
+    return None
+  return done.stdout.strip() or None
 
 
 def _version(package):
@@ -125,7 +165,8 @@ def markdown(where: dict[str, object], sections: list[Section]) -> str:
     f"{where['date']}, {where['platform']}, {where['num_cores']} cores, "
     f"{where['num_devices']} x {where['device_kind']} ({where['backend']}); "
     f"load average {where['load_before']:.1f} before, "
-    f"{where['load_after']:.1f} after. Python {where['python']}, {versions}."
+    f"{where['load_after']:.1f} after. Python {where['python']}, {versions}. "
+    f"Commit {where['commit'] or 'unknown'}."
   ]
   for section in sections:
     parts += [f"## {section.title}", table(section), *section.notes]

@@ -17,6 +17,9 @@ HOST_READINGS = (
   "data_wait_share",
   "seconds",
   "bad_records",
+  "tflops",
+  "peak_share",
+  "device_memory_gb",
 )
 
 

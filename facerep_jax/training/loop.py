@@ -14,7 +14,13 @@ from facerep_jax import cli, distributed, errors, sharding
 from facerep_jax.data import batches
 from facerep_jax.files import image_grid
 from facerep_jax.runs import curriculum, metrics, train_state
-from facerep_jax.training import preemption, preview, profile, setup
+from facerep_jax.training import (
+  device_use,
+  preemption,
+  preview,
+  profile,
+  setup,
+)
 
 _log = logging.getLogger(__name__)
 _NUM_PICTURE_ROWS = 8
@@ -73,6 +79,7 @@ def _loop(run, state, is_told_to_stop, is_save_due, after_step):
   control = run.control()
   ahead, clock = collections.deque(), _Clock()
   num_evals = step // run.eval_every
+  meter = device_use.Meter(run.mesh, config.dtype)
   with cli.Progress(config.steps, "steps", "tracks", start=step) as bar:
     log = _Log(run, bar)
     while step < config.steps and not is_told_to_stop():
@@ -88,11 +95,14 @@ def _loop(run, state, is_told_to_stop, is_save_due, after_step):
           jax.block_until_ready(ahead.popleft())
       after_step(window)
       if step == run.start + 1:
+        meter.look(run.train_step, state, run.frozen, batch, control)
         clock.restart()  # The first step compiles.
       # What was added one step ago: the devices have work meanwhile.
       log.flush()
       if step % config.every.log == 0:
-        log.add(step, window, clock.take(config.batch_size))
+        timings = clock.take(config.batch_size)
+        timings |= meter.read(timings.get("steps_per_second"))
+        log.add(step, window, timings)
       bar.advance(1, config.batch_size)
       if step % run.eval_every == 0 or step == config.steps:
         log.flush()

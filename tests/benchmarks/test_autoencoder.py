@@ -29,9 +29,12 @@ def test_a_row_per_config(monkeypatch):
     "by_turns",
     lambda work, limit_s: {n: timing.Times(seconds[n]) for n in work},
   )
+  seen = []
   section = autoencoder.measure(
-    [config(batch_size=4), config(batch_size=3, model__num_frames=2)]
+    [config(batch_size=4), config(batch_size=3, model__num_frames=2)],
+    so_far=lambda section: seen.append(len(section.rows)),
   )
+  assert seen == [1, 2]
   assert asked == [(n, b) for b in (4, 3) for n in ("step", "render")]
   first, second = section.rows
   assert (first["images_per_s"], second["images_per_s"]) == (8, 12)

@@ -26,6 +26,39 @@ def test_result_and_memory_of_a_program():
   assert program.compile_s > 0
 
 
+def test_use_of_a_program(monkeypatch):
+  program = compiled.Program(lambda: None, 1.5, 5_000_000, 4e9, 3e9)
+  monkeypatch.setattr(
+    compiled.arithmetic,
+    "peak",
+    lambda kind, dtype: {"cpu bfloat16": 4e9}[f"{kind} {dtype}"],
+  )
+  got = compiled.use(program, 0.5, dtype="bfloat16", num_devices=2)
+  assert got == {
+    **{"gflop": 4, "compiled_gflop": 3, "tflops": 0.008, "peak_share": 1},
+    **{"first_s": None, "memory_mb": 5, "compile_s": 1.5},
+  }
+  assert {column.key for column in compiled.USE_COLUMNS} <= set(got)
+  unknown = compiled.use(compiled.Program(lambda: None, 1.5, 5), 0.5)
+  assert unknown["gflop"] is None and unknown["tflops"] is None
+
+
+def test_operations_are_counted_and_the_first_call_is_timed():
+  batch = {"x": np.ones((8, 16), np.float32)}
+  program = compiled.on_batch(
+    lambda w, batch: batch["x"] @ w, np.ones((16, 4), np.float32), batch
+  )
+  by_hand = 2 * 8 * 16 * 4
+  # XLA counts in shares, which it rounds.
+  assert program.flops == pytest.approx(by_hand, rel=0.01)
+  assert program.compiled_flops == pytest.approx(by_hand, rel=0.01)
+  assert program.first_s is None
+  program.call()
+  first = program.first_s
+  program.call()
+  assert program.first_s == first > 0
+
+
 class Program:
   """Says what a compiled program does."""
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import pytest
 
@@ -58,9 +59,29 @@ def test_json_has_stable_keys(where):
   assert set(result["machine"]) == {
     *("date", "platform", "backend", "device_kind", "num_devices"),
     *("num_cores", "python", "versions", "load_before", "load_after"),
+    *("commit", "device_memory_bytes", "peak_tflops"),
   }
   assert result["machine"]["device_kind"] == "cpu"
   assert result["machine"]["num_devices"] == 8
+  # CPUs are not known.
+  assert result["machine"]["device_memory_bytes"] is None
+  unknown = {"bfloat16": None, "float32": None}
+  assert result["machine"]["peak_tflops"] == unknown
+
+
+def test_commit_is_that_of_the_checkout_or_as_told(monkeypatch, tmp_path):
+  monkeypatch.delenv("FACEREP_COMMIT", raising=False)
+  found = report.commit()
+  if found is not None:  # A checkout, and git is there.
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?", found)
+  monkeypatch.setattr(report, "__file__", str(tmp_path / "a" / "b" / "c.py"))
+  assert report.commit() is None
+  monkeypatch.setenv("FACEREP_COMMIT", "v1.2")
+  assert report.commit() == "v1.2"
+  text = report.markdown(
+    report.machine() | {"load_before": 0.0, "load_after": 0.0}, []
+  )
+  assert "Commit v1.2." in text
 
 
 def test_machine_names_neither_host_nor_paths(where):

@@ -268,6 +268,7 @@ def test_initialisation_without_mask_makes_its_parameters():
   assert "mask_decoder" in variables["params"]
 
 
+@pytest.mark.many_devices
 def test_gradients_do_not_depend_on_device_count():
   model, variables = _small(32, 2, 4)
   frames = _frames(8, 32, num_sources=1)

@@ -63,6 +63,7 @@ def test_batch_norm_uses_running_statistics_in_evaluation():
   np.testing.assert_array_equal(mutated["batch_stats"]["mean"], stats["mean"])
 
 
+@pytest.mark.many_devices
 def test_batch_norm_is_global_over_devices():
   variables, x = _case()
   mesh = Mesh(np.array(jax.devices()), ("data",))

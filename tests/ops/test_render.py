@@ -291,6 +291,7 @@ def test_larger_pictures_show_the_same_field_of_view():
   )
 
 
+@pytest.mark.many_devices
 @pytest.mark.parametrize(
   "softness", (render.HARD, pytest.param(SOFT, marks=pytest.mark.slow))
 )

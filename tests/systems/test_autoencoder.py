@@ -148,6 +148,7 @@ def test_every_network_learns(tiny):
     assert max(jnp.abs(x).max() for x in jax.tree.leaves(tree)) > 1e-4, name
 
 
+@pytest.mark.many_devices
 def test_gradients_do_not_depend_on_device_count():
   weights = {"albedo_consistency": 1.0, "shape_consistency": 1.0}
   system = make(num_frames=2, light_per="track", weights=weights)

@@ -186,6 +186,7 @@ def test_only_the_denoisers_learn_and_both_do(tiny):
     assert max(jnp.abs(x).max() for x in jax.tree.leaves(tree)) > 1e-4, name
 
 
+@pytest.mark.many_devices
 def test_one_device_equals_eight(tiny):
   system, variables = tiny
   batch = {"frames": np.asarray(frames(8))}

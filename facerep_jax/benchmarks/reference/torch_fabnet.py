@@ -4,7 +4,9 @@ What the speed of this package is compared with. Needs torch: the extra
 `facerep_jax[torch]`.
 """
 
+import contextlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,6 @@ from facerep_jax import errors
 torch = errors.require("torch", "torch", "the PyTorch baseline")
 nn, functional = torch.nn, torch.nn.functional
 
-FORMATS = ("contiguous", "channels_last")
 # Names of JAX's backends and of torch's devices.
 _DEVICES = {"cpu": "cpu", "gpu": "cuda"}
 
@@ -108,14 +109,14 @@ def device(backend: str) -> str | None:
 
 
 class Baseline:
-  """The training step and the encoder, in one memory format."""
+  """The training step and the encoder, in one form."""
 
   def __init__(
     self,
     state: Mapping[str, np.ndarray],
     sizes: Mapping[str, int],
     frames: np.ndarray,
-    memory_format: str,
+    form: Any,
     device: str,
   ):
     """Builds the network and places its inputs.
@@ -124,14 +125,13 @@ class Baseline:
       state: Weights by torch name.
       sizes: `size`, `width` and `embed_dim`.
       frames: [B, 2, H, W, 3] uint8, targets and sources.
-      memory_format: One of `FORMATS`.
+      form: With `is_channels_last`, `is_compiled` and `dtype`.
       device: Where to compute.
     """
-    layout = {
-      "contiguous": torch.contiguous_format,
-      "channels_last": torch.channels_last,
-    }[memory_format]
-    self._device = device
+    layout = (
+      torch.channels_last if form.is_channels_last else torch.contiguous_format
+    )
+    self._device, self._dtype = device, getattr(torch, form.dtype)
     self._model = Model(**sizes)
     tensors = {name: torch.from_numpy(x.copy()) for name, x in state.items()}
     # Only the counters of batches have no value there.
@@ -145,6 +145,10 @@ class Baseline:
       for t in range(2)
     ]
     self._images = self._frames[0] / 255.0
+    self._run, self._encode = self._model, self._model.encoder
+    if form.is_compiled:
+      self._run = torch.compile(self._model)
+      self._encode = torch.compile(self._model.encoder)
     self._optimizer = None
 
   def train_step(
@@ -166,8 +170,9 @@ class Baseline:
       )
     self._model.train()
     target, source = (frames / 255.0 for frames in self._frames)
-    image = self._model(target, [source], use_mask=use_mask)["image"]
-    per_example = (image - target).abs().mean((1, 2, 3))
+    with self._precision():
+      image = self._run(target, [source], use_mask=use_mask)["image"]
+    per_example = (image.float() - target).abs().mean((1, 2, 3))
     loss = band_mean(per_example, 0, len(per_example))
     self._optimizer.zero_grad()
     loss.backward()
@@ -178,10 +183,16 @@ class Baseline:
   def encode(self) -> np.ndarray:
     """Encodes the targets, [B, D] float32."""
     self._model.eval()
-    with torch.inference_mode():
-      code = self._model.encoder(self._images)[..., 0, 0]
+    with torch.inference_mode(), self._precision():
+      code = self._encode(self._images)[..., 0, 0]
     self._wait()
-    return code.cpu().numpy()
+    return code.float().cpu().numpy()
+
+  def _precision(self):
+    """Rounds what networks multiply, where the form says so."""
+    if self._dtype == torch.float32:
+      return contextlib.nullcontext()
+    return torch.autocast(self._device, self._dtype)
 
   def _wait(self):
     if self._device == "cuda":

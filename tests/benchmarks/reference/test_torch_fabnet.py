@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facerep_jax.benchmarks import fabnet, timing  # noqa: E402
+from facerep_jax.benchmarks import compiled, fabnet, timing  # noqa: E402
 from facerep_jax.benchmarks.reference import torch_fabnet  # noqa: E402
 from tests.oracles import fabnet_torch  # noqa: E402
 
@@ -48,17 +48,21 @@ def ours():
     return fabnet.Ours(32, 4, SIZES["width"], SIZES["embed_dim"])
 
 
-@pytest.fixture(params=torch_fabnet.FORMATS)
-def baseline(ours, request):
+def make(ours, form):
   return torch_fabnet.Baseline(
-    ours.torch_state(), SIZES, ours.frames, request.param, "cpu"
+    ours.torch_state(), SIZES, ours.frames, fabnet.TORCH_FORMS[form], "cpu"
   )
+
+
+@pytest.fixture(params=fabnet.CPU_FORMS)
+def baseline(ours, request):
+  return make(ours, request.param)
 
 
 @pytest.mark.parametrize("work", ["train", "train_no_mask"])
 def test_both_train_alike(ours, baseline, work):
-  call, _ = ours.compile(work)
-  mine = [float(call()) for _ in range(4)]
+  program = ours.compile(work)
+  mine = [float(program.call()) for _ in range(4)]
   theirs = [
     baseline.train_step(
       learning_rate=1e-3, momentum=0.9, use_mask=work == "train"
@@ -71,13 +75,30 @@ def test_both_train_alike(ours, baseline, work):
 
 
 def test_both_encode_alike(ours, baseline):
-  encode, _ = ours.compile("encode")
-  np.testing.assert_allclose(baseline.encode(), encode(), atol=1e-5, rtol=1e-4)
+  want = ours.compile("encode").call()
+  np.testing.assert_allclose(baseline.encode(), want, atol=1e-5, rtol=1e-4)
+
+
+def test_bfloat16_is_near_and_not_the_same(ours):
+  want, got = make(ours, "eager").encode(), make(ours, "bfloat16").encode()
+  greatest = np.abs(want).max()
+  assert 1e-4 * greatest < np.abs(got - want).max() < 0.05 * greatest
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_alike(ours):
+  rates = {"learning_rate": 1e-3, "momentum": 0.9, "use_mask": True}
+  eager, compiled_form = make(ours, "eager"), make(ours, "compile")
+  want = [eager.train_step(**rates) for _ in range(3)]
+  got = [compiled_form.train_step(**rates) for _ in range(3)]
+  np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
 def test_rows_hold_the_ratio(monkeypatch):
   monkeypatch.setattr(
-    fabnet.Ours, "compile", lambda self, work: (lambda: None, 1.5)
+    fabnet.Ours,
+    "compile",
+    lambda self, work: compiled.Program(lambda: None, 1.5, 3_000_000),
   )
   # A turn does the work, and is said to take as many seconds as calls before.
   count = itertools.count(1)
@@ -86,7 +107,7 @@ def test_rows_hold_the_ratio(monkeypatch):
   )
   section = fabnet.measure({32: 2}, width=2, embed_dim=4, limit_s=0)
   for row in section.rows:
-    assert row["torch_format"] in torch_fabnet.FORMATS
+    assert row["torch_format"] in fabnet.CPU_FORMS
     assert row["ratio"] == pytest.approx(row["ours_per_s"] / row["torch_per_s"])
     assert row["ratio"] > 1  # The first of each round.
     assert row["ratio_of_best"] > 1
