@@ -6,7 +6,7 @@ and hosts share the work in any way.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -128,13 +128,39 @@ class Samples:
       BadRecordError: Its record cannot be used (with "skip": no record can).
       InputError: No track has frames that the ramp allows.
     """
+    return {name: rows[0] for name, rows in self.batch([sample]).items()}
+
+  def batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
+    """Reads samples into one array each of what they hold.
+
+    Args:
+      numbers: Of the samples, from 0.
+
+    Returns:
+      As of `__getitem__`, with an axis of samples before the others.
+
+    Raises:
+      BadRecordError: As for `__getitem__`.
+      InputError: Likewise.
+    """
+    rows = {
+      name: np.empty((len(numbers), *shape), dtype)
+      for name, (shape, dtype) in self.spec().items()
+    }
+    records = [
+      self._read(sample, {name: x[row] for name, x in rows.items()})
+      for row, sample in enumerate(numbers)
+    ]
+    return rows | {"record": np.array(records, np.int64)}
+
+  def _read(self, sample, out):
+    """Reads a sample into arrays; returns the record that it came from."""
     first = None
     for attempt in range(max(100, 2 * self.epoch_size)):
       records, rng, epoch = self._draw(sample, attempt)
       try:
-        found = self._load(records, rng, epoch, sample)
-        if found is not None:
-          return found
+        if self._load(records, rng, epoch, sample, out):
+          return records[0]
       except UnusableError as error:
         if self._sampling.on_bad_record == "error":
           raise error.reason from error
@@ -156,7 +182,7 @@ class Samples:
       sample, attempt = sample + attempt, 0
     epoch, place = divmod(sample, self.epoch_size)
     key = (seed, _DRAW, sample, attempt) if attempt else (seed, _DRAW, sample)
-    rng = np.random.default_rng(key)
+    rng = _generator(key)
     if attempt:
       # Not the next sample's: that would be in the batch twice.
       place = int(rng.integers(self.epoch_size))
@@ -177,6 +203,8 @@ class Samples:
 
   def _shares(self, records):
     """Divides the frames of a sample among records, as evenly as it goes."""
+    if len(records) == 1:
+      return [self._sampling.num_frames]
     ends = np.linspace(0, self._sampling.num_frames, len(records) + 1)
     return np.diff(ends.round().astype(int)).tolist()
 
@@ -189,19 +217,16 @@ class Samples:
   def _is_mirrored(self, rng):
     return self._sampling.use_mirror and rng.random() < 0.5
 
-  def _cut(self, track, record, picks, squares):
-    """Decodes some frames and cuts a square out of each."""
-    crop, size, frames = self._sampling.crop, self._sampling.size_px, []
-    for pick, square in zip(picks, squares):
+  def _cut(self, record, files, picks, squares, out):
+    """Decodes frames and cuts a square out of each, into an array."""
+    frame_px, size_px = self._sampling.crop.frame_px, self._sampling.size_px
+    for file, pick, square, row in zip(files, picks, squares, out):
       name = f"{self._source.name(record)}: frame {pick}"
       try:
-        image = decode.decode(track.frames[pick], name)
+        image = decode.decode(file, name)
       except images.ImageError as error:
         raise tfrecord.BadRecordError(str(error)) from error
-      frames.append(
-        transforms.crop_and_resize(image, square, crop.frame_px, size)
-      )
-    return np.stack(frames)
+      row[...] = transforms.crop_and_resize(image, square, frame_px, size_px)
 
   def _pick_by_turn(self, labels, count, step, rng):
     """Draws frames that the ramp allows; None if there are too few."""
@@ -221,45 +246,45 @@ class Samples:
     rest = rng.choice(others, number - 1, replace=can_repeat)
     return np.concatenate([[first], rest])
 
-  def _load(self, records, rng, epoch, sample):
-    """Reads records for a sample; None if the ramp allows too few frames."""
-    sampling, parts = self._sampling, []
+  def _load(self, records, rng, epoch, sample, out):
+    """Reads records for a sample; False if the ramp allows too few frames."""
+    frames, stop = out["frames"], 0
     for record, number in zip(records, self._shares(records)):
+      part = frames[stop : stop + number]
+      stop += number
       try:
-        part = self._frames(record, number, rng, epoch, sample)
+        if not self._frames(record, part, rng, epoch, sample):
+          return False
       except tfrecord.BadRecordError as error:
         raise UnusableError(record, error) from error
-      if part is None:
-        return None
-      parts.append(part)
-    frames = np.concatenate(parts) if len(parts) > 1 else parts[0]
     if self._is_mirrored(rng):
-      frames = transforms.mirror(frames)
-    if sampling.colour_jitter:
-      frames = transforms.jitter_colour(frames, sampling.colour_jitter, rng)
-    return {"frames": frames, "record": np.int64(records[0])}
+      frames[...] = transforms.mirror(frames)
+    strength = self._sampling.colour_jitter
+    if strength:
+      frames[...] = transforms.jitter_colour(frames, strength, rng)
+    return True
 
-  def _frames(self, record, number, rng, epoch, sample):
-    """Draws some frames of a record, [number, S, S, 3]; None if too few."""
+  def _frames(self, record, out, rng, epoch, sample):
+    """Draws frames of a record into [number, S, S, 3]; False if too few."""
     sampling = self._sampling
     step = sample // sampling.batch_size
-    is_on = sampling.ramp is not None and sampling.ramp.is_on(step)
-    labels = turn_ramp.LABELS if is_on else ()
-    track = self._source.read(record, labels=labels)
-    count = len(track.frames)
-    if is_on:
-      picks = self._pick_by_turn(track.labels, count, step, rng)
+    count = int(self._source.index.num_frames[record])
+    if sampling.ramp is not None and sampling.ramp.is_on(step):
+      labels = self._source.read(record, labels=turn_ramp.LABELS).labels
+      picks = self._pick_by_turn(labels, count, step, rng)
     else:
-      picks = self._pick(count, number, rng)
+      picks = self._pick(count, len(out), rng)
     if picks is None:
-      return None
+      return False
     crop = sampling.crop
     side = _epoch_side(sampling.seed, epoch, crop)
     is_jittered = sampling.is_jittered
     squares = [
       crop.jittered(side, rng) if is_jittered else crop.middle() for _ in picks
     ]
-    return self._cut(track, record, picks, squares)
+    files = self._source.read_frames(record, picks)
+    self._cut(record, files, picks, squares, out)
+    return True
 
 
 class UnusableError(Exception):
@@ -290,9 +315,12 @@ class WholeTracks(Samples):
     """
     count = int(self._source.index.num_frames[record])
     squares = [self._sampling.crop.middle()] * count
+    shape, dtype = self.spec()["frames"]
+    out = np.empty((count, *shape[1:]), dtype)
     try:
-      track = self._source.read(record, labels=())
-      return self._cut(track, record, range(count), squares)
+      files = self._source.read(record, labels=()).frames
+      self._cut(record, files, range(count), squares, out)
+      return out
     except tfrecord.BadRecordError as error:
       if self._sampling.on_bad_record == "error":
         raise
@@ -312,6 +340,15 @@ def _group(rows, keep, sample_by):
     [np.array(videos[name]) for name in sorted(videos)]
     for _, videos in sorted(people.items())
   ]
+
+
+def _generator(key):
+  """Returns the generator of `default_rng(key)`, sooner for small numbers."""
+  if max(key) >= 2**32:
+    return np.random.default_rng(key)
+  # NumPy takes ten steps to divide each number of a tuple into such words.
+  entropy = np.random.SeedSequence(np.array(key, np.uint32))
+  return np.random.Generator(np.random.PCG64(entropy))
 
 
 @functools.lru_cache(maxsize=4)
