@@ -39,6 +39,8 @@ class Sampling:
     use_mirror: Whether half of the samples are mirrored.
     colour_jitter: Strength of the colour jitter, 0 (none) to 1.
     on_bad_record: "error", or "skip" to draw another record instead.
+    resize_on: Where frames are cut and resized: "host", or "device": then a
+      sample holds whole frames, and `training.device_frames` does the rest.
     crop: What the network sees of a frame.
     ramp: Which frames are drawn at which step of the training; None for all.
     batch_size: Samples of a step, for the ramp.
@@ -56,6 +58,7 @@ class Sampling:
   use_mirror: bool = False
   colour_jitter: float = 0.0
   on_bad_record: str = "error"
+  resize_on: str = "host"
   crop: transforms.Crop = dataclasses.field(default_factory=transforms.Crop)
   ramp: turn_ramp.TurnRamp | None = None
   batch_size: int = 1
@@ -67,6 +70,7 @@ class Sampling:
     for name, allowed in (
       ("sample_by", ("person", "recordings", "chunk")),
       ("on_bad_record", ("error", "skip")),
+      ("resize_on", ("host", "device")),
     ):
       if getattr(self, name) not in allowed:
         raise errors.InputError(
@@ -122,7 +126,10 @@ class Samples:
 
     Returns:
       `frames` [T, H, W, 3] uint8 and `record` int64, the record that it, or
-      its first frame, came from.
+      its first frame, came from. With `resize_on="device"` H and W are those of
+      the stored frames, and there are `boxes` [T, 7] float32, a
+      `transforms.Box` each, and where they are used `is_mirrored` bool and
+      `colour` [3] float32, see `transforms.colour_factors`.
 
     Raises:
       BadRecordError: Its record cannot be used (with "skip": no record can).
@@ -148,7 +155,7 @@ class Samples:
       for name, (shape, dtype) in self.spec().items()
     }
     records = [
-      self._read(sample, {name: x[row] for name, x in rows.items()})
+      self._read(sample, {name: x[row, ...] for name, x in rows.items()})
       for row, sample in enumerate(numbers)
     ]
     return rows | {"record": np.array(records, np.int64)}
@@ -197,9 +204,40 @@ class Samples:
 
   def spec(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Returns shape and type of what a sample holds for training, by name."""
-    size = self._sampling.size_px
-    shape = (self._sampling.num_frames, size, size, 3)
-    return {"frames": (shape, np.dtype(np.uint8))}
+    sampling = self._sampling
+    count, size = sampling.num_frames, sampling.size_px
+    if sampling.resize_on == "host":
+      return {"frames": ((count, size, size, 3), np.dtype(np.uint8))}
+    spec = {
+      "frames": ((count, *self._stored_shape), np.dtype(np.uint8)),
+      "boxes": ((count, 7), np.dtype(np.float32)),
+    }
+    if sampling.use_mirror:
+      spec["is_mirrored"] = ((), np.dtype(bool))
+    if sampling.colour_jitter:
+      spec["colour"] = ((3,), np.dtype(np.float32))
+    return spec
+
+  @functools.cached_property
+  def _stored_shape(self):
+    """Height, width and channels of the stored frames, by the first of them."""
+    for record in range(len(self._source)):
+      try:
+        [file] = self._source.read_frames(record, [0])
+        return self._decode(file, record, 0).shape
+      except tfrecord.BadRecordError as error:
+        if self._sampling.on_bad_record == "error":
+          raise
+        first = error
+    raise tfrecord.BadRecordError(f"no usable record is left. Last: {first}")
+
+  def _decode(self, file, record, pick, out=None):
+    """Decodes a frame; into an array, if there is one of its size."""
+    name = f"{self._source.name(record)}: frame {pick}"
+    try:
+      return decode.decode(file, name, out)
+    except images.ImageError as error:
+      raise tfrecord.BadRecordError(str(error)) from error
 
   def _shares(self, records):
     """Divides the frames of a sample among records, as evenly as it goes."""
@@ -221,12 +259,27 @@ class Samples:
     """Decodes frames and cuts a square out of each, into an array."""
     frame_px, size_px = self._sampling.crop.frame_px, self._sampling.size_px
     for file, pick, square, row in zip(files, picks, squares, out):
-      name = f"{self._source.name(record)}: frame {pick}"
-      try:
-        image = decode.decode(file, name)
-      except images.ImageError as error:
-        raise tfrecord.BadRecordError(str(error)) from error
+      image = self._decode(file, record, pick)
       row[...] = transforms.crop_and_resize(image, square, frame_px, size_px)
+
+  def _keep_whole(self, record, files, picks, squares, out, boxes):
+    """Decodes frames into an array, and says where their squares are."""
+    frame_px = self._sampling.crop.frame_px
+    for file, pick, square, row, box in zip(files, picks, squares, out, boxes):
+      image = self._decode(file, record, pick, row)
+      if image is not row:
+        if image.shape != row.shape:
+          raise self._other_size(record, pick, image.shape, row.shape)
+        row[...] = image
+      box[:] = transforms.box(*row.shape[:2], square, frame_px)
+
+  def _other_size(self, record, pick, got, want):
+    return errors.InputError(
+      f"{self._source.name(record)}: frame {pick}: has {got[1]} x {got[0]} px, "
+      f"the first frame {want[1]} x {want[0]} px, but frames are resized on "
+      "the device only where all have one size. Set "
+      f'{self._sampling.setting("data.resize_on")}="host".'
+    )
 
   def _pick_by_turn(self, labels, count, step, rng):
     """Draws frames that the ramp allows; None if there are too few."""
@@ -250,30 +303,37 @@ class Samples:
     """Reads records for a sample; False if the ramp allows too few frames."""
     frames, stop = out["frames"], 0
     for record, number in zip(records, self._shares(records)):
-      part = frames[stop : stop + number]
+      part = slice(stop, stop + number)
       stop += number
       try:
-        if not self._frames(record, part, rng, epoch, sample):
+        if not self._frames(record, out, part, rng, epoch, sample):
           return False
       except tfrecord.BadRecordError as error:
         raise UnusableError(record, error) from error
-    if self._is_mirrored(rng):
-      frames[...] = transforms.mirror(frames)
+    is_mirrored = self._is_mirrored(rng)
     strength = self._sampling.colour_jitter
+    if "boxes" in out:
+      if "is_mirrored" in out:
+        out["is_mirrored"][...] = is_mirrored
+      if strength:
+        out["colour"][...] = transforms.colour_factors(strength, rng)
+      return True
+    if is_mirrored:
+      frames[...] = transforms.mirror(frames)
     if strength:
       frames[...] = transforms.jitter_colour(frames, strength, rng)
     return True
 
-  def _frames(self, record, out, rng, epoch, sample):
-    """Draws frames of a record into [number, S, S, 3]; False if too few."""
-    sampling = self._sampling
+  def _frames(self, record, out, part, rng, epoch, sample):
+    """Draws frames of a record into a part of a sample; False if too few."""
+    sampling, frames = self._sampling, out["frames"][part]
     step = sample // sampling.batch_size
     count = int(self._source.index.num_frames[record])
     if sampling.ramp is not None and sampling.ramp.is_on(step):
       labels = self._source.read(record, labels=turn_ramp.LABELS).labels
       picks = self._pick_by_turn(labels, count, step, rng)
     else:
-      picks = self._pick(count, len(out), rng)
+      picks = self._pick(count, len(frames), rng)
     if picks is None:
       return False
     crop = sampling.crop
@@ -283,7 +343,11 @@ class Samples:
       crop.jittered(side, rng) if is_jittered else crop.middle() for _ in picks
     ]
     files = self._source.read_frames(record, picks)
-    self._cut(record, files, picks, squares, out)
+    if "boxes" in out:
+      boxes = out["boxes"][part]
+      self._keep_whole(record, files, picks, squares, frames, boxes)
+    else:
+      self._cut(record, files, picks, squares, frames)
     return True
 
 
@@ -296,7 +360,10 @@ class UnusableError(Exception):
 
 
 class WholeTracks(Samples):
-  """Record i with all its frames, in order, neither moved nor mirrored."""
+  """Record i with all its frames, in order, neither moved nor mirrored.
+
+  They are resized on the host, whatever the sampling says.
+  """
 
   def __len__(self):
     return len(self._source)
@@ -315,8 +382,8 @@ class WholeTracks(Samples):
     """
     count = int(self._source.index.num_frames[record])
     squares = [self._sampling.crop.middle()] * count
-    shape, dtype = self.spec()["frames"]
-    out = np.empty((count, *shape[1:]), dtype)
+    size = self._sampling.size_px
+    out = np.empty((count, size, size, 3), np.uint8)
     try:
       files = self._source.read(record, labels=()).frames
       self._cut(record, files, range(count), squares, out)

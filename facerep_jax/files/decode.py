@@ -15,42 +15,23 @@ _MARKS = (b"Exif\0", b"tiff:Orientation", b"ICC_PROFILE\0")
 _SCAN = b"\xda"
 
 
-def decode(data: bytes, name: str) -> np.ndarray:
+def decode(data: bytes, name: str, out: np.ndarray | None = None) -> np.ndarray:
   """Decodes an image to the same pixels as `images.decode`, but sooner.
 
   Args:
     data: Encoded image.
     name: File or record it comes from, for the message.
+    out: uint8 [H, W, 3], contiguous: where to decode to. What it holds is lost.
 
   Returns:
-    uint8 [H, W, 3] RGB, upright.
-
-  Raises:
-    ImageError: As `images.decode`.
-  """
-  return decode_noted(data, name).pixels
-
-
-def decode_into(data: bytes, name: str, out: np.ndarray) -> bool:
-  """Decodes an image as `decode`, into an array of the caller's.
-
-  Args:
-    data: Encoded image.
-    name: File or record it comes from, for the message.
-    out: uint8 [H, W, 3], contiguous; what it holds is lost.
-
-  Returns:
-    Whether the image is of this size; if not, `out` holds nothing of use.
+    uint8 [H, W, 3] RGB, upright: `out`, or an array of its own where the image
+    is of another size or of an unusual kind.
 
   Raises:
     ImageError: As `images.decode`.
   """
   pixels = _decode_plain_jpeg(data, out)
-  if pixels is None:
-    pixels = images.decode(data, name).pixels
-  if pixels is not out and pixels.shape == out.shape:
-    out[...] = pixels
-  return pixels.shape == out.shape
+  return images.decode(data, name).pixels if pixels is None else pixels
 
 
 def decode_noted(data: bytes, name: str) -> images.Decoded:

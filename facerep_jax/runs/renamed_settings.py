@@ -29,6 +29,7 @@ ADDED = {
   "wccn": False,
   "warmup_steps": 0,
   "reference_batch": 0,
+  "resize_on": "host",
 }
 # Values, by the present name of their setting.
 _VALUES = {"schedule": {"waves": "cyclic_cosine"}}
