@@ -213,6 +213,12 @@ def jit_on_batch(function: Callable, mesh: Mesh) -> Callable:
   )
 
 
+def jit_by_row(function: Callable, mesh: Mesh) -> Callable:
+  """Compiles function(batch); the result is split by row, as the batch is."""
+  rows = by_row(mesh)
+  return jax.jit(function, in_shardings=(rows,), out_shardings=rows)
+
+
 def round_up(count: int, mesh: Mesh) -> int:
   """Rounds a number of rows up to one that divides among the devices."""
   num_devices = mesh.devices.size

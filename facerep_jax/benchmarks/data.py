@@ -1,10 +1,12 @@
 """How fast batches come, and how long training waits for them."""
 
 import concurrent.futures
+import dataclasses
 import io
 import logging
 import math
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,17 +26,22 @@ from facerep_jax.tracks import track_source
 from facerep_jax.training import loop, setup
 
 _log = logging.getLogger(__name__)
+_RESIZE_ON = ("host", "device")
 _NUM_UNTIMED_BATCHES = 3  # While threads start and the buffer fills.
 
 _RATE_COLUMNS = (
   report.Column("stored_px", "stored, px"),
   report.Column("size_px", "batch, px"),
   report.Column("decoder", "decoder"),
+  report.Column("resize_on", "resized on"),
   report.Column("num_threads", "threads"),
   report.Column("pipeline_frames_per_s", "pipeline, frames/s", ".0f"),
   report.Column("decode_frames_per_s", "decoding alone, frames/s", ".0f"),
   report.Column("ratio", "pipeline / decoding", ".2f"),
   report.Column("pipeline_spread", "spread", ".0%"),
+  report.Column("pipeline_cpu_ms", "pipeline, CPU ms a frame", ".3f"),
+  report.Column("decode_cpu_ms", "decoding alone, CPU ms a frame", ".3f"),
+  report.Column("cpu_ratio", "decoding / pipeline, CPU", ".2f"),
 )
 _WAIT_COLUMNS = (
   report.Column("preset", "preset"),
@@ -59,9 +66,10 @@ def rates(
 
   Args:
     sets: Pairs of a run's config and the folder of its tracks.
-    num_threads: How many threads read and decode; a row for each.
+    num_threads: How many threads read and decode; two rows for each, of frames
+      resized on the host and of frames left whole for the device.
     turn_px: Pixels of the stored frames that a turn decodes, about.
-    limit_s: Time for each row, about.
+    limit_s: Time for each number of threads, about.
 
   Returns:
     The table.
@@ -69,13 +77,14 @@ def rates(
   rows = []
   for config, path in sets:
     for number in num_threads:
-      row = _rate(config, path, number, turn_px, limit_s)
-      _log.info(
-        "data: %d px, %d threads: %.0f frames/s, decoding alone %.0f",
-        *(row["size_px"], number),
-        *(row["pipeline_frames_per_s"], row["decode_frames_per_s"]),
-      )
-      rows.append(row)
+      pair = _rate(config, path, number, turn_px, limit_s)
+      for row in pair:
+        _log.info(
+          "data: %d px, %s, %d threads: %.0f frames/s, decoding alone %.0f",
+          *(row["size_px"], row["resize_on"], number),
+          *(row["pipeline_frames_per_s"], row["decode_frames_per_s"]),
+        )
+      rows += pair
   return report.Section(
     name="data_rates",
     title="Input pipeline",
@@ -85,7 +94,10 @@ def rates(
       "Pipeline: records read and checked, two frames of a track decoded, "
       "cropped, resized and put into batches. Decoding alone: the same JPEG "
       "files in memory, decoded in as many threads by the same library "
-      "(simplejpeg where it is installed, otherwise Pillow).",
+      "(simplejpeg where it is installed, otherwise Pillow). Resized on the "
+      "device: what is left to the host; the device's own time does not count. "
+      "CPU: of all threads of the process; other work on the machine moves it "
+      "less.",
     ),
   )
 
@@ -104,35 +116,48 @@ def _rate(config, path, num_threads, turn_px, limit_s):
   with Image.open(io.BytesIO(files[0])) as image:
     stored_px = image.width
   num_frames = turn_px // stored_px**2
-  times = timing.by_turns(
-    {
-      "pipeline": pipeline_turn(
-        sampling.Samples(source, rule),
-        config.batch_size,
-        num_threads,
-        num_frames,
-      ),
-      "decode": decode_turn(files, num_threads, num_frames),
-    },
-    limit_s=limit_s,
-  )
-  pipeline, alone = times["pipeline"], times["decode"]
-  return {
-    "stored_px": stored_px,
-    "size_px": system.size_px,
-    "decoder": "pillow" if decode.simplejpeg is None else "simplejpeg",
-    "num_threads": num_threads,
-    "pipeline_frames_per_s": 1 / pipeline.median_s,
-    "decode_frames_per_s": 1 / alone.median_s,
-    "ratio": alone.median_s / pipeline.median_s,
-    "pipeline_spread": pipeline.spread,
-    "decode_spread": alone.spread,
-    "num_turns": len(pipeline.turns_s),
+  cpu_s = {name: [] for name in (*_RESIZE_ON, "decode")}
+  work = {
+    name: pipeline_turn(
+      sampling.Samples(source, dataclasses.replace(rule, resize_on=name)),
+      config.batch_size,
+      num_threads,
+      num_frames,
+      cpu_s[name],
+    )
+    for name in _RESIZE_ON
   }
+  work["decode"] = decode_turn(files, num_threads, num_frames, cpu_s["decode"])
+  times = timing.by_turns(work, limit_s=limit_s)
+  alone = times["decode"]
+  cpu_ms = {name: 1e3 * statistics.median(x) for name, x in cpu_s.items()}
+  return [
+    {
+      "stored_px": stored_px,
+      "size_px": system.size_px,
+      "decoder": "pillow" if decode.simplejpeg is None else "simplejpeg",
+      "resize_on": name,
+      "num_threads": num_threads,
+      "pipeline_frames_per_s": 1 / times[name].median_s,
+      "decode_frames_per_s": 1 / alone.median_s,
+      "ratio": alone.median_s / times[name].median_s,
+      "pipeline_spread": times[name].spread,
+      "decode_spread": alone.spread,
+      "num_turns": len(alone.turns_s),
+      "pipeline_cpu_ms": cpu_ms[name],
+      "decode_cpu_ms": cpu_ms["decode"],
+      "cpu_ratio": cpu_ms["decode"] / cpu_ms[name],
+    }
+    for name in _RESIZE_ON
+  ]
 
 
 def pipeline_turn(
-  samples: sampling.Samples, batch_size: int, num_threads: int, num_frames: int
+  samples: sampling.Samples,
+  batch_size: int,
+  num_threads: int,
+  num_frames: int,
+  cpu_s: list[float],
 ) -> Callable[[], float]:
   """Makes turns of reading batches as training does.
 
@@ -141,6 +166,7 @@ def pipeline_turn(
     batch_size: Rows of a batch.
     num_threads: Threads that read and decode.
     num_frames: Frames that a turn times, about.
+    cpu_s: Each turn adds the process's CPU seconds per frame, of all batches.
 
   Returns:
     A function that does one turn and returns seconds per frame.
@@ -149,6 +175,7 @@ def pipeline_turn(
   num_batches = math.ceil(num_frames / frames_per_batch)
 
   def do_turn():
+    start_cpu = time.process_time()
     stream = batches.train_batches(
       samples,
       batch_size=batch_size,
@@ -161,13 +188,18 @@ def pipeline_turn(
     for _ in stream:
       pass
     elapsed_s = time.perf_counter() - start
+    total = (_NUM_UNTIMED_BATCHES + num_batches) * frames_per_batch
+    cpu_s.append((time.process_time() - start_cpu) / total)
     return elapsed_s / (num_batches * frames_per_batch)
 
   return do_turn
 
 
 def decode_turn(
-  files: Sequence[bytes], num_threads: int, num_frames: int
+  files: Sequence[bytes],
+  num_threads: int,
+  num_frames: int,
+  cpu_s: list[float],
 ) -> Callable[[], float]:
   """Makes turns of decoding images, as the pipeline does, and nothing else.
 
@@ -175,6 +207,7 @@ def decode_turn(
     files: Encoded images.
     num_threads: Threads among which they are divided.
     num_frames: Images that a turn decodes; the files are taken again and again.
+    cpu_s: Each turn adds the process's CPU seconds per image.
 
   Returns:
     A function that does one turn and returns seconds per image.
@@ -184,8 +217,9 @@ def decode_turn(
 
   def do_turn():
     with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
-      start = time.perf_counter()
+      start, start_cpu = time.perf_counter(), time.process_time()
       count = sum(pool.map(_decode, parts))
+      cpu_s.append((time.process_time() - start_cpu) / count)
       return (time.perf_counter() - start) / count
 
   return do_turn

@@ -74,13 +74,13 @@ def train_batches(
     )
   rows = batch_size // num_hosts
 
-  def global_sample(local):
-    batch, row = divmod(local, rows)
-    return samples[start + batch * batch_size + host * rows + row]
+  def read_batch(number):
+    first = start + number * batch_size + host * rows
+    return samples.batch(range(first, first + rows))
 
-  total = len(samples) if num_batches is None else num_batches * rows
+  total = len(samples) // rows if num_batches is None else num_batches
   # All is done by the threads that read: the consumer only takes what is ready.
-  dataset = grain.MapDataset.range(total).map(global_sample).batch(rows)
+  dataset = grain.MapDataset.range(total).map(read_batch)
   if finish is not None:
     dataset = dataset.map(finish)
   read = grain.ReadOptions(

@@ -6,7 +6,7 @@ and hosts share the work in any way.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class Sampling:
     use_mirror: Whether half of the samples are mirrored.
     colour_jitter: Strength of the colour jitter, 0 (none) to 1.
     on_bad_record: "error", or "skip" to draw another record instead.
+    resize_on: Where frames are cut and resized: "host", or "device": then a
+      sample holds whole frames, and `training.device_frames` does the rest.
     crop: What the network sees of a frame.
     ramp: Which frames are drawn at which step of the training; None for all.
     batch_size: Samples of a step, for the ramp.
@@ -56,6 +58,7 @@ class Sampling:
   use_mirror: bool = False
   colour_jitter: float = 0.0
   on_bad_record: str = "error"
+  resize_on: str = "host"
   crop: transforms.Crop = dataclasses.field(default_factory=transforms.Crop)
   ramp: turn_ramp.TurnRamp | None = None
   batch_size: int = 1
@@ -67,6 +70,7 @@ class Sampling:
     for name, allowed in (
       ("sample_by", ("person", "recordings", "chunk")),
       ("on_bad_record", ("error", "skip")),
+      ("resize_on", ("host", "device")),
     ):
       if getattr(self, name) not in allowed:
         raise errors.InputError(
@@ -122,19 +126,48 @@ class Samples:
 
     Returns:
       `frames` [T, H, W, 3] uint8 and `record` int64, the record that it, or
-      its first frame, came from.
+      its first frame, came from. With `resize_on="device"` H and W are those of
+      the stored frames, and there are `boxes` [T, 7] float32, a
+      `transforms.Box` each, and where they are used `is_mirrored` bool and
+      `colour` [3] float32, see `transforms.colour_factors`.
 
     Raises:
       BadRecordError: Its record cannot be used (with "skip": no record can).
       InputError: No track has frames that the ramp allows.
     """
+    return {name: rows[0] for name, rows in self.batch([sample]).items()}
+
+  def batch(self, numbers: Sequence[int]) -> dict[str, np.ndarray]:
+    """Reads samples into one array each of what they hold.
+
+    Args:
+      numbers: Of the samples, from 0.
+
+    Returns:
+      As of `__getitem__`, with an axis of samples before the others.
+
+    Raises:
+      BadRecordError: As for `__getitem__`.
+      InputError: Likewise.
+    """
+    rows = {
+      name: np.empty((len(numbers), *shape), dtype)
+      for name, (shape, dtype) in self.spec().items()
+    }
+    records = [
+      self._read(sample, {name: x[row, ...] for name, x in rows.items()})
+      for row, sample in enumerate(numbers)
+    ]
+    return rows | {"record": np.array(records, np.int64)}
+
+  def _read(self, sample, out):
+    """Reads a sample into arrays; returns the record that it came from."""
     first = None
     for attempt in range(max(100, 2 * self.epoch_size)):
       records, rng, epoch = self._draw(sample, attempt)
       try:
-        found = self._load(records, rng, epoch, sample)
-        if found is not None:
-          return found
+        if self._load(records, rng, epoch, sample, out):
+          return records[0]
       except UnusableError as error:
         if self._sampling.on_bad_record == "error":
           raise error.reason from error
@@ -156,7 +189,7 @@ class Samples:
       sample, attempt = sample + attempt, 0
     epoch, place = divmod(sample, self.epoch_size)
     key = (seed, _DRAW, sample, attempt) if attempt else (seed, _DRAW, sample)
-    rng = np.random.default_rng(key)
+    rng = _generator(key)
     if attempt:
       # Not the next sample's: that would be in the batch twice.
       place = int(rng.integers(self.epoch_size))
@@ -171,12 +204,45 @@ class Samples:
 
   def spec(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Returns shape and type of what a sample holds for training, by name."""
-    size = self._sampling.size_px
-    shape = (self._sampling.num_frames, size, size, 3)
-    return {"frames": (shape, np.dtype(np.uint8))}
+    sampling = self._sampling
+    count, size = sampling.num_frames, sampling.size_px
+    if sampling.resize_on == "host":
+      return {"frames": ((count, size, size, 3), np.dtype(np.uint8))}
+    spec = {
+      "frames": ((count, *self._stored_shape), np.dtype(np.uint8)),
+      "boxes": ((count, 7), np.dtype(np.float32)),
+    }
+    if sampling.use_mirror:
+      spec["is_mirrored"] = ((), np.dtype(bool))
+    if sampling.colour_jitter:
+      spec["colour"] = ((3,), np.dtype(np.float32))
+    return spec
+
+  @functools.cached_property
+  def _stored_shape(self):
+    """Height, width and channels of the stored frames, by the first of them."""
+    for record in range(len(self._source)):
+      try:
+        [file] = self._source.read_frames(record, [0])
+        return self._decode(file, record, 0).shape
+      except tfrecord.BadRecordError as error:
+        if self._sampling.on_bad_record == "error":
+          raise
+        first = error
+    raise tfrecord.BadRecordError(f"no usable record is left. Last: {first}")
+
+  def _decode(self, file, record, pick, out=None):
+    """Decodes a frame; into an array, if there is one of its size."""
+    name = f"{self._source.name(record)}: frame {pick}"
+    try:
+      return decode.decode(file, name, out)
+    except images.ImageError as error:
+      raise tfrecord.BadRecordError(str(error)) from error
 
   def _shares(self, records):
     """Divides the frames of a sample among records, as evenly as it goes."""
+    if len(records) == 1:
+      return [self._sampling.num_frames]
     ends = np.linspace(0, self._sampling.num_frames, len(records) + 1)
     return np.diff(ends.round().astype(int)).tolist()
 
@@ -189,19 +255,31 @@ class Samples:
   def _is_mirrored(self, rng):
     return self._sampling.use_mirror and rng.random() < 0.5
 
-  def _cut(self, track, record, picks, squares):
-    """Decodes some frames and cuts a square out of each."""
-    crop, size, frames = self._sampling.crop, self._sampling.size_px, []
-    for pick, square in zip(picks, squares):
-      name = f"{self._source.name(record)}: frame {pick}"
-      try:
-        image = decode.decode(track.frames[pick], name)
-      except images.ImageError as error:
-        raise tfrecord.BadRecordError(str(error)) from error
-      frames.append(
-        transforms.crop_and_resize(image, square, crop.frame_px, size)
-      )
-    return np.stack(frames)
+  def _cut(self, record, files, picks, squares, out):
+    """Decodes frames and cuts a square out of each, into an array."""
+    frame_px, size_px = self._sampling.crop.frame_px, self._sampling.size_px
+    for file, pick, square, row in zip(files, picks, squares, out):
+      image = self._decode(file, record, pick)
+      row[...] = transforms.crop_and_resize(image, square, frame_px, size_px)
+
+  def _keep_whole(self, record, files, picks, squares, out, boxes):
+    """Decodes frames into an array, and says where their squares are."""
+    frame_px = self._sampling.crop.frame_px
+    for file, pick, square, row, box in zip(files, picks, squares, out, boxes):
+      image = self._decode(file, record, pick, row)
+      if image is not row:
+        if image.shape != row.shape:
+          raise self._other_size(record, pick, image.shape, row.shape)
+        row[...] = image
+      box[:] = transforms.box(*row.shape[:2], square, frame_px)
+
+  def _other_size(self, record, pick, got, want):
+    return errors.InputError(
+      f"{self._source.name(record)}: frame {pick}: has {got[1]} x {got[0]} px, "
+      f"the first frame {want[1]} x {want[0]} px, but frames are resized on "
+      "the device only where all have one size. Set "
+      f'{self._sampling.setting("data.resize_on")}="host".'
+    )
 
   def _pick_by_turn(self, labels, count, step, rng):
     """Draws frames that the ramp allows; None if there are too few."""
@@ -221,45 +299,56 @@ class Samples:
     rest = rng.choice(others, number - 1, replace=can_repeat)
     return np.concatenate([[first], rest])
 
-  def _load(self, records, rng, epoch, sample):
-    """Reads records for a sample; None if the ramp allows too few frames."""
-    sampling, parts = self._sampling, []
+  def _load(self, records, rng, epoch, sample, out):
+    """Reads records for a sample; False if the ramp allows too few frames."""
+    frames, stop = out["frames"], 0
     for record, number in zip(records, self._shares(records)):
+      part = slice(stop, stop + number)
+      stop += number
       try:
-        part = self._frames(record, number, rng, epoch, sample)
+        if not self._frames(record, out, part, rng, epoch, sample):
+          return False
       except tfrecord.BadRecordError as error:
         raise UnusableError(record, error) from error
-      if part is None:
-        return None
-      parts.append(part)
-    frames = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    if self._is_mirrored(rng):
-      frames = transforms.mirror(frames)
-    if sampling.colour_jitter:
-      frames = transforms.jitter_colour(frames, sampling.colour_jitter, rng)
-    return {"frames": frames, "record": np.int64(records[0])}
+    is_mirrored = self._is_mirrored(rng)
+    strength = self._sampling.colour_jitter
+    if "boxes" in out:
+      if "is_mirrored" in out:
+        out["is_mirrored"][...] = is_mirrored
+      if strength:
+        out["colour"][...] = transforms.colour_factors(strength, rng)
+      return True
+    if is_mirrored:
+      frames[...] = transforms.mirror(frames)
+    if strength:
+      frames[...] = transforms.jitter_colour(frames, strength, rng)
+    return True
 
-  def _frames(self, record, number, rng, epoch, sample):
-    """Draws some frames of a record, [number, S, S, 3]; None if too few."""
-    sampling = self._sampling
+  def _frames(self, record, out, part, rng, epoch, sample):
+    """Draws frames of a record into a part of a sample; False if too few."""
+    sampling, frames = self._sampling, out["frames"][part]
     step = sample // sampling.batch_size
-    is_on = sampling.ramp is not None and sampling.ramp.is_on(step)
-    labels = turn_ramp.LABELS if is_on else ()
-    track = self._source.read(record, labels=labels)
-    count = len(track.frames)
-    if is_on:
-      picks = self._pick_by_turn(track.labels, count, step, rng)
+    count = int(self._source.index.num_frames[record])
+    if sampling.ramp is not None and sampling.ramp.is_on(step):
+      labels = self._source.read(record, labels=turn_ramp.LABELS).labels
+      picks = self._pick_by_turn(labels, count, step, rng)
     else:
-      picks = self._pick(count, number, rng)
+      picks = self._pick(count, len(frames), rng)
     if picks is None:
-      return None
+      return False
     crop = sampling.crop
     side = _epoch_side(sampling.seed, epoch, crop)
     is_jittered = sampling.is_jittered
     squares = [
       crop.jittered(side, rng) if is_jittered else crop.middle() for _ in picks
     ]
-    return self._cut(track, record, picks, squares)
+    files = self._source.read_frames(record, picks)
+    if "boxes" in out:
+      boxes = out["boxes"][part]
+      self._keep_whole(record, files, picks, squares, frames, boxes)
+    else:
+      self._cut(record, files, picks, squares, frames)
+    return True
 
 
 class UnusableError(Exception):
@@ -271,7 +360,10 @@ class UnusableError(Exception):
 
 
 class WholeTracks(Samples):
-  """Record i with all its frames, in order, neither moved nor mirrored."""
+  """Record i with all its frames, in order, neither moved nor mirrored.
+
+  They are resized on the host, whatever the sampling says.
+  """
 
   def __len__(self):
     return len(self._source)
@@ -290,9 +382,12 @@ class WholeTracks(Samples):
     """
     count = int(self._source.index.num_frames[record])
     squares = [self._sampling.crop.middle()] * count
+    size = self._sampling.size_px
+    out = np.empty((count, size, size, 3), np.uint8)
     try:
-      track = self._source.read(record, labels=())
-      return self._cut(track, record, range(count), squares)
+      files = self._source.read(record, labels=()).frames
+      self._cut(record, files, range(count), squares, out)
+      return out
     except tfrecord.BadRecordError as error:
       if self._sampling.on_bad_record == "error":
         raise
@@ -312,6 +407,15 @@ def _group(rows, keep, sample_by):
     [np.array(videos[name]) for name in sorted(videos)]
     for _, videos in sorted(people.items())
   ]
+
+
+def _generator(key):
+  """Returns the generator of `default_rng(key)`, sooner for small numbers."""
+  if max(key) >= 2**32:
+    return np.random.default_rng(key)
+  # NumPy takes ten steps to divide each number of a tuple into such words.
+  entropy = np.random.SeedSequence(np.array(key, np.uint32))
+  return np.random.Generator(np.random.PCG64(entropy))
 
 
 @functools.lru_cache(maxsize=4)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -68,13 +69,66 @@ class Crop:
   ) -> tuple[float, float, float]:
     """Draws a place for a crop of `side_px`: left, top and side."""
     room = self.window_px - side_px
-    left, top = rng.integers(0, room + 1, 2)
+    # One by one: NumPy takes longer for an array of two, of the same numbers.
+    left, top = int(rng.integers(room + 1)), int(rng.integers(room + 1))
     half = self.window_px / 2
     return (
       self.centre_x_px - half + left,
       self.centre_y_px - half + top,
       float(side_px),
     )
+
+
+class Box(NamedTuple):
+  """A square of a stored frame; all numbers in its pixels.
+
+  Attributes:
+    left: Where it begins.
+    top: Likewise.
+    side: Its side.
+    column: First whole column of pixels that it touches.
+    row: Likewise.
+    right: One behind the last of these columns.
+    bottom: Likewise.
+  """
+
+  left: float
+  top: float
+  side: float
+  column: int
+  row: int
+  right: int
+  bottom: int
+
+
+def box(
+  height: int,
+  width: int,
+  square: tuple[float, float, float],
+  frame_px: int,
+) -> Box:
+  """Says where a square lies in a stored frame.
+
+  Args:
+    height: Of the stored frame in pixels; where it is not square, the largest
+      central square is the frame.
+    width: Likewise.
+    square: Left, top and side, in units of a frame of `frame_px` on each side.
+    frame_px: The unit.
+
+  Returns:
+    The same in pixels of the stored frame.
+  """
+  unit = min(height, width) / frame_px
+  left = (width - min(height, width)) / 2 + square[0] * unit
+  top = (height - min(height, width)) / 2 + square[1] * unit
+  side = square[2] * unit
+  return Box(
+    *(left, top, side),
+    *(math.floor(left), math.floor(top)),
+    min(math.ceil(left + side), width),
+    min(math.ceil(top + side), height),
+  )
 
 
 def crop_and_resize(
@@ -99,31 +153,43 @@ def crop_and_resize(
   Differs: the published loader resizes to 256 px, cuts, and resizes again;
     one resampling is the same for frames of 256 px, and sharper for others.
   """
-  height, width = image.shape[:2]
-  unit = min(height, width) / frame_px
-  left = (width - min(height, width)) / 2 + square[0] * unit
-  top = (height - min(height, width)) / 2 + square[1] * unit
-  side = square[2] * unit
+  place = box(*image.shape[:2], square, frame_px)
   # Pillow's filter would reach for pixels beyond its box: cut them off first.
-  column, row = math.floor(left), math.floor(top)
-  image = image[row : math.ceil(top + side), column : math.ceil(left + side)]
-  left, top = left - column, top - row
-  box = (left, top, left + side, top + side)
+  image = image[place.row : place.bottom, place.column : place.right]
+  left, top = place.left - place.column, place.top - place.row
+  inner = (left, top, left + place.side, top + place.side)
   size = (size_px, size_px)
   if image.dtype == np.uint8:
     picture = Image.fromarray(image)
-    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box))
+    return np.asarray(
+      picture.resize(size, Image.Resampling.BILINEAR, box=inner)
+    )
   planes = [
     Image.fromarray(np.ascontiguousarray(image[..., c], np.float32))
     for c in range(image.shape[-1])
   ]
-  resized = [p.resize(size, Image.Resampling.BILINEAR, box=box) for p in planes]
+  resized = [
+    p.resize(size, Image.Resampling.BILINEAR, box=inner) for p in planes
+  ]
   return np.stack([np.asarray(p) for p in resized], axis=-1)
 
 
 def mirror(frames: np.ndarray) -> np.ndarray:
   """Mirrors frames [T, H, W, 3] left to right."""
   return np.ascontiguousarray(frames[:, :, ::-1])
+
+
+def colour_factors(strength: float, rng: np.random.Generator) -> np.ndarray:
+  """Draws the factors of `jitter_colour`.
+
+  Args:
+    strength: As for `jitter_colour`.
+    rng: Likewise.
+
+  Returns:
+    [3] float32: of brightness, contrast and saturation.
+  """
+  return rng.uniform(1 - strength, 1 + strength, 3).astype(np.float32)
 
 
 def jitter_colour(
@@ -139,9 +205,7 @@ def jitter_colour(
   Returns:
     [T, H, W, 3] uint8, rounded and limited to 0..255 as a camera would.
   """
-  brightness, contrast, saturation = rng.uniform(
-    1 - strength, 1 + strength, 3
-  ).astype(np.float32)
+  brightness, contrast, saturation = colour_factors(strength, rng)
   luma = np.array([0.299, 0.587, 0.114], np.float32)
   x = frames.astype(np.float32) * brightness
   grey = x @ luma

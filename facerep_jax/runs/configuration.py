@@ -86,6 +86,7 @@ def base(system: str, preset: str) -> ml_collections.ConfigDict:
     "min_frames": 0,  # Tracks of fewer are left out.
     "with_replacement": False,  # Frames of a sample may repeat.
     "on_bad_record": "error",
+    "resize_on": "host",  # Or "device": frames are sent whole.
     "use_jitter": True,
     "use_mirror": False,
     "colour_jitter": 0.0,
@@ -190,7 +191,7 @@ def sampling(
 
   Returns:
     For training, and for evaluation: in order, the same crops every time, no
-    mirroring and no colour changes.
+    mirroring and no colour changes, resized on the host.
   """
   data = config.data
   common = {
@@ -209,6 +210,8 @@ def sampling(
     seed=config.seed,
     use_mirror=data.use_mirror,
     colour_jitter=data.colour_jitter,
+    # Runs of before have no such setting.
+    resize_on=data.get("resize_on", samples.Sampling.resize_on),
     ramp=ramp(config),
     batch_size=config.batch_size,
   )

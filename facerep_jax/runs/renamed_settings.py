@@ -31,6 +31,7 @@ ADDED = {
   "wccn": False,
   "warmup_steps": 0,
   "reference_batch": 0,
+  "resize_on": "host",
 }
 # Last parts of settings that are gone, and what all runs are like now.
 REMOVED = {"others_share": 1.0}

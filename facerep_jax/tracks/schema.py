@@ -35,6 +35,8 @@ LABELS = {
 # dtype, PNG; `synthetic.depth` says what they hold.
 MAPS = {"depth_png": np.uint16, "mask_png": np.uint8}
 
+_LENGTH_DELIMITED = 2  # Wire type of protocol buffers.
+
 
 @dataclasses.dataclass
 class Track:
@@ -181,6 +183,56 @@ def parse(
     if name in feature
   }
   return Track(*names, chunk, frames, index, found, pictures)
+
+
+def frame_places(record: bytes) -> list[tuple[int, int]] | None:
+  """Finds the frames of a record that is known to be sound.
+
+  Args:
+    record: What `serialize` wrote.
+
+  Returns:
+    Offset and length in bytes of each frame's image; None where the record is
+    laid out in another way than `serialize` does.
+
+  Source: the encoding of protocol buffers; `tf.train.Example`.
+  """
+  try:
+    [(_, *features)] = _fields(record, 0, len(record))
+    found = []
+    for _, *entry in _fields(record, *features):
+      (_, start, stop), (_, *value) = _fields(record, *entry)
+      if record[start:stop] == b"frames":
+        [(_, *values)] = _fields(record, *value)
+        found.append([(a, b - a) for _, a, b in _fields(record, *values)])
+  except (ValueError, IndexError):
+    return None
+  return found[0] if len(found) == 1 and found[0] else None
+
+
+def _fields(record, start, stop):
+  """Lists number, start and end of the fields of a message.
+
+  Raises `ValueError` for numbers, which no message on the way to frames holds.
+  """
+  fields = []
+  while start < stop:
+    tag, start = _varint(record, start)
+    if tag & 7 != _LENGTH_DELIMITED:
+      raise ValueError("not a field with a length")
+    length, start = _varint(record, start)
+    fields.append((tag >> 3, start, start + length))
+    start += length
+  return fields
+
+
+def _varint(record, at):
+  """Decodes a number of 7 bits a byte; returns it and where it ends."""
+  value, shift = 0, 0
+  while (byte := record[at]) > 127:
+    value |= (byte & 127) << shift
+    at, shift = at + 1, shift + 7
+  return value | byte << shift, at + 1
 
 
 def parse_record(

@@ -235,18 +235,38 @@ class Reader:
       InputError: The file cannot be read.
     """
     path = self.paths[file]
+    place = (offset, length + FOOTER_BYTES)
+    [data] = self.read_parts(file, number, [place])
+    return check_record(data, length, path, number, checksum)
+
+  def read_parts(
+    self, file: int, number: int, places: Sequence[tuple[int, int]]
+  ) -> list[bytes]:
+    """Reads parts of a file; nothing is checked.
+
+    Args:
+      file: Position of the file in `paths`.
+      number: Number of the record that they belong to, for messages.
+      places: Offset and length in bytes of each part.
+
+    Returns:
+      The parts; shorter ones where the file ends.
+
+    Raises:
+      InputError: The file cannot be read.
+    """
+    path = self.paths[file]
     try:
       if len(self.paths) > _MAX_OPEN_FILES:
         with open(path, "rb") as opened:
-          data = os.pread(opened.fileno(), length + FOOTER_BYTES, offset)
-      else:
-        data = os.pread(self._descriptor(file), length + FOOTER_BYTES, offset)
+          return [os.pread(opened.fileno(), n, at) for at, n in places]
+      descriptor = self._descriptor(file)
+      return [os.pread(descriptor, n, at) for at, n in places]
     except OSError as error:
       raise errors.InputError(
         f"{path}: record {number} cannot be read ({error.strerror}). Check the "
         "file and its disk."
       ) from error
-    return check_record(data, length, path, number, checksum)
 
   def _descriptor(self, file):
     with self._lock:

@@ -7,6 +7,7 @@ import pathlib
 import threading
 from collections.abc import Iterable
 
+import google_crc32c
 import numpy as np
 
 from facerep_jax import errors
@@ -14,6 +15,8 @@ from facerep_jax.tracks import contents, index, schema, tfrecord
 
 _log = logging.getLogger(__name__)
 _VERSION = "2-"  # Of the fingerprint.
+# Frames whose places are kept: 12 bytes each, and some for each record.
+_MOST_PLACES = 2**21
 
 
 class TrackSource:
@@ -45,6 +48,7 @@ class TrackSource:
     self._reader = tfrecord.Reader(self.paths)
     self._bad = set()
     self._lock = threading.Lock()
+    self._places, self._num_places = {}, 0
 
   def __len__(self):
     return len(self.index.offset)
@@ -66,15 +70,65 @@ class TrackSource:
       The track, images still encoded; of the wanted labels and maps, those
       that it holds.
     """
-    file, number = int(self.file[record]), int(self.index.number[record])
-    data = self._reader.read(
-      file,
-      number,
+    return self._parse(self._read(record), record, labels, maps)
+
+  def read_frames(self, record: int, picks: Iterable[int]) -> list[bytes]:
+    """Reads some frames of a track, and no more of it than it must.
+
+    The first time, the record is read and checked as `read` does. Where its
+    frames lie and their checksums are kept, and after that only the frames that
+    are wanted are read and checked.
+
+    Args:
+      record: Number of the record.
+      picks: Numbers of frames in it.
+
+    Returns:
+      The images of these, encoded.
+
+    Raises:
+      BadRecordError: It cannot be used.
+      InputError: The file cannot be read.
+    """
+    known = self._places.get(record)
+    if known is not None:
+      picked = known[picks].tolist()
+      start = int(self.index.offset[record])
+      parts = self._reader.read_parts(
+        int(self.file[record]),
+        int(self.index.number[record]),
+        [(start + offset, length) for offset, length, _ in picked],
+      )
+      checksums = [google_crc32c.value(part) for part in parts]
+      if checksums == [checksum for _, _, checksum in picked]:
+        return parts
+    # What has changed since then gets the messages of a whole record.
+    data = self._read(record)
+    places = schema.frame_places(data)
+    if places is None:
+      frames = self._parse(data, record, (), ()).frames
+      return [frames[pick] for pick in picks]
+    frames = [data[start : start + length] for start, length in places]
+    if self._num_places < _MOST_PLACES:
+      known = [(*x, google_crc32c.value(y)) for x, y in zip(places, frames)]
+      with self._lock:
+        self._num_places += len(known) * (record not in self._places)
+        self._places[record] = np.array(known, np.uint32)
+    return [frames[pick] for pick in picks]
+
+  def _read(self, record):
+    """Reads the bytes of a record, and checks them."""
+    return self._reader.read(
+      int(self.file[record]),
+      int(self.index.number[record]),
       int(self.index.offset[record]),
       int(self.index.length[record]),
       int(self.index.checksum[record]),
     )
-    return schema.parse_record(data, self.paths[file], number, labels, maps)
+
+  def _parse(self, data, record, labels, maps):
+    path, number = self.paths[self.file[record]], self.index.number[record]
+    return schema.parse_record(data, path, int(number), labels, maps)
 
   def name(self, record: int) -> str:
     """Names a record for messages: file and number."""

@@ -53,7 +53,7 @@ class CodeSamples(samples.Samples):
     shape = (self._sampling.num_frames, self._codes.shape[-1])
     return {"codes": (shape, np.dtype(np.float32))}
 
-  def _load(self, records, rng, epoch, sample):
+  def _load(self, records, rng, epoch, sample, out):
     del epoch, sample  # Only crops that vary, and ramps, depend on these.
     rows = []
     for record, number in zip(records, self._shares(records)):
@@ -62,10 +62,8 @@ class CodeSamples(samples.Samples):
         raise samples.UnusableError(record, self._reason(record))
       rows.append(start + self._pick(int(stop - start), number, rng))
     side = int(self._is_mirrored(rng))
-    return {
-      "codes": self._codes[np.concatenate(rows), side],
-      "record": np.int64(records[0]),
-    }
+    out["codes"][...] = self._codes[np.concatenate(rows), side]
+    return True
 
   def _reason(self, record):
     return tfrecord.BadRecordError(

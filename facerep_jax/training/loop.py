@@ -15,6 +15,7 @@ from facerep_jax.data import batches
 from facerep_jax.files import image_grid
 from facerep_jax.runs import curriculum, metrics, train_state
 from facerep_jax.training import (
+  device_frames,
   device_use,
   preemption,
   preview,
@@ -143,7 +144,7 @@ def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:
     Iterator over `frames` [B, T, H, W, 3] uint8, or what else the samples
     hold, split over the devices.
   """
-  return batches.train_batches(
+  stream = batches.train_batches(
     run.samples,
     batch_size=run.config.batch_size,
     start=step * run.config.batch_size,
@@ -155,6 +156,10 @@ def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:
     ),
     setting=run.setting("batch_size"),
   )
+  if "boxes" not in run.samples.spec():
+    return stream
+  # By the loop's own thread: all processes start their programs in one order.
+  return map(device_frames.make(run.system.size_px, run.mesh), stream)
 
 
 class _Log:

@@ -12,7 +12,8 @@ from tests import tiny
 ROW_KEYS = {
   *("stored_px", "size_px", "decoder", "num_threads", "ratio", "num_turns"),
   *("pipeline_frames_per_s", "decode_frames_per_s"),
-  *("pipeline_spread", "decode_spread"),
+  *("pipeline_spread", "decode_spread", "resize_on"),
+  *("pipeline_cpu_ms", "decode_cpu_ms", "cpu_ratio"),
 }
 
 
@@ -27,15 +28,22 @@ def test_rates_have_a_row_per_set_and_number_of_threads(path):
     [(config, path)] * 2, num_threads=(1, 2), turn_px=200_000, limit_s=0
   )
   assert section.name == "data_rates"
-  assert [row["num_threads"] for row in section.rows] == [1, 2, 1, 2]
+  assert [
+    (row["num_threads"], row["resize_on"]) for row in section.rows
+  ] == 2 * [
+    *((1, "host"), (1, "device")),
+    *((2, "host"), (2, "device")),
+  ]
   for row in section.rows:
     assert set(row) == ROW_KEYS
     assert (row["stored_px"], row["size_px"]) == (tiny.SIZE_PX, 32)
     assert row["ratio"] == pytest.approx(
       row["pipeline_frames_per_s"] / row["decode_frames_per_s"]
     )
+    assert row["ratio"] > 0
     # Reading, cropping and resizing come on top of decoding.
-    assert 0 < row["ratio"] < 1
+    if row["resize_on"] == "host":
+      assert 0 < row["cpu_ratio"] < 1
   assert {c.key for c in section.columns} <= ROW_KEYS
 
 
@@ -44,6 +52,8 @@ class Clock:
 
   def perf_counter(self):
     return self.now
+
+  process_time = perf_counter
 
 
 def test_pipeline_rate_leaves_out_the_first_batches(monkeypatch):
@@ -60,7 +70,11 @@ def test_pipeline_rate_leaves_out_the_first_batches(monkeypatch):
   monkeypatch.setattr(data.batches, "train_batches", train_batches)
   samples = [{"frames": np.zeros((2, 8, 8, 3), np.uint8)}]
   # 35 frames are 5 batches of 4 samples of 2 frames.
-  assert data.pipeline_turn(samples, 4, 2, 35)() == pytest.approx(0.5 / 8)
+  cpu_s = []
+  turn = data.pipeline_turn(samples, 4, 2, 35, cpu_s)
+  assert turn() == pytest.approx(0.5 / 8)
+  # The processor's time cannot be told apart: that of all 8 batches.
+  assert cpu_s == [pytest.approx((3 * 100 + 5 * 0.5) / 64)]
   assert asked == {"batch_size": 4, "num_threads": 2, "num_batches": 8}
 
 
@@ -73,7 +87,9 @@ def test_threads_share_the_decoding(monkeypatch, num_threads):
     return len(files)
 
   monkeypatch.setattr(data, "_decode", decode)
-  assert data.decode_turn([b"a", b"b"], num_threads, 10)() > 0
+  cpu_s = []
+  assert data.decode_turn([b"a", b"b"], num_threads, 10, cpu_s)() > 0
+  assert len(cpu_s) == 1
   assert len(parts) == num_threads
   assert max(map(len, parts)) - min(map(len, parts)) <= 1
   assert sorted(f for part in parts for f in part) == [b"a"] * 5 + [b"b"] * 5

@@ -349,3 +349,20 @@ def test_recordings_know_no_ramp():
       sample_by="recordings",
       ramp=turn_ramp.TurnRamp(first_deg=20.0, end_step=5),
     )
+
+
+@pytest.mark.parametrize(
+  "key", [(0, 1, 0), (7, 1, 123, 4), (2**40, 1, 2), (3, 1, 2**32), (3, 2, 2)]
+)
+def test_generator_is_that_of_numpy(key):
+  got, want = sampling._generator(key), np.random.default_rng(key)
+  np.testing.assert_array_equal(got.random(9), want.random(9))
+
+
+def test_places_of_crops_are_the_numbers_of_one_array():
+  crop = transforms.Crop()
+  for seed in range(20):
+    got, want = np.random.default_rng(seed), np.random.default_rng(seed)
+    left, top = want.integers(0, crop.window_px - 180 + 1, 2)
+    assert crop.jittered(180, got) == (33.0 + left, 8.0 + top, 180.0)
+    assert got.random() == want.random()

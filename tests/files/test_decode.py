@@ -86,3 +86,35 @@ def test_simplejpeg_is_optional(monkeypatch):
   monkeypatch.setattr(decode, "simplejpeg", None)
   assert decode._decode_plain_jpeg(jpeg()) is None
   assert outcome(decode.decode, jpeg()) == outcome(pillow, jpeg())
+
+
+def test_marks_count_only_before_the_first_scan():
+  pytest.importorskip("simplejpeg")
+  data = turned()
+  at = decode._first_scan(data)
+  assert data[at : at + 2] == b"\xff\xda" and b"Exif\0" in data[:at]
+  behind = jpeg() + b"Exif\0"
+  assert decode._decode_plain_jpeg(behind) is not None
+  assert outcome(decode.decode, behind) == outcome(pillow, behind)
+  # Where the parts of the header are not found, all of it is searched.
+  filled = jpeg()[:2] + b"\xff" + jpeg()[2:]
+  assert decode._first_scan(filled) is None
+  assert outcome(decode.decode, filled) == outcome(pillow, filled)
+
+
+@pytest.mark.parametrize(
+  "data", [jpeg(size=(32, 32)), helpers.frame(3, 4, 5), turned(size=(32, 32))]
+)
+def test_decoding_into_an_array_is_the_same(data):
+  out = np.zeros((32, 32, 3), np.uint8)
+  got = decode.decode(data, "x", out)
+  np.testing.assert_array_equal(got, decode.decode(data, "x"))
+
+
+def test_array_is_used_where_the_image_is_of_its_size():
+  pytest.importorskip("simplejpeg")
+  out = np.zeros((40, 50, 3), np.uint8)
+  assert decode.decode(jpeg(), "x", out) is out
+  small = np.zeros((32, 32, 3), np.uint8)
+  assert decode.decode(jpeg(), "x", small).shape == (40, 50, 3)
+  assert not small.any()

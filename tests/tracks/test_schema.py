@@ -154,3 +154,23 @@ def test_parse_refuses_what_lacks_a_feature(name):
   rest = {key: value for key, value in GOOD.items() if key != name}
   with pytest.raises(errors.InputError, match=f"no frames|lacks.*{name}"):
     schema.parse(example(**rest))
+
+
+@pytest.mark.parametrize(
+  "frames", [[b"a"], [b"\xff" * 200, b"", b"x" * 20_000]]
+)
+def test_places_of_frames_are_where_they_lie(frames):
+  track = helpers.track(3, len(frames), labels=all_labels(len(frames)))
+  track.frames = frames
+  track.maps = {"depth_png": [b"frames"] * len(frames)}
+  record = schema.serialize(track)
+  places = schema.frame_places(record)
+  assert [record[a : a + n] for a, n in places] == frames
+
+
+@pytest.mark.parametrize(
+  "record",
+  [b"", b"\x0a", b"\x08\x01", example(other=[1]), example(frames=[1, 2]) * 2],
+)
+def test_places_of_other_bytes_are_not_known(record):
+  assert schema.frame_places(record) is None

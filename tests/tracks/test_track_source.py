@@ -1,6 +1,7 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from facerep_jax import errors
@@ -105,3 +106,39 @@ def test_maps_are_read_when_asked_for(tmp_path):
   assert source.read(0).maps == {}
   assert source.read(0, (), ("mask_png",)).maps == {"mask_png": [b"c", b"d"]}
   assert source.read(0, (), schema.MAPS).maps == track.maps
+
+
+@pytest.mark.parametrize("most", [0, 2**21])
+def test_frames_are_the_same_the_first_time_and_later(
+  folder, most, monkeypatch
+):
+  monkeypatch.setattr(track_source, "_MOST_PLACES", most)
+  source = helpers.source_of(folder)
+  for picks in ([2], [3, 0], np.array([1, 1, 2]), range(4)):
+    for record in range(len(source)):
+      want = source.read(record).frames
+      assert source.read_frames(record, picks) == [want[i] for i in picks]
+
+
+def test_frames_of_records_laid_out_otherwise_are_parsed(folder, monkeypatch):
+  monkeypatch.setattr(schema, "frame_places", lambda record: None)
+  source = helpers.source_of(folder)
+  assert source.read_frames(1, [3]) == [helpers.frame(1, 3)]
+
+
+def test_later_only_the_wanted_frames_are_read(folder, monkeypatch):
+  source = helpers.source_of(folder)
+  first = source.read_frames(1, [0, 2])
+  monkeypatch.setattr(source, "_read", None)  # Of whole records.
+  assert source.read_frames(1, [0, 2]) == first
+  assert source.read_frames(1, [3]) == [helpers.frame(1, 3)]
+
+
+def test_damage_is_found_after_the_first_time(folder):
+  source = helpers.source_of(folder)
+  for record in range(5):
+    source.read_frames(record, range(4))
+  helpers.damage(folder, 3)
+  with pytest.raises(tfrecord.BadRecordError, match="record 3: the checksum"):
+    source.read_frames(3, range(4))
+  assert source.read_frames(2, [1]) == [helpers.frame(2, 1)]

@@ -101,6 +101,11 @@ def break_record(source, number, monkeypatch):
     )
 
   monkeypatch.setattr(source, "read", fail)
+  monkeypatch.setattr(
+    source,
+    "read_frames",
+    lambda record, picks: [fail(record).frames[i] for i in picks],
+  )
 
 
 @pytest.fixture
