@@ -29,6 +29,7 @@ ADDED = {
   "wccn": False,
   "warmup_steps": 0,
   "reference_batch": 0,
+  "batch_norm_groups": 1,
 }
 # Values, by the present name of their setting.
 _VALUES = {"schedule": {"waves": "cyclic_cosine"}}
