@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from facerep_jax import errors
@@ -28,6 +28,8 @@ _TIMEOUTS_S = {_START: 300, _HEARTBEAT: 100}
 _STOPPED = "FACEREP_STOPPED_EXIT_CODE"
 # Process 0 may be making tracks, or measuring the finished run, for hours.
 _LONGEST_WAIT_MS = 7 * 24 * 3600 * 1000
+# After which a network file system shows everywhere what was written.
+_SHOWN_AFTER_S = 60
 _waits = itertools.count()
 
 
@@ -258,3 +260,42 @@ def first_alone(place: str) -> Iterator[None]:
   else:
     wait(place)
     yield
+
+
+def any_says(place: str, answer: bool) -> bool:
+  """Tells all processes whether any of them says yes.
+
+  Args:
+    place: As for `wait`.
+    answer: Of this process.
+
+  Returns:
+    Whether any said yes, the same for all; all have to ask.
+  """
+  import jax
+
+  from facerep_jax import sharding
+
+  if jax.process_count() == 1:
+    return answer
+  # Devices that wait for each other have a time limit; this has none.
+  wait(place)
+  return bool(sharding.jit_any(sharding.make_mesh())(answer))
+
+
+def until_shown(is_there: Callable[[], bool], refusal: str) -> None:
+  """Waits until this process sees what another one has written.
+
+  Args:
+    is_there: Whether it is seen.
+    refusal: Message where it is not, after the time that a network file system
+      may take.
+
+  Raises:
+    InputError: It does not appear.
+  """
+  deadline = time.monotonic() + _SHOWN_AFTER_S
+  while not is_there():
+    if time.monotonic() > deadline:
+      raise errors.InputError(refusal)
+    time.sleep(0.1)

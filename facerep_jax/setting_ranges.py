@@ -123,6 +123,7 @@ MODELS = {
     "width": _WIDTH,
     "embed_dim": _LENGTH,
     "num_sources": _whole(1, 64),
+    "batch_norm_groups": _whole(1, 10**4),
   },
   "autoencoder": {
     "size_px": _whole(64, 256),

@@ -34,11 +34,34 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
   return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
+def slice_of(device: jax.Device) -> int:
+  """Returns the number of a device's slice, 0 where its kind has none."""
+  return getattr(device, "slice_index", None) or 0
+
+
 def _place(device):
   """Says where a device stands among others."""
-  # Not all kinds of device know slices.
-  slice_index = getattr(device, "slice_index", None) or 0
-  return slice_index, device.process_index, device.id
+  return slice_of(device), device.process_index, device.id
+
+
+def block_of_rows(mesh: Mesh, process: int | None = None) -> tuple[int, int]:
+  """Says which rows of a batch lie on the devices of a process.
+
+  Slices need not come in the order of their processes, so that the number of a
+  process does not tell.
+
+  Args:
+    mesh: Devices of all processes, as many of each.
+    process: Its number; this one by default.
+
+  Returns:
+    Number of the block of rows, from 0, and how many blocks there are: one for
+    each process.
+  """
+  process = jax.process_index() if process is None else process
+  # A dict keeps the order, and each process once.
+  order = list(dict.fromkeys(x.process_index for x in mesh.devices.flat))
+  return order.index(process), len(order)
 
 
 def mesh_of_batch(

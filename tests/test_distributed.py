@@ -266,7 +266,7 @@ def test_others_refuse_what_process_0_did_not_write(
   if is_there:
     setup._store(tiny.config(data, steps=7), tmp_path)
   monkeypatch.setattr(distributed, "is_first", lambda: False)
-  monkeypatch.setattr(setup, "_SHOWN_AFTER_S", 0.2)
+  monkeypatch.setattr(distributed, "_SHOWN_AFTER_S", 0.2)
   with pytest.raises(errors.InputError, match="the same command"):
     setup._store(config, tmp_path)
   config.steps = 7

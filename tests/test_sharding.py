@@ -88,6 +88,24 @@ def test_devices_of_several_slices_give_each_process_a_block(slices):
   # Slices lie behind each other; in them, processes, as `batches` has it.
   order = sorted(range(4), key=lambda p: (slices[p] or 0, p))
   assert sorted(per_process, key=lambda p: min(per_process[p])) == order
+  for process in range(4):
+    block = sharding.block_of_rows(mesh, process)
+    assert block == (order.index(process), 4)
+
+
+def test_rows_lie_in_the_order_of_slices(monkeypatch):
+  # The first four devices as the second slice, and the other way round.
+  monkeypatch.setattr(sharding, "slice_of", lambda device: device.id < 4)
+  mesh = sharding.make_mesh()
+  assert [x.id for x in mesh.devices.flat] == [4, 5, 6, 7, 0, 1, 2, 3]
+  rows = np.arange(16.0).reshape(8, 2)
+  batch = sharding.put_batch(rows, mesh)
+  np.testing.assert_array_equal(batch, rows)
+  for shard in batch.addressable_shards:
+    np.testing.assert_array_equal(
+      shard.data[0], rows[(shard.device.id + 4) % 8]
+    )
+  assert sharding.block_of_rows(mesh) == (0, 1)
 
 
 @pytest.mark.many_devices

@@ -43,6 +43,7 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     "align_corners": True,
     "upsample_align_corners": False,
     "frozen": (),
+    "batch_norm_groups": 1,
   }
   # 3,000 passes over the 4,278 training people of VoxCeleb2, 32 at a time.
   config.steps = 401_000

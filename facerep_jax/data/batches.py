@@ -50,7 +50,7 @@ def train_batches(
     samples: What to read.
     batch_size: Rows of a global batch.
     start: Sample with which to begin: those consumed before.
-    host: Number of this host.
+    host: Number of this host's block of rows, see `sharding.block_of_rows`.
     num_hosts: Number of hosts; divides `batch_size`.
     num_threads: Threads that read and decode; 0: as many as `cores` says.
     prefetch: Batches that are read ahead.
@@ -104,7 +104,7 @@ def eval_batches(
     samples: What to read.
     batch_size: Rows of a global batch.
     num_samples: How many samples count.
-    host: Number of this host.
+    host: As for `train_batches`.
     num_hosts: Number of hosts; divides `batch_size`.
     num_threads: As for `train_batches`.
 

@@ -45,12 +45,14 @@ class Encoder(nn.Module):
     width: Channels after the first convolution; they grow to 8 * width.
     embed_dim: D, length of the code.
     dtype: Type of the computation.
+    norm_groups: Groups of rows, see `layers.BatchNorm`.
   """
 
   size: int
   width: int
   embed_dim: int
   dtype: Dtype = jnp.float32
+  norm_groups: int = 1
 
   @nn.compact
   def __call__(
@@ -73,7 +75,9 @@ class Encoder(nn.Module):
         scale * self.width, self.dtype, name=f"conv{i}"
       )(x)
       if i:
-        x = layers.BatchNorm(dtype=self.dtype, name=f"norm{i}")(x, train=train)
+        x = layers.BatchNorm(
+          num_groups=self.norm_groups, dtype=self.dtype, name=f"norm{i}"
+        )(x, train=train)
       x = nn.leaky_relu(x, 0.2)
       if x.shape[1] == 4:
         feature_map = x
@@ -95,6 +99,7 @@ class Decoder(nn.Module):
     align_corners: Kind of the upsampling, see
       `conv.upsample_bilinear_2x`.
     dtype: Type of the computation.
+    norm_groups: Groups of rows, see `layers.BatchNorm`.
   """
 
   size: int
@@ -102,6 +107,7 @@ class Decoder(nn.Module):
   features: int
   align_corners: bool = False
   dtype: Dtype = jnp.float32
+  norm_groups: int = 1
 
   @nn.compact
   def __call__(self, codes: jax.Array, *, train: bool) -> jax.Array:
@@ -112,7 +118,9 @@ class Decoder(nn.Module):
       x = layers.UpsampleConv(
         scale * self.width, self.align_corners, self.dtype, name=f"conv{i}"
       )(nn.relu(x))
-      x = layers.BatchNorm(dtype=self.dtype, name=f"norm{i}")(x, train=train)
+      x = layers.BatchNorm(
+        num_groups=self.norm_groups, dtype=self.dtype, name=f"norm{i}"
+      )(x, train=train)
     x = layers.UpsampleConv(
       self.features, self.align_corners, self.dtype, name=f"conv{len(scales)}"
     )(nn.relu(x))
@@ -144,6 +152,7 @@ class FabNet(nn.Module):
       `conv.upsample_bilinear_2x`.
     dtype: Type of the computation. Parameters, statistics of the
       normalisation, sampling coordinates and outputs are float32.
+    norm_groups: Groups of rows, see `layers.BatchNorm`.
   """
 
   size: int = 256
@@ -152,13 +161,14 @@ class FabNet(nn.Module):
   align_corners: bool = True
   upsample_align_corners: bool = False
   dtype: Dtype = jnp.float32
+  norm_groups: int = 1
 
   def setup(self):
     """Names the three parts, the top level of the parameters."""
-    up, dtype = self.upsample_align_corners, self.dtype
-    self.encoder = Encoder(self.size, self.width, self.embed_dim, dtype)
-    self.flow_decoder = Decoder(self.size, self.width, 2, up, dtype)
-    self.mask_decoder = Decoder(self.size, self.width, 1, up, dtype)
+    up, last = self.upsample_align_corners, (self.dtype, self.norm_groups)
+    self.encoder = Encoder(self.size, self.width, self.embed_dim, *last)
+    self.flow_decoder = Decoder(self.size, self.width, 2, up, *last)
+    self.mask_decoder = Decoder(self.size, self.width, 1, up, *last)
 
   def encode(self, images01: jax.Array, *, train: bool) -> jax.Array:
     """Encodes frames.

@@ -222,7 +222,8 @@ class BatchNorm(nn.Module):
   """Batch normalisation over all axes but the last.
 
   Under jit, over a batch that is sharded on a mesh, the statistics are those
-  of the whole batch.
+  of the whole batch, or of each group of rows. Where a group is what the
+  devices of a slice hold, no statistics pass between slices.
 
   Source: `torch.nn.BatchNorm2d`: biased variance to normalise, unbiased
   variance in the running average.
@@ -231,11 +232,14 @@ class BatchNorm(nn.Module):
   Attributes:
     momentum: Weight of the new statistics in the running ones.
     epsilon: Added to the variance.
+    num_groups: Groups of neighbouring rows, each normalised by its own
+      statistics in training; running ones take the mean over groups.
     dtype: Type of the output; statistics and parameters are float32.
   """
 
   momentum: float = 0.1
   epsilon: float = 1e-5
+  num_groups: int = 1
   dtype: Dtype = jnp.float32
 
   @nn.compact
@@ -250,7 +254,8 @@ class BatchNorm(nn.Module):
       [..., C] in `dtype`.
 
     Raises:
-      InputError: Training with one value per channel.
+      InputError: Training with one value per channel, in a group, or with rows
+        that do not divide among the groups.
     """
     shape = x.shape[-1:]
     scale = parameter(self, "scale", nn.initializers.ones, shape)
@@ -259,27 +264,59 @@ class BatchNorm(nn.Module):
     var = self.variable("batch_stats", "var", jnp.ones, shape)
     x = x.astype(jnp.float32)
     if not train:
-      return self._normalise(x, mean.value, var.value, scale, bias)
-    num = x.size // x.shape[-1]
-    if num == 1:
-      raise errors.InputError(
-        f"{'/'.join(self.path)}: batch normalisation in training needs more "
-        f"than one value per channel, got {list(x.shape)}. Use a larger batch."
-      )
-    axes = tuple(range(x.ndim - 1))
-    batch_mean = x.mean(axes)
-    batch_var = jnp.square(x - _row(batch_mean, x.ndim)).mean(axes)
+      factor = scale * jax.lax.rsqrt(var.value + self.epsilon)
+      return _affine(x, mean.value, factor, bias).astype(self.dtype)
+    num = self._count(x)
+    out, batch_mean, batch_var = self._normalise(x, scale, bias)
     if not self.is_initializing():
       keep, unbiased = 1 - self.momentum, batch_var * (num / (num - 1))
       mean.value = keep * mean.value + self.momentum * batch_mean
       var.value = keep * var.value + self.momentum * unbiased
-    return self._normalise(x, batch_mean, batch_var, scale, bias)
+    return out.astype(self.dtype)
 
-  def _normalise(self, x, mean, var, scale, bias):
-    """Applies the affine map that the statistics and parameters make."""
-    factor = scale * jax.lax.rsqrt(var + self.epsilon)
-    x = (x - _row(mean, x.ndim)) * _row(factor, x.ndim) + _row(bias, x.ndim)
-    return x.astype(self.dtype)
+  def _normalise(self, x, scale, bias):
+    """Returns [N, ..., C], and the statistics [C] that go into the running."""
+
+    def normalise(x):
+      mean, var = _mean_and_variance(x)
+      factor = scale * jax.lax.rsqrt(var + self.epsilon)
+      return _affine(x, mean, factor, bias), mean, var
+
+    if self.num_groups == 1:
+      return normalise(x)
+    groups = x.reshape(self.num_groups, -1, *x.shape[1:])
+    out, mean, var = jax.vmap(normalise)(groups)
+    return out.reshape(x.shape), mean.mean(0), var.mean(0)
+
+  def _count(self, x):
+    """Returns the values per channel of a group."""
+    place = "/".join(self.path)
+    if x.shape[0] % self.num_groups:
+      raise errors.InputError(
+        f"{place}: a batch of {x.shape[0]} does not divide among "
+        f"{self.num_groups} groups of batch normalisation. Use a multiple."
+      )
+    num = x.size // x.shape[-1] // self.num_groups
+    if num == 1:
+      raise errors.InputError(
+        f"{place}: batch normalisation in training needs more than one value "
+        f"per channel, got {list(x.shape)} for {self.num_groups} group(s). Use "
+        "a larger batch."
+      )
+    return num
+
+
+def _mean_and_variance(x):
+  """Returns mean and biased variance [C] of [..., C]."""
+  axes = tuple(range(x.ndim - 1))
+  mean = x.mean(axes)
+  return mean, jnp.square(x - _row(mean, x.ndim)).mean(axes)
+
+
+def _affine(x, mean, factor, bias):
+  """Maps [..., C] by the statistics and parameters [C] of its channels."""
+  ndim = x.ndim
+  return (x - _row(mean, ndim)) * _row(factor, ndim) + _row(bias, ndim)
 
 
 def parameter(

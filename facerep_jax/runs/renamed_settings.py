@@ -32,6 +32,7 @@ ADDED = {
   "warmup_steps": 0,
   "reference_batch": 0,
   "resize_on": "host",
+  "batch_norm_groups": 1,
 }
 # Last parts of settings that are gone, and what all runs are like now.
 REMOVED = {"others_share": 1.0}

@@ -26,6 +26,7 @@ def make(
   upsample_align_corners: bool,
   frozen: tuple[str, ...],
   dtype: str,
+  batch_norm_groups: int = 1,
 ) -> base.System:
   """Builds the system.
 
@@ -40,6 +41,8 @@ def make(
     frozen: Top-level parameter groups that do not learn, such as
       ("flow_decoder",); their normalisation still uses batch statistics.
     dtype: Compute type, "float32" or "bfloat16".
+    batch_norm_groups: Groups of rows of a batch that are normalised apart in
+      training; must divide the batch. Runs of earlier versions have one.
 
   Returns:
     The system. A sample's first frame is the target, the others are sources.
@@ -47,7 +50,14 @@ def make(
   Raises:
     InputError: A setting is out of range.
   """
-  _check(size_px, width, embed_dim, num_sources, use_mask)
+  numbers = {
+    "size_px": size_px,
+    "width": width,
+    "embed_dim": embed_dim,
+    "num_sources": num_sources,
+    "batch_norm_groups": batch_norm_groups,
+  }
+  _check(numbers, use_mask)
   net = fabnet.FabNet(
     size=size_px,
     width=width,
@@ -55,6 +65,7 @@ def make(
     align_corners=align_corners,
     upsample_align_corners=upsample_align_corners,
     dtype=jnp.dtype(dtype),
+    norm_groups=batch_norm_groups,
   )
   warp = functools.partial(_warp, net, use_mask)
   return base.System(
@@ -69,18 +80,13 @@ def make(
   )
 
 
-def _check(size_px, width, embed_dim, num_sources, use_mask):
-  numbers = {
-    "size_px": size_px,
-    "width": width,
-    "embed_dim": embed_dim,
-    "num_sources": num_sources,
-  }
+def _check(numbers, use_mask):
   setting_ranges.check(
     numbers,
     setting_ranges.MODELS["fabnet"],
     lambda key: f"config.model.{key}",
   )
+  num_sources = numbers["num_sources"]
   if num_sources > 1 and not use_mask:
     raise errors.InputError(
       f"config.model.num_sources={num_sources}, use_mask={use_mask}: expected "

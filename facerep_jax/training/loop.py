@@ -144,12 +144,13 @@ def device_batches(run: setup.Run, step: int) -> Iterator[dict[str, jax.Array]]:
     Iterator over `frames` [B, T, H, W, 3] uint8, or what else the samples
     hold, split over the devices.
   """
+  block, num_blocks = sharding.block_of_rows(run.mesh)
   stream = batches.train_batches(
     run.samples,
     batch_size=run.config.batch_size,
     start=step * run.config.batch_size,
-    host=jax.process_index(),
-    num_hosts=jax.process_count(),
+    host=block,
+    num_hosts=num_blocks,
     num_threads=run.config.data.num_threads,
     finish=lambda batch: sharding.put_batch(
       {name: x for name, x in batch.items() if name != "record"}, run.mesh
@@ -256,12 +257,13 @@ def _last_good(run):
 def _evaluate(run, state, step, num_evals):
   variables = train_state.inference_variables(state, run.frozen)
   totals, shown = None, []
+  block, num_blocks = sharding.block_of_rows(run.mesh)
   for batch in batches.eval_batches(
     run.eval_samples,
     batch_size=run.config.batch_size,
     num_samples=run.num_eval_samples,
-    host=jax.process_index(),
-    num_hosts=jax.process_count(),
+    host=block,
+    num_hosts=num_blocks,
     num_threads=run.config.data.num_threads,
   ):
     batch.pop("record")

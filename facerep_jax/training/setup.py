@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import pathlib
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -35,8 +34,6 @@ from facerep_jax.training import (
 )
 
 _log = logging.getLogger(__name__)
-# After which a network file system shows everywhere what was written.
-_SHOWN_AFTER_S = 60
 
 
 @dataclasses.dataclass
@@ -172,8 +169,7 @@ def _with_codes(config, workdir, system, frozen, source, drawn, eval_drawn):
   rule, _ = configuration.sampling(
     config, num_frames=system.num_frames, size_px=system.size_px
   )
-  with distributed.first_alone("codes"):
-    codes = code_cache.make(workdir, system, frozen, source, rule)
+  codes = code_cache.make(workdir, system, frozen, source, rule)
   return source, code_cache.CodeSamples(source, rule, codes), eval_drawn
 
 
@@ -183,15 +179,12 @@ def _store(config, workdir):
     configuration.store(config, workdir)
   distributed.wait("config")
   path, own = workdir / "config.json", json.loads(config.to_json())
-  deadline = time.monotonic() + _SHOWN_AFTER_S
-  while not path.exists() or atomic.read_json(path) != own:
-    if time.monotonic() > deadline:
-      raise errors.InputError(
-        f"{path}: is not what process 0 of this run wrote there. Give all "
-        "processes the same command, and a --workdir on a file system that "
-        "they share."
-      )
-    time.sleep(0.1)
+  distributed.until_shown(
+    lambda: path.exists() and atomic.read_json(path) == own,
+    f"{path}: is not what process 0 of this run wrote there. Give all "
+    "processes the same command, and a --workdir on a file system that they "
+    "share.",
+  )
 
 
 def _open_data(config, system, data_path):

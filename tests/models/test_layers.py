@@ -1,3 +1,5 @@
+import functools
+
 import flax.errors
 import flax.linen as nn
 import jax
@@ -7,7 +9,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from facerep_jax import errors
+from facerep_jax import errors, sharding
+from facerep_jax.aot import collectives
 from facerep_jax.models import layers
 
 MODEL = layers.BatchNorm()
@@ -76,6 +79,72 @@ def test_batch_norm_is_global_over_devices():
     one,
     eight,
   )
+
+
+def test_groups_of_a_batch_are_normalised_apart():
+  variables, x = _case()
+  model = layers.BatchNorm(num_groups=2)
+
+  def apply(variables, x):
+    return model.apply(variables, x, train=True, mutable=["batch_stats"])
+
+  got, mutated = jax.jit(apply)(variables, x)
+  halves = [jax.jit(_apply)(variables, half) for half in (x[:4], x[4:])]
+  np.testing.assert_allclose(  # Float32 at 100.
+    got, np.concatenate([out for out, _ in halves]), atol=1e-4
+  )
+  assert np.abs(got - jax.jit(_apply)(variables, x)[0]).max() > 0.01
+  for name, new in mutated["batch_stats"].items():
+    want = np.mean([y["batch_stats"][name] for _, y in halves], 0)
+    np.testing.assert_allclose(new, want, rtol=1e-6)
+  in_use = MODEL.apply(variables, x, train=False)
+  np.testing.assert_array_equal(model.apply(variables, x, train=False), in_use)
+
+
+def test_statistics_of_groups_stay_inside_a_slice():
+  variables, x = _case()
+  mesh = sharding.make_mesh()
+
+  def gradient(x, num_groups):
+    model = layers.BatchNorm(num_groups=num_groups)
+
+    def loss(x):
+      out, stats = model.apply(
+        variables, x, train=True, mutable=["batch_stats"]
+      )
+      del stats  # Their mean is what slices have to tell each other.
+      return jnp.sum(out**3)
+
+    return jax.grad(loss)(x)
+
+  found = {}
+  for num_groups in (1, 2):
+    by_row = sharding.by_row(mesh)
+    step = jax.jit(
+      functools.partial(gradient, num_groups=num_groups),
+      in_shardings=by_row,
+      out_shardings=by_row,
+    )
+    text = step.lower(x).compile().as_text()
+    transfers = collectives.find(text, num_devices=8, num_slices=2)
+    found[num_groups] = {x.is_across_slices for x in transfers}
+    one = jax.jit(gradient, static_argnums=1)(x, num_groups)
+    np.testing.assert_allclose(step(x), one, rtol=1e-3, atol=1e-3)
+  assert found == {1: {True}, 2: {False}}
+
+
+def test_batch_norm_refuses_rows_that_do_not_divide_among_groups():
+  variables, x = _case()
+  for num_groups, rows, text in ((3, x, "among 3 groups"), (8, x, None)):
+    model = layers.BatchNorm(num_groups=num_groups)
+    call = functools.partial(
+      model.apply, variables, train=True, mutable=["batch_stats"]
+    )
+    if text is None:
+      assert jax.eval_shape(call, rows)[0].shape == x.shape
+      rows, text = x[:, :1, :1], "more than one value"
+    with pytest.raises(errors.InputError, match=text):
+      jax.eval_shape(call, rows)
 
 
 def test_batch_norm_refuses_one_value_per_channel():

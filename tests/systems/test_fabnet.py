@@ -220,3 +220,30 @@ def test_settings_that_cannot_work_are_refused():
   with pytest.raises(errors.InputError, match="size"):
     make(size_px=48)
   assert "fabnet" in base.NAMES
+
+
+def test_groups_of_a_batch_have_their_own_statistics():
+  one, variables = make()
+  two = fabnet.make(**SETTINGS, batch_norm_groups=2)
+
+  def losses_of(system, rows):
+    given = variables.params, variables.frozen, variables.model_state
+    control = {"band_start": np.int32(0), "band_stop": np.int32(len(rows))}
+    loss, (model_state, _) = jax.jit(system.loss_fn)(
+      *given, {"frames": rows}, control, jax.random.key(0)
+    )
+    return loss, model_state
+
+  rows = frames(4, 2)
+  got, state = losses_of(two, rows)
+  halves = [losses_of(one, half) for half in (rows[:2], rows[2:])]
+  want = np.mean([loss for loss, _ in halves])
+  np.testing.assert_allclose(got, want, rtol=1e-5)
+  # The first layer of the encoder: the target moves it, then the source.
+  name = "encoder", "norm1", "mean"
+  found, *wanted = (
+    x[name[0]][name[1]][name[2]] for x in (state, *(y for _, y in halves))
+  )
+  np.testing.assert_allclose(found, np.mean(wanted, 0), rtol=1e-5, atol=1e-7)
+  with pytest.raises(errors.InputError, match="does not divide among 2 groups"):
+    losses_of(two, rows[:3])

@@ -1,12 +1,16 @@
+import concurrent.futures
 import dataclasses
+import itertools
 import os
+import shutil
+import threading
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from facerep_jax import errors
+from facerep_jax import distributed, errors
 from facerep_jax.data import samples
 from facerep_jax.tracks import track_source
 from facerep_jax.training import code_cache
@@ -204,3 +208,148 @@ def test_devices_do_not_matter(source, tmp_path):
     start = 6 * record
     # Means over an eighth of the rows at a time.
     np.testing.assert_allclose(codes[start : start + 6, 0], want, rtol=1e-6)
+
+
+class KilledError(Exception):
+  """Stands for the death of a process."""
+
+
+def by_processes(monkeypatch, count, make):
+  """Calls `make` as several processes would, which threads stand for.
+
+  Returns:
+    Of each, what it returned or the error that it raised. One that is killed
+    ends the waiting of the others.
+  """
+  this, meeting, votes = threading.local(), threading.Barrier(count), {}
+
+  def any_says(place, answer):
+    votes[place, this.number] = answer
+    meeting.wait(60)
+    return any(votes[place, i] for i in range(count))
+
+  def run(number):
+    this.number = number
+    try:
+      return make()
+    except KilledError as error:
+      meeting.abort()
+      return error
+    except (errors.InputError, threading.BrokenBarrierError) as error:
+      return error
+
+  with monkeypatch.context() as patch:
+    patch.setattr(jax, "process_index", lambda: this.number)
+    patch.setattr(jax, "process_count", lambda: count)
+    patch.setattr(distributed, "any_says", any_says)
+    patch.setattr(distributed, "wait", lambda place: meeting.wait(60))
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+      return list(pool.map(run, range(count)))
+
+
+@pytest.fixture
+def written(monkeypatch):
+  """Lists the records of each file of codes that is written."""
+  out, write = [], code_cache._write
+
+  def write_and_note(*arguments):
+    out.append(list(arguments[-1]))
+    write(*arguments)
+
+  monkeypatch.setattr(code_cache, "_write", write_and_note)
+  return out
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_several_processes_write_what_one_does(
+  source, tmp_path, monkeypatch, written, count
+):
+  alone, folder = tmp_path / "alone", tmp_path / "together"
+  want = code_cache.make(alone, Means, FROZEN, source, rule())
+  written.clear()
+
+  def make():
+    return code_cache.make(folder, Means, FROZEN, source, rule())
+
+  for _ in range(2):  # The second time, the codes are there.
+    for codes in by_processes(monkeypatch, count, make):
+      np.testing.assert_array_equal(codes, want)
+  # Of eight processes, two have none of the six records.
+  assert len(written) == count
+  assert sorted(itertools.chain(*written)) == list(range(6))
+  for name in ("codes.npy", "codes.json"):
+    assert (folder / name).read_bytes() == (alone / name).read_bytes()
+  assert set(os.listdir(folder)) == {"codes.npy", "codes.json"}
+
+
+def test_several_processes_skip_bad_records_as_one_does(
+  broken, tmp_path, monkeypatch
+):
+  sampling = rule(on_bad_record="skip")
+  want = code_cache.make(tmp_path / "1", Shifted, FROZEN, broken, sampling)
+
+  def make():
+    return code_cache.make(tmp_path / "3", Shifted, FROZEN, broken, sampling)
+
+  for codes in by_processes(monkeypatch, 3, make):
+    np.testing.assert_array_equal(codes, want)
+  break_record(broken, {2, 3}, monkeypatch)
+  shutil.rmtree(tmp_path / "3")
+  for codes in by_processes(monkeypatch, 3, make):
+    assert np.isnan(codes[12:24]).all() and np.isfinite(codes[24:]).all()
+  break_record(broken, set(range(6)), monkeypatch)
+  shutil.rmtree(tmp_path / "3")
+  for error in by_processes(monkeypatch, 3, make):
+    assert "not one of 6 records can be" in str(error)
+  assert not list((tmp_path / "3").iterdir())
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_what_a_dead_process_left_is_checked(
+  source, tmp_path, monkeypatch, written, is_damaged
+):
+  want = code_cache.make(tmp_path / "alone", Means, FROZEN, source, rule())
+  written.clear()
+  folder = tmp_path / "two"
+  is_whole = threading.Event()
+
+  def make():
+    return code_cache.make(folder, Means, FROZEN, source, rule())
+
+  def make_with_one_that_dies():
+    if jax.process_index():
+      return make()
+    distributed.any_says("codes", True)
+    assert is_whole.wait(60)
+    raise KilledError
+
+  keep = code_cache._keep
+
+  def keep_and_tell(*arguments):
+    keep(*arguments)
+    is_whole.set()
+
+  with monkeypatch.context() as patch:
+    patch.setattr(code_cache, "_keep", keep_and_tell)
+    found = by_processes(monkeypatch, 2, make_with_one_that_dies)
+  kinds = [type(x) for x in found]
+  assert kinds == [KilledError, threading.BrokenBarrierError]
+  part = folder / "codes.part-00001-of-00002.npy"
+  assert written == [[3, 4, 5]] and part.exists()
+  if is_damaged:
+    helpers.flip(part, 400)
+  for codes in by_processes(monkeypatch, 2, make):
+    np.testing.assert_array_equal(codes, want)
+  assert sorted(written[1:]) == [[0, 1, 2]] + [[3, 4, 5]] * is_damaged
+  assert set(os.listdir(folder)) == {"codes.npy", "codes.json"}
+
+
+def test_processes_get_about_as_many_frames():
+  def parts(counts, count):
+    found = code_cache.shares(np.array(counts), count)
+    return [list(x) for x in found]
+
+  assert parts([6] * 6, 4) == [[0, 1], [2], [3, 4], [5]]
+  assert parts([9, 1, 1, 1], 2) == [[0], [1, 2, 3]]
+  assert parts([1, 1, 1, 9], 2) == [[0, 1, 2, 3], []]
+  assert parts([5], 3) == [[0], [], []]
