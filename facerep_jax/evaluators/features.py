@@ -211,11 +211,14 @@ def hog(pixels: np.ndarray) -> np.ndarray:
       image, 9, (side, side), (2, 2), "L2-Hys", channel_axis=-1
     ).astype(np.float32)
 
-  with cli.Progress(len(pixels), "images", "HOG") as bar:
+  with (
+    cli.Progress(len(pixels), "images", "HOG") as bar,
+    futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+  ):
     rows = []
     for start in range(0, len(pixels), _BLOCK):
       part = pixels[start : start + _BLOCK]
-      rows += [one(image) for image in part]
+      rows += pool.map(one, part)
       bar.advance(len(part), len(part))
   return np.stack(rows)
 
