@@ -33,6 +33,8 @@ def main(arguments: list[str]) -> None:
   for line in report.lines(done.results["tasks"]):
     print(line)
   evaluation.write(given.output, done)
+  if options.is_quick:
+    print("quick: measured on a sample; not to be cited")
   print(f"{given.output}: report.html and results.json")
   if done.problems:
     raise errors.InputError(
@@ -94,6 +96,17 @@ def _parser():
     default=evaluation.Options.supervised_steps,
     help="training of the supervised upper bound; 0: leave it out",
   )
+  add(
+    "--quick",
+    action="store_true",
+    help="measure a sample of each set, without the supervised upper bound: a "
+    "look, not to be cited",
+  )
+  add(
+    "--no-cache",
+    action="store_true",
+    help="compute all features anew, and keep none",
+  )
   return parser
 
 
@@ -110,6 +123,8 @@ def _options(given):
     folds=given.folds,
     probes=given.probes,
     supervised_steps=given.supervised_steps,
+    is_quick=given.quick,
+    use_cache=not given.no_cache,
   )
 
 

@@ -9,6 +9,8 @@ import facerep_jax
 from facerep_jax import cli, errors, evaluate
 from facerep_jax.evaluators import (
   evaluation,
+  feature_cache,
+  features,
   linear_probe,
   probe_tasks,
   results,
@@ -29,12 +31,14 @@ READ_OUT = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small():
-  """One device to compile for, one strength to try, and few draws."""
+def small(tmp_path_factory):
+  """One device to compile for, one strength to try, few draws, a new cache."""
+  kept = feature_cache.Cache(tmp_path_factory.mktemp("kept") / "features")
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    patch.setattr(feature_cache, "default", lambda: kept)
     made_up.hurry(patch, 10.0)
-    yield
+    yield kept
 
 
 @pytest.fixture(scope="module")
@@ -334,3 +338,47 @@ def test_photos_of_all_parts_are_cut_alike(monkeypatch, caplog):
     assert "a face found in 2 of 4 looked at" in caplog.messages[-1]
   tight = dataclasses.replace(parts[0], cut="face")
   assert task_inputs.find_face([tight]) is None
+
+
+def test_kept_features_are_those_of_this_run(run, tmp_path, small):
+  """The second call computes nothing, and measures the same."""
+  workdir, data = run
+
+  def evaluate_once(*more):
+    code = command(
+      *more,
+      workdir=workdir,
+      output=tmp_path / "out",
+      data=f"tracks:{data}",
+      tasks="pose",
+      supervised_steps=0,
+    )
+    assert not code
+    return results.read(tmp_path / "out" / "results.json")
+
+  first = evaluate_once("--no-cache")
+  assert evaluate_once() == first
+  with pytest.MonkeyPatch.context() as patch:
+    for name in ("_hog", "_embedded"):
+      patch.setattr(features, name, None)
+    assert evaluate_once() == first
+  assert {path.suffix for path in small.folder.iterdir()} == {".npy"}
+
+
+def test_a_quick_evaluation_says_so(run, tmp_path, capsys):
+  workdir, data = run
+  folder = tmp_path / "out"
+  code = command(
+    "--quick", workdir=workdir, output=folder, data=f"tracks:{data}"
+  )
+  assert not code
+  found = results.read(folder / "results.json")
+  assert found["quick"] is True
+  assert {task["task"] for task in found["tasks"]} == READ_OUT
+  for task in found["tasks"]:
+    assert task["dataset"] == "tracks (quick)"
+    # Of each of four test people 8 of 12 frames.
+    assert task["num_test"] == 4 * 8 and task["num_people"] == 4
+    assert all(entry["kind"] != "supervised" for entry in task["entries"])
+  assert "Quick evaluation of run" in (folder / "report.html").read_text()
+  assert "not to be cited" in capsys.readouterr().out

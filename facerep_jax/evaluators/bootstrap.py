@@ -1,5 +1,6 @@
 """Bootstrap intervals over people."""
 
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -7,6 +8,9 @@ import numpy as np
 
 from facerep_jax import errors
 from facerep_jax.evaluators import base
+
+# Numbers that are kept of draws, 2 bytes each.
+_MOST_KEPT = 20_000_000
 
 
 class Interval(NamedTuple):
@@ -112,10 +116,27 @@ def drawn(
 
 def _draws(num_people: int, num: int, seed: int) -> Iterator[np.ndarray]:
   """Yields how often each person is drawn, [num_people] float64."""
+  if num_people * num > _MOST_KEPT:
+    yield from _drawn_now(num_people, num, seed)
+    return
+  for counts in _kept(num_people, num, seed):
+    yield counts.astype(np.float64)
+
+
+def _drawn_now(num_people, num, seed):
   rng = np.random.default_rng(seed)
   for _ in range(num):
     drawn = rng.integers(num_people, size=num_people)
     yield np.bincount(drawn, minlength=num_people).astype(np.float64)
+
+
+@functools.lru_cache(maxsize=2)
+def _kept(num_people, num, seed):
+  """Returns all draws, since every score of a task is drawn alike."""
+  found = np.empty((num, num_people), np.uint16)
+  for row, counts in zip(found, _drawn_now(num_people, num, seed)):
+    row[:] = counts
+  return found
 
 
 def score(

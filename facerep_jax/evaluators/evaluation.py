@@ -11,8 +11,10 @@ import jax
 
 from facerep_jax import errors
 from facerep_jax.evaluators import (
+  feature_cache,
   features,
   linear_probe,
+  quick,
   report,
   results,
   saved_probes,
@@ -47,6 +49,10 @@ class Options:
       has none.
     probes: File of fitted linear probes to apply; None: they are fitted.
     supervised_steps: Training of the supervised bound; 0: it is left out.
+    is_quick: Whether a sample of each set is measured, without the supervised
+      bound and tasks on tracks; see `quick.sample`.
+    use_cache: Whether features of images are kept for later evaluations, and
+      taken from earlier ones.
 
   Raises:
     InputError: A task is unknown, or a number is out of its range.
@@ -63,6 +69,8 @@ class Options:
   folds: int = 0
   probes: str | None = None
   supervised_steps: int = supervised.Recipe.steps
+  is_quick: bool = False
+  use_cache: bool = True
 
   def __post_init__(self):
     for task in self.tasks:
@@ -153,9 +161,17 @@ def evaluate(
     opened = task_inputs.open_data(
       text, crop=options.crop, fit_pose=options.fit_pose
     )
+    if options.is_quick:
+      opened = quick.sample(opened)
     data.append(
       task_inputs.Inputs(
-        text, opened, networks, options.folds, saved, options.detector
+        text,
+        opened,
+        networks,
+        options.folds,
+        saved,
+        options.detector,
+        options.is_quick,
       )
     )
   planned, problems = tasks.plan(options.tasks, data)
@@ -167,7 +183,7 @@ def evaluate(
   if found.problems and not (found.entries or found.leakage):
     raise errors.InputError(" ".join(found.problems))
   return Evaluation(
-    _results(place, networks, found),
+    _results(place, networks, found) | {"quick": options.is_quick},
     found.pictures,
     found.fitted,
     found.classes,
@@ -203,7 +219,8 @@ def _networks(place, options):
         "Rename a folder or file."
       )
   compared = {name: api.load(x) for name, x in zip(names, options.compare)}
-  steps = 0 if options.probes else options.supervised_steps
+  is_bound = not (options.probes or options.is_quick)
+  steps = options.supervised_steps if is_bound else 0
   recipe = supervised.Recipe(steps=steps) if steps else None
   known = features.names(run)
   for name in options.features:
@@ -212,7 +229,8 @@ def _networks(place, options):
         f"--features={','.join(options.features)}: {name!r} is none of "
         f"{', '.join(known)}."
       )
-  return studies.Networks(run, compared, recipe, options.features)
+  cache = feature_cache.default() if options.use_cache else None
+  return studies.Networks(run, compared, recipe, options.features, cache)
 
 
 def _measure(inputs, chosen, found):

@@ -5,17 +5,31 @@ import os
 from collections.abc import Sequence
 from concurrent import futures
 
+import flax
 import numpy as np
 
 from facerep_jax import cli, errors
 from facerep_jax.data import photos
 from facerep_jax.data.labelled import base as labelled_base
-from facerep_jax.evaluators import base, feature_roles, linear_probe
+from facerep_jax.evaluators import (
+  base,
+  feature_cache,
+  feature_roles,
+  linear_probe,
+)
 from facerep_jax.inference import api
+from facerep_jax.runs import stages
 
 PIXELS, HOG = "pixels (PCA)", "HOG"
 RANDOM, SUPERVISED = "random weights", "supervised"
 _CELLS = 8  # HOG's cells along a side.
+_HOG = {
+  "orientations": 9,
+  "cells_per_block": (2, 2),
+  "block_norm": "L2-Hys",
+}
+# To be raised when the same weights give other features.
+_NETWORK_VERSION = 1
 _BLOCK = 256  # Images between two signs of progress.
 
 
@@ -191,11 +205,14 @@ def flat(pixels: np.ndarray) -> np.ndarray:
   return pixels.reshape(len(pixels), -1).astype(np.float32) / 255
 
 
-def hog(pixels: np.ndarray) -> np.ndarray:
+def hog(
+  pixels: np.ndarray, cache: feature_cache.Cache | None = None
+) -> np.ndarray:
   """Computes histograms of oriented gradients.
 
   Args:
     pixels: [N, S, S, 3] uint8, S a multiple of 8.
+    cache: Where they are kept; None: they are not.
 
   Returns:
     [N, 1764] float32: 9 orientations, 8 x 8 cells, blocks of 2 x 2 cells,
@@ -203,19 +220,31 @@ def hog(pixels: np.ndarray) -> np.ndarray:
 
   Source: Dalal and Triggs, CVPR 2005; skimage.feature.hog.
   """
+  skimage = errors.require("skimage", "evaluation", "HOG")
+  kind = {"kind": HOG, "skimage": skimage.__version__, "settings": _HOG}
+  found = (cache or feature_cache.Cache()).get(
+    pixels, kind, (HOG,), lambda: {HOG: _hog(pixels)}
+  )
+  return found[HOG]
+
+
+def _hog(pixels):
   feature = errors.require("skimage.feature", "evaluation", "HOG")
   side = pixels.shape[1] // _CELLS
 
   def one(image):
     return feature.hog(
-      image, 9, (side, side), (2, 2), "L2-Hys", channel_axis=-1
+      image, pixels_per_cell=(side, side), channel_axis=-1, **_HOG
     ).astype(np.float32)
 
-  with cli.Progress(len(pixels), "images", "HOG") as bar:
+  with (
+    cli.Progress(len(pixels), "images", "HOG") as bar,
+    futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+  ):
     rows = []
     for start in range(0, len(pixels), _BLOCK):
       part = pixels[start : start + _BLOCK]
-      rows += [one(image) for image in part]
+      rows += pool.map(one, part)
       bar.advance(len(part), len(part))
   return np.stack(rows)
 
@@ -227,7 +256,10 @@ def names(model: api.Representation) -> tuple[str, ...]:
 
 
 def of_model(
-  model: api.Representation, pixels: np.ndarray, names: Sequence[str] = ()
+  model: api.Representation,
+  pixels: np.ndarray,
+  names: Sequence[str] = (),
+  cache: feature_cache.Cache | None = None,
 ) -> dict[str, np.ndarray]:
   """Computes a network's features of crops.
 
@@ -237,17 +269,45 @@ def of_model(
       size.
     names: Features wanted, of those that it has; all by default, and where it
       has none of them.
+    cache: Where features are kept; None: they are not.
 
   Returns:
     [N, D] float32 by name, those that are joined of others too.
   """
+  if cache is None or cache.folder is None:
+    found = _embedded(model, pixels)
+  else:
+    found = cache.get(
+      pixels,
+      _kind_of(model),
+      model.feature_names,
+      lambda: _embedded(model, pixels),
+    )
+  found = feature_roles.with_joined(found)
+  chosen = [name for name in names if name in found]
+  return {name: found[name] for name in chosen or found}
+
+
+def _kind_of(model):
+  """Returns what a network's features depend on beside the images."""
+  return {
+    "kind": "network",
+    "version": _NETWORK_VERSION,
+    "config": model.config.to_json(sort_keys=True),
+    "weights": {
+      name: stages.fingerprint(flax.core.unfreeze(arrays))
+      for name, arrays in model.variables._asdict().items()
+      if arrays
+    },
+    "device": model.mesh.devices.flat[0].device_kind,
+  }
+
+
+def _embedded(model, pixels):
   parts = []
   with cli.Progress(len(pixels), "images", "embedded") as bar:
     for start in range(0, len(pixels), _BLOCK):
       part = pixels[start : start + _BLOCK]
       parts.append(model.embed(part, is_cropped=True))
       bar.advance(len(part), len(part))
-  found = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-  found = feature_roles.with_joined(found)
-  chosen = [name for name in names if name in found]
-  return {name: found[name] for name in chosen or found}
+  return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}

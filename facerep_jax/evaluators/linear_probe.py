@@ -8,12 +8,11 @@ nothing.
 """
 
 import dataclasses
-import warnings
 
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base, folds
+from facerep_jax.evaluators import folds, logistic_fit
 from facerep_jax.inference import probe_file
 
 # Per row: the penalty is strength / 2 * |weights|^2 beside the mean loss.
@@ -133,20 +132,21 @@ def logistic(
       f"classes: expected 0 to {num_classes - 1}, got {labels.min()} to "
       f"{labels.max()}. Drop rows without a class."
     )
-  path = _LogisticPath(x[~held_out], [labels[~held_out]])
+  path = _one_class_path(x[~held_out], labels[~held_out])
   # What the fitted part never saw, no strength predicts.
   seen = np.unique(labels[~held_out])
   known = held_out & np.isin(labels, seen)
   column = np.searchsorted(seen, labels[known])
 
   def loss(strength):
-    logits = _one_per_class(path.fit(strength)).outputs(x[known])
+    fitted = path.fit(strength, logistic_fit.ROUGH)
+    logits = _one_per_class(fitted).outputs(x[known])
     logits = logits - logits.max(axis=1, keepdims=True)
     chosen = logits[np.arange(len(logits)), column]
     return np.mean(np.log(np.exp(logits).sum(axis=1)) - chosen)
 
   strength = _descend(loss)
-  found = _one_per_class(_LogisticPath(x, [labels]).fit(strength))
+  found = _one_per_class(_one_class_path(x, labels).fit(strength))
   return _spread(found, np.unique(labels), np.full(num_classes, -np.inf))
 
 
@@ -178,60 +178,43 @@ def multilabel(
     raise errors.InputError("labels: expected 0 and 1 alone. Threshold them.")
   y = y.astype(np.int64)
   seen = np.flatnonzero(np.ptp(y[~held_out], axis=0))
-  path = _LogisticPath(x[~held_out], list(y[~held_out][:, seen].T))
+  path = _LogisticPath(x[~held_out], y[~held_out][:, seen], False)
   sign = 1 - 2 * y[held_out][:, seen]
 
   def loss(strength):
-    logits = path.fit(strength).outputs(x[held_out])
+    logits = path.fit(strength, logistic_fit.ROUGH).outputs(x[held_out])
     return np.mean(np.logaddexp(0, sign * logits))
 
   strength = _descend(loss)
   varying = np.flatnonzero(np.ptp(y, axis=0))
-  found = _LogisticPath(x, list(y[:, varying].T)).fit(strength)
+  found = _LogisticPath(x, y[:, varying], False).fit(strength)
   return _spread(found, varying, np.where(y[0] > 0, np.inf, -np.inf))
 
 
 class _LogisticPath:
-  """Logistic regressions of falling strengths, each started at the last.
+  """Logistic regressions of falling strengths, each started at the last."""
 
-  L-BFGS in float32, until no entry of the gradient of the mean loss is over
-  1e-5, or for 300 steps.
-  """
-
-  def __init__(self, x, targets):
+  def __init__(self, x, target, is_one_class):
     self.mean, self.scale = _standard(x)
-    self.z = ((x - self.mean) / self.scale).astype(np.float32)
-    self.targets = targets
-    for target in targets or [np.zeros(1)]:
-      if len(np.unique(target)) < 2:
-        raise errors.InputError(
-          "a classifier needs two classes or more in the people it is fitted "
-          "to (and in four fifths of them). Give more images."
-        )
-    linear = base.sklearn("linear_model")
-    self.models = [
-      linear.LogisticRegression(tol=1e-5, max_iter=300, warm_start=True)
-      for _ in targets
-    ]
+    z = ((x - self.mean) / self.scale).astype(np.float32)
+    if not target.shape[1] or (target == target[0]).all(axis=0).any():
+      raise errors.InputError(
+        "a classifier needs two classes or more in the people it is fitted "
+        "to (and in four fifths of them). Give more images."
+      )
+    self.fits = logistic_fit.Fit(logistic_fit.Axes(z), target, is_one_class)
 
-  def fit(self, strength):
-    """Returns the linear probe of one strength; one column for two classes."""
-    exceptions = base.sklearn("exceptions")
-    for model, target in zip(self.models, self.targets):
-      model.C = 1 / (strength * len(self.z))
-      with warnings.catch_warnings():
-        # Separable classes under weak penalties end by the number of steps.
-        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
-        model.fit(self.z, target)
-    weights = np.concatenate([m.coef_ for m in self.models]).T
-    offset = np.concatenate([m.intercept_ for m in self.models])
-    return LinearProbe(
-      self.mean,
-      self.scale,
-      weights.astype(np.float64),
-      offset.astype(np.float64),
-      strength,
-    )
+  def fit(self, strength, accuracy=logistic_fit.FINE):
+    """Returns the linear probe of one strength."""
+    weights, offset = self.fits.at(strength, accuracy)
+    return LinearProbe(self.mean, self.scale, weights, offset, strength)
+
+
+def _one_class_path(x, labels):
+  """Returns a path whose columns are the classes seen; one for two of them."""
+  columns = labels[:, None] == np.unique(labels)
+  is_pair = columns.shape[1] == 2
+  return _LogisticPath(x, columns[:, 1:] if is_pair else columns, not is_pair)
 
 
 def _one_per_class(found):

@@ -84,6 +84,7 @@ def page(
   return _template("report.html").render(
     run=complete["run"],
     facts=_facts(complete),
+    is_quick=complete.get("quick", False),
     baselines=[_KIND_NAMES[kind] for kind in _BASELINES],
     tasks=[_task(i, task, pictures.get(i, {})) for i, task in enumerate(tasks)],
     leakage=None if leakage is None else _leakage(leakage),

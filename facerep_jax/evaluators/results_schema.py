@@ -174,7 +174,8 @@ SCHEMA = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | _record(
     "compare": _NAMES,
     "tasks": _list(_TASK, "a list of dicts"),
     "leakage": _LEAKAGE,
-  }
+  },
+  {"quick": _BOOL},
 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from facerep_jax.data import photos
 from facerep_jax.data.labelled import base as labelled_base
 from facerep_jax.evaluators import (
+  feature_cache,
   feature_roles,
   features,
   probe_tasks,
@@ -32,12 +33,14 @@ class Networks:
     recipe: How the supervised bound is trained; None: it is left out.
     only: Features of networks that are measured, where they have them; all
       without.
+    cache: Where features are kept; None: they are not.
   """
 
   run: api.Representation
   compared: dict[str, api.Representation]
   recipe: supervised.Recipe | None
   only: tuple[str, ...] = ()
+  cache: feature_cache.Cache | None = None
 
   @functools.cached_property
   def untrained(self) -> api.Representation:
@@ -66,7 +69,9 @@ class Networks:
     self, model: api.Representation, pixels: np.ndarray, name: str, kind: str
   ) -> list[probe_tasks.Feature]:
     """Returns the features of one network; see `probe_tasks.Feature`."""
-    found = features.of_model(model, pixels, self.only)
+    # What is trained here comes only once.
+    cache = None if kind == "supervised" else self.cache
+    found = features.of_model(model, pixels, self.only, cache)
     mirrored = feature_roles.WITH_MIRROR
     return [
       probe_tasks.Feature(f"{name}: {k}", kind, values, k in mirrored)
@@ -134,7 +139,7 @@ def build(
   table = networks.of_run(crops.pixels)
   width = table[0].values.shape[1]
   table.append(probe_tasks.Feature(features.PIXELS, "pixels", None))
-  hog = features.hog(crops.pixels)
+  hog = features.hog(crops.pixels, networks.cache)
   table.append(probe_tasks.Feature(features.HOG, "hog", hog))
   is_bound = len(divisions) == 1 and not _BOUND_LABELS - set(crops.labels)
   if networks.recipe and is_bound:

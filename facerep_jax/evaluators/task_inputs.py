@@ -25,6 +25,7 @@ class Inputs:
     saved: Linear probes of another evaluation, as `saved_probes.load` returns
       them; None: linear probes are fitted.
     detector: As `detect.make_detector` takes it.
+    is_quick: Whether the set is a sample: its tracks are then left alone.
   """
 
   text: str
@@ -33,6 +34,7 @@ class Inputs:
   num_folds: int = 0
   saved: dict[str, tuple[linear_probe.LinearProbe, list[str]]] | None = None
   detector: str | None = None
+  is_quick: bool = False
 
   @property
   def is_pairs(self) -> bool:

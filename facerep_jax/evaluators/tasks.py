@@ -118,7 +118,8 @@ def _leakage(inputs, study):
 
 def _has_tracks(inputs):
   """Tells whether networks can be run on tracks; saved probes are alone."""
-  return inputs.saved is None and inputs.folder is not None
+  is_open = inputs.saved is None and not inputs.is_quick
+  return is_open and inputs.folder is not None
 
 
 def _has_reconstruction(inputs):

@@ -133,7 +133,8 @@ def _features(crops, networks, find_face):
   fitted = features.Pixels.fit(pixels, width)
   for table, part in zip(tables, both):
     table.append(probe_tasks.Feature(features.PIXELS, "pixels", fitted(part)))
-    table.append(probe_tasks.Feature(features.HOG, "hog", features.hog(part)))
+    hog = features.hog(part, networks.cache)
+    table.append(probe_tasks.Feature(features.HOG, "hog", hog))
     table += networks.of_compared(
       [crops.source], part, find_face, is_mirrored=part is not pixels
     )

@@ -96,3 +96,12 @@ def test_scores_carry_their_unit_and_refuse_nothing_to_measure():
     bootstrap.interval(np.ones(0), None)
   with pytest.raises(errors.InputError, match="values: expected"):
     bootstrap.interval(np.ones(3), np.arange(4))
+
+
+def test_draws_that_are_kept_are_those_that_are_not(monkeypatch):
+  values = np.random.default_rng(0).normal(size=50)
+  kept = [bootstrap.drawn(values, None, 40, seed=3)[1] for _ in range(2)]
+  monkeypatch.setattr(bootstrap, "_MOST_KEPT", 0)
+  _, anew = bootstrap.drawn(values, None, 40, seed=3)
+  np.testing.assert_array_equal(kept, [anew, anew])
+  assert np.ptp(anew) > 0

@@ -277,7 +277,7 @@ except errors.InputError as error:
 
 
 def test_a_value_that_a_template_lacks_is_an_error():
-  with pytest.raises(jinja2.UndefinedError, match="'run' is undefined"):
+  with pytest.raises(jinja2.UndefinedError, match="'is_quick' is undefined"):
     report._template("report.html").render()
 
 

@@ -32,6 +32,7 @@ class Networks:
 
   run = Run()
   has_mirror = False
+  cache = None
 
   def __init__(self, main="net: code"):
     self.main = {"verification": main}
