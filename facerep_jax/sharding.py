@@ -1,5 +1,6 @@
 """Devices: the mesh, what lies where, and how functions are compiled for it."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from facerep_jax import errors
+from facerep_jax.ops import batch_split
 
 _log = logging.getLogger(__name__)
 PyTree = Any
@@ -18,7 +20,7 @@ BATCH_SIZE = 32  # Rows at a time, where nothing else is asked for.
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-  """Lays devices out along one axis, "data".
+  """Lays devices out along one axis, `batch_split.AXIS`.
 
   They are put in order of slice, process and number, so that the rows of a
   process lie behind each other. `jax.make_mesh` refuses devices of several
@@ -31,7 +33,9 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     The mesh.
   """
   devices = sorted(jax.devices() if devices is None else devices, key=_place)
-  return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+  return Mesh(
+    np.array(devices), (batch_split.AXIS,), axis_types=(AxisType.Auto,)
+  )
 
 
 def slice_of(device: jax.Device) -> int:
@@ -137,7 +141,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def by_row(mesh: Mesh) -> NamedSharding:
   """Returns the placement of what is split along its first axis."""
-  return NamedSharding(mesh, P("data"))
+  return NamedSharding(mesh, P(batch_split.AXIS))
 
 
 def abstract(tree: PyTree, placement: NamedSharding) -> PyTree:
@@ -221,7 +225,7 @@ def jit_train_step(step: Callable, mesh: Mesh) -> Callable:
   """
   whole = replicated(mesh)
   return jax.jit(
-    step,
+    _traced_for(mesh, step),
     in_shardings=(whole, whole, by_row(mesh), whole),
     out_shardings=(whole, whole),
     donate_argnums=0,
@@ -232,7 +236,9 @@ def jit_on_batch(function: Callable, mesh: Mesh) -> Callable:
   """Compiles function(variables, batch); the result is replicated."""
   whole = replicated(mesh)
   return jax.jit(
-    function, in_shardings=(whole, by_row(mesh)), out_shardings=whole
+    _traced_for(mesh, function),
+    in_shardings=(whole, by_row(mesh)),
+    out_shardings=whole,
   )
 
 
@@ -240,6 +246,19 @@ def jit_by_row(function: Callable, mesh: Mesh) -> Callable:
   """Compiles function(batch); the result is split by row, as the batch is."""
   rows = by_row(mesh)
   return jax.jit(function, in_shardings=(rows,), out_shardings=rows)
+
+
+def _traced_for(mesh, function):
+  """Lets what a function calls know the mesh, see `ops.batch_split`."""
+  if mesh.devices.size == 1:
+    return function
+
+  @functools.wraps(function)
+  def traced(*arguments):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return function(*arguments)
+
+  return traced
 
 
 def round_up(count: int, mesh: Mesh) -> int:

@@ -13,9 +13,7 @@ import numpy as np
 
 from facerep_jax import errors
 from facerep_jax.ops import (
-  camera as cameras,
-)
-from facerep_jax.ops import (
+  batch_split,
   fragments,
   grid_mesh,
   hard_raster,
@@ -23,6 +21,9 @@ from facerep_jax.ops import (
   soft_raster,
   triangles,
   warp,
+)
+from facerep_jax.ops import (
+  camera as cameras,
 )
 
 # Enough for a smooth head; see `render_mesh`.
@@ -281,11 +282,17 @@ def _draw(meshes, faces, empty, *, softness, size_px, cull, capacity_factor):
   """Draws images; returns values, depth last, masks, and lost fragments."""
   draw = _drawer(softness, size_px, len(faces), capacity_factor)
 
-  def draw_one(xy_px, depth, is_before, values):
-    mesh = triangles.gather(xy_px, depth, values, faces, is_before, cull=cull)
-    return draw(mesh, empty)
+  def draw_all(meshes, shared):
+    faces, empty = shared
 
-  return jax.vmap(draw_one)(*meshes)
+    def draw_one(xy_px, depth, is_before, values):
+      mesh = triangles.gather(xy_px, depth, values, faces, is_before, cull=cull)
+      return draw(mesh, empty)
+
+    return jax.vmap(draw_one)(*meshes)
+
+  # The number of turns of the rasteriser's loops depends on what is drawn.
+  return batch_split.by_device(draw_all, meshes, (faces, empty))
 
 
 def _check(vertices, colours, softness, capacity_factor):
