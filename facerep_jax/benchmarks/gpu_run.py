@@ -21,7 +21,7 @@ class Part:
     name: Of the part and its log.
     command: What runs.
     limit_s: Seconds that it may take at most.
-    least_s: Seconds with fewer of which it does not begin.
+    least_s: Seconds that are kept free for it; it begins with half of them.
     environment: Variables beside those of this process.
     grace_s: Seconds that it has to end by itself after that.
     stop: Signal by which it is told to end at its limit.
@@ -72,8 +72,7 @@ def run_all(
   """Runs parts in order; one that fails does not stop the next.
 
   Args:
-    parts: Which. Each leaves to those behind it the seconds with fewer of
-      which they do not begin.
+    parts: Which. Each leaves to those behind it their `least_s`.
     logs: Folder of their logs, NAME.log; it exists.
     deadline: When all has to be over, as of `time.monotonic`.
     after_each: Called with all results so far, after each part.
@@ -102,7 +101,8 @@ def run(part: Part, log: pathlib.Path, left_s: float) -> Result:
     How it ended.
   """
   limit_s = min(part.limit_s, left_s - part.grace_s)
-  if left_s < part.least_s or limit_s <= 0:
+  # Half: the part before may take a little longer to end than it should.
+  if left_s < part.least_s / 2 or limit_s <= 0:
     return Result(part.name, LEFT_OUT)
   start = time.monotonic()
   with open(log, "wb") as file:
