@@ -4,6 +4,8 @@ Which triangle is seen has no gradient; what is seen of it does. All functions
 are of one image.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -90,10 +92,27 @@ def visible_faces(mesh: triangles.Mesh, size_px: int) -> jax.Array:
     ),
     half_px=_CRACK_PX,
     size_px=size_px,
-    # For surfaces of about one triangle to half a pixel, one list is enough.
-    lengths=fragments.Capacity(num_faces + 4 * size_px, num_pixels * 5 // 4),
+    lengths=list_lengths(num_faces, size_px),
   )
   return jnp.where(face < num_faces, face, -1)[:-1]
+
+
+def list_lengths(num_faces: int, size_px: int) -> fragments.Capacity:
+  """Returns lengths of lists that hold a face that fills the image.
+
+  A surface that fills it evenly, as the frontal view of a depth map does, has
+  S sqrt(2 F) rows and S^2 pixels. A quarter more is enough for faces; what is
+  more takes several lists.
+
+  Args:
+    num_faces: F.
+    size_px: S, of the image.
+
+  Returns:
+    The lengths.
+  """
+  num_rows = size_px * math.sqrt(2 * num_faces)
+  return fragments.Capacity(int(1.25 * num_rows), size_px * size_px * 5 // 4)
 
 
 def _inverse_depth(mesh, found):
