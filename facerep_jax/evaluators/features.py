@@ -1,11 +1,15 @@
 """Features of labelled images: of a network, and the baselines beside it."""
 
 import dataclasses
+import functools
+import hashlib
 import os
+import pathlib
 from collections.abc import Sequence
 from concurrent import futures
 
 import flax
+import jax
 import numpy as np
 
 from facerep_jax import cli, errors
@@ -28,8 +32,6 @@ _HOG = {
   "cells_per_block": (2, 2),
   "block_norm": "L2-Hys",
 }
-# To be raised when the same weights give other features.
-_NETWORK_VERSION = 1
 _BLOCK = 256  # Images between two signs of progress.
 
 
@@ -292,7 +294,7 @@ def _kind_of(model):
   """Returns what a network's features depend on beside the images."""
   return {
     "kind": "network",
-    "version": _NETWORK_VERSION,
+    "code": _code(),
     "config": model.config.to_json(sort_keys=True),
     "weights": {
       name: stages.fingerprint(flax.core.unfreeze(arrays))
@@ -301,6 +303,15 @@ def _kind_of(model):
     },
     "device": model.mesh.devices.flat[0].device_kind,
   }
+
+
+@functools.cache
+def _code():
+  """Names the code that computes features: this package's, and JAX's."""
+  digest = hashlib.sha256(jax.__version__.encode())
+  for path in sorted(pathlib.Path(errors.__file__).parent.rglob("*.py")):
+    digest.update(path.read_bytes())
+  return digest.hexdigest()
 
 
 def _embedded(model, pixels):
