@@ -35,19 +35,22 @@ def check_same(folder, other):
 
   Not to the last bit: gradients and batch statistics are sums over devices,
   which processes add up in another order than the devices of one. The first
-  step has no other difference; later ones add what it did to the weights.
+  step has no other difference; later ones add what it did to the weights. A
+  bias that began at 0 is a sum of few updates, each as wrong as the larger
+  terms that it adds up.
   """
   for place, there in zip(stages(folder), stages(other), strict=True):
     lines = small_runs.readings(place), small_runs.readings(there)
     for a, b in zip(*lines, strict=True):
       assert a.pop("split") == b.pop("split") and a.keys() == b.keys()
       for name, value in a.items():
-        np.testing.assert_allclose(b[name], value, rtol=1e-5, err_msg=name)
+        limit = 1e-7 + 1e-5 * abs(value)
+        assert abs(b[name] - value) <= limit, (name, value, b[name])
   found, want = process_runs.weights(other), process_runs.weights(folder)
   assert found.keys() == want.keys() and len(want) > 20
   for name, x in want.items():
-    limit = 1e-6 * np.abs(x).max()
-    np.testing.assert_allclose(found[name], x, atol=limit, err_msg=name)
+    limit = 1e-5 * np.abs(x).max()
+    np.testing.assert_allclose(found[name], x, rtol=0, atol=limit, err_msg=name)
 
 
 def codes(folder):
