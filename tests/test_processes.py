@@ -35,21 +35,22 @@ def check_same(folder, other):
 
   Not to the last bit: gradients and batch statistics are sums over devices,
   which processes add up in another order than the devices of one. The first
-  step has no other difference; later ones add what it did to the weights. A
-  bias that began at 0 is a sum of few updates, each as wrong as the larger
-  terms that it adds up.
+  step has no other difference; later ones add what it did to the weights. The
+  gradient of an L1 loss, a ReLU or a bilinear sample jumps where rounding
+  decides, so that gradients, and with them weights, may differ by more than
+  losses do.
   """
   for place, there in zip(stages(folder), stages(other), strict=True):
     lines = small_runs.readings(place), small_runs.readings(there)
     for a, b in zip(*lines, strict=True):
       assert a.pop("split") == b.pop("split") and a.keys() == b.keys()
       for name, value in a.items():
-        limit = 1e-7 + 1e-5 * abs(value)
+        limit = 1e-7 + (1e-4 if "grad" in name else 1e-5) * abs(value)
         assert abs(b[name] - value) <= limit, (name, value, b[name])
   found, want = process_runs.weights(other), process_runs.weights(folder)
   assert found.keys() == want.keys() and len(want) > 20
   for name, x in want.items():
-    limit = 1e-5 * np.abs(x).max()
+    limit = 1e-4 * np.abs(x).max()
     np.testing.assert_allclose(found[name], x, rtol=0, atol=limit, err_msg=name)
 
 
