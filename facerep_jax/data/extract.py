@@ -57,7 +57,7 @@ class Settings:
   maps: bool = False
 
   def __post_init__(self):
-    setting_ranges.check(vars(self), setting_ranges.TRACKS, "tracks: ")
+    setting_ranges.check(vars(self), setting_ranges.TRACKS, "tracks: {}".format)
     if not self.expressions <= self.num_frames:
       raise errors.InputError(
         "expressions of synthetic tracks: expected 0 (one or two) up to the "

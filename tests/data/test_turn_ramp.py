@@ -85,9 +85,9 @@ def test_samples_follow_the_steps(source, monkeypatch):
   picked = []
   cut = samples.Samples._cut
 
-  def spy(self, track, record, picks, squares):
+  def spy(self, record, files, picks, squares, out):
     picked.append(set(int(p) % 3 for p in picks))
-    return cut(self, track, record, picks, squares)
+    return cut(self, record, files, picks, squares, out)
 
   monkeypatch.setattr(samples.Samples, "_cut", spy)
   drawn = samples.Samples(source, sampling(ramp=RAMP, batch_size=4))
@@ -125,9 +125,9 @@ def test_the_first_frame_is_frontal_and_the_others_follow_the_ramp(
   picked = []
   cut = samples.Samples._cut
 
-  def spy(self, track, record, picks, squares):
+  def spy(self, record, files, picks, squares, out):
     picked.append([int(p) % 3 for p in picks])
-    return cut(self, track, record, picks, squares)
+    return cut(self, record, files, picks, squares, out)
 
   monkeypatch.setattr(samples.Samples, "_cut", spy)
   drawn = samples.Samples(source, sampling(ramp=ramp, batch_size=1))
