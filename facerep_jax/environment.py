@@ -190,10 +190,20 @@ def compiling_anew() -> Iterator[None]:
   """Keeps JAX from using compiled programs of before, to time compiling."""
   before = os.environ.get(_USES_COMPILED)
   _set_jax(_USES_COMPILED, "false")
+  _forget_compiled()
   try:
     yield
   finally:
     _set_jax(_USES_COMPILED, before or "true")
+    _forget_compiled()
+
+
+def _forget_compiled():
+  """Lets JAX decide anew whether it uses the cache: it does so only once."""
+  if "jax" in sys.modules:
+    from jax.experimental.compilation_cache import compilation_cache
+
+    compilation_cache.reset_cache()
 
 
 def _set_jax(name, text):
