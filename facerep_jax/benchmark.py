@@ -7,7 +7,6 @@ faces detectors find, `--only=face_tools` the speed of `embed` beside others.
 """
 
 import argparse
-import os
 import pathlib
 import sys
 
@@ -54,11 +53,10 @@ def main(arguments: list[str]) -> None:
   folder = pathlib.Path(options.output)
   outputs.check_folder(folder, "--output")
   folder.mkdir(parents=True, exist_ok=True)
-  where = report.machine() | {"load_before": os.getloadavg()[0]}
+  where = report.begin()
   sections = []
 
   def save(*unfinished):
-    where["load_after"] = os.getloadavg()[0]
     report.save(folder, where, [*sections, *unfinished])
 
   options.save = save  # Rows so far, for runs that are cut.

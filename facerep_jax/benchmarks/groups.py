@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
   folder = pathlib.Path(options.output)
   outputs.check_folder(folder, "--output")
   (folder / "faces").mkdir(parents=True, exist_ok=True)
-  where = report.machine() | {"load_before": os.getloadavg()[0]}
+  where = report.begin()
   train, faces = _faces(folder / "faces", options)
   measures = {}
   for name in filter(None, options.detectors.split(",")):
@@ -54,7 +54,6 @@ def main(arguments: list[str]) -> None:
     for name, of_level in measures.items()
     for section in tables(name, of_level)
   ]
-  where["load_after"] = os.getloadavg()[0]
   report.save(folder, where, sections)
   print(report.markdown(where, sections))
 

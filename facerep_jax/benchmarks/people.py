@@ -4,7 +4,6 @@ Recordings of known people are embedded and grouped as `embed` does. Clips
 joined of them are read, followed and grouped as videos are.
 """
 
-import os
 import pathlib
 import sys
 import tempfile
@@ -76,7 +75,7 @@ def main(arguments: list[str]) -> None:
   model = api.load(options.model)
   thresholds = _thresholds(options.thresholds or [_DEFAULT], model)
   (folder / "recordings").mkdir(parents=True, exist_ok=True)
-  where = report.machine() | {"load_before": os.getloadavg()[0]}
+  where = report.begin()
   names = list(thresholds)
   sets, counted = _of_recordings(model, names, options), []
   for name, clips in _clips(options).items():
@@ -86,7 +85,6 @@ def main(arguments: list[str]) -> None:
   if counted:
     title = "Shots and their tracks"
     sections.append(report.Section("ends", title, _ENDS, counted))
-  where["load_after"] = os.getloadavg()[0]
   report.save(folder, where, sections)
   print(report.markdown(where, sections))
 

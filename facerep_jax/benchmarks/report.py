@@ -182,10 +182,22 @@ def as_json(where: dict[str, object], sections: list[Section]) -> dict:
   }
 
 
+def begin() -> dict[str, object]:
+  """Returns what `machine` says, with `load_before` of this moment."""
+  return machine() | {"load_before": os.getloadavg()[0]}
+
+
 def save(
   folder: pathlib.Path, where: dict[str, object], sections: list[Section]
 ) -> None:
-  """Writes benchmark.md and benchmark.json into a folder."""
+  """Writes benchmark.md and benchmark.json into a folder.
+
+  Args:
+    folder: Where to.
+    where: What `begin` returned; `load_after` becomes that of this moment.
+    sections: The tables.
+  """
+  where["load_after"] = os.getloadavg()[0]
   atomic.write_text(folder / "benchmark.md", markdown(where, sections))
   text = json.dumps(as_json(where, sections), indent=2, allow_nan=False)
   atomic.write_text(folder / "benchmark.json", text + "\n")

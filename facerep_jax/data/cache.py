@@ -178,8 +178,6 @@ def photos(path: str, *, size_px: int) -> str:
     manifest = _build(folder, units, settings, plan, passed_over)
     found = manifest["sources"][path]
     left_out = [f"{n} x {reason}" for reason, n in found["skipped"].items()]
-    for note, count in found["notes"].items():
-      _log.info("%s: %d x %s", path, count, note)
     _log.info(
       "%s: a face found in %d of %d photos; left out: %s",
       path,

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from facerep_jax import cli, distributed, errors, sharding
-from facerep_jax.data import batches, samples
+from facerep_jax.data import batches, samples, whole_tracks
 from facerep_jax.files import atomic, outputs
 from facerep_jax.runs import stages
 from facerep_jax.systems import base
@@ -309,7 +309,7 @@ def _write(system, frozen, source, sampling, path, records):
 
 def _all_frames(source, sampling, records):
   """Yields the frames of records, [F, S, S, 3] uint8, or None."""
-  whole = samples.WholeTracks(source, sampling)
+  whole = whole_tracks.WholeTracks(source, sampling)
   # In tuples: grain leaves elements out that are None.
   dataset = grain.MapDataset.range(records.start, records.stop).map(
     lambda i: (whole[i],)

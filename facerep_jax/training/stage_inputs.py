@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from facerep_jax import errors, sharding
-from facerep_jax.data import samples
+from facerep_jax.data import whole_tracks
 from facerep_jax.inference import api
 from facerep_jax.runs import configuration, stages
 from facerep_jax.systems import base
@@ -139,7 +139,7 @@ def _encoder(system, given, rows):
 
 def _frames(source, rule, most):
   """Yields number and frames of records spread over a split, no bad ones."""
-  whole = samples.WholeTracks(source, rule)
+  whole = whole_tracks.WholeTracks(source, rule)
   picks = np.linspace(0, len(source) - 1, min(most, len(source)))
   picks = np.unique(picks.astype(int)).tolist()
   is_empty = True

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import distributed, errors
-from facerep_jax.data import samples
+from facerep_jax.data import samples, whole_tracks
 from facerep_jax.tracks import track_source
 from facerep_jax.training import code_cache
 from tests import tiny
@@ -202,7 +202,7 @@ def test_frames_that_change_have_no_code(source, tmp_path, change):
 def test_devices_do_not_matter(source, tmp_path):
   assert len(jax.local_devices()) == 8
   codes = code_cache.make(tmp_path, Means, FROZEN, source, rule())
-  whole = samples.WholeTracks(source, rule())
+  whole = whole_tracks.WholeTracks(source, rule())
   for record in (0, 5):
     want = Means.encode(FROZEN, jnp.asarray(whole[record]))
     start = 6 * record

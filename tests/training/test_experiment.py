@@ -8,6 +8,7 @@ import pytest
 
 import facerep_jax
 from facerep_jax import errors
+from facerep_jax.data import whole_tracks
 from facerep_jax.inference import sheets
 from facerep_jax.runs import configuration
 from facerep_jax.training import experiment, loop, setup, summary, wccn
@@ -262,7 +263,7 @@ def test_wccn_is_that_of_training_frames(whole, data):
   model = facerep_jax.load(whole)
   source = setup.track_source.TrackSource(data, "train")
   rule, _ = configuration.sampling(model.config, num_frames=3, size_px=64)
-  tracks = setup.samples.WholeTracks(source, rule)
+  tracks = whole_tracks.WholeTracks(source, rule)
   codes, person = [], []
   for i in range(len(source)):
     frames = tracks[i]
@@ -284,8 +285,8 @@ def test_statistics_are_those_of_training_frames(whole, data):
   model = facerep_jax.load(whole)
   source = setup.track_source.TrackSource(data, "train")
   rule, _ = configuration.sampling(model.config, num_frames=3, size_px=64)
-  whole_tracks = setup.samples.WholeTracks(source, rule)
-  frames = np.concatenate([whole_tracks[i] for i in range(len(source))])
+  tracks = whole_tracks.WholeTracks(source, rule)
+  frames = np.concatenate([tracks[i] for i in range(len(source))])
   codes = np.asarray(model.system.encode(model.variables.frozen, frames))
   for i, name in enumerate(("albedo", "depth")):
     found = model.variables.frozen["statistics"][name]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facerep_jax import errors
-from facerep_jax.data import samples
+from facerep_jax.data import whole_tracks
 from facerep_jax.runs import configuration, stages
 from facerep_jax.tracks import tfrecord, track_source
 from facerep_jax.training import stage_inputs
@@ -61,7 +61,7 @@ class Whole:
 
 
 def test_statistics_leave_out_bad_records(monkeypatch):
-  monkeypatch.setattr(samples, "WholeTracks", Whole)
+  monkeypatch.setattr(whole_tracks, "WholeTracks", Whole)
   found = stage_inputs._frames(Tracks({0, 3}), None, 128)
   assert [(k, x[0, 0, 0, 0]) for k, x in found] == [(1, 1), (2, 2), (4, 4)]
   with pytest.raises(tfrecord.BadRecordError, match="not one of 5 records"):
