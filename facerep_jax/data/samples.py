@@ -330,19 +330,20 @@ class Samples:
     step = sample // sampling.batch_size
     count = int(self._source.index.num_frames[record])
     if sampling.ramp is not None and sampling.ramp.is_on(step):
-      labels = self._source.read(record, labels=turn_ramp.LABELS).labels
-      picks = self._pick_by_turn(labels, count, step, rng)
+      track = self._source.read(record, labels=turn_ramp.LABELS)
+      picks = self._pick_by_turn(track.labels, count, step, rng)
+      if picks is None:
+        return False
+      files = [track.frames[pick] for pick in picks]
     else:
       picks = self._pick(count, len(frames), rng)
-    if picks is None:
-      return False
+      files = self._source.read_frames(record, picks)
     crop = sampling.crop
     side = _epoch_side(sampling.seed, epoch, crop)
     is_jittered = sampling.is_jittered
     squares = [
       crop.jittered(side, rng) if is_jittered else crop.middle() for _ in picks
     ]
-    files = self._source.read_frames(record, picks)
     if "boxes" in out:
       boxes = out["boxes"][part]
       self._keep_whole(record, files, picks, squares, frames, boxes)
