@@ -1,6 +1,55 @@
 """The triangles that join the pixels of a depth map to a surface."""
 
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+
+class Grid(NamedTuple):
+  """The triangles of `grid_faces`, as a shape.
+
+  What is at their corners is found by slices, and needs no lookup: on
+  accelerators a lookup is slow, and its gradient slower.
+
+  Attributes:
+    height: Rows of vertices.
+    width: Columns of vertices.
+  """
+
+  height: int
+  width: int
+
+  @property
+  def num_vertices(self) -> int:
+    """How many vertices there are."""
+    return self.height * self.width
+
+  @property
+  def num_faces(self) -> int:
+    """How many triangles there are."""
+    return 2 * (self.height - 1) * (self.width - 1)
+
+  def corners(
+    self, column: jax.Array
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns what is at the corners of triangles.
+
+    Args:
+      column: [V, ...], of the vertices.
+
+    Returns:
+      Three arrays [F, ...]: `column[grid_faces(height, width)[:, k]]`.
+    """
+    rest = column.shape[1:]
+    grid = column.reshape(self.height, self.width, *rest)
+    here, right = grid[:-1, :-1], grid[:-1, 1:]
+    below, across = grid[1:, :-1], grid[1:, 1:]
+    pairs = ((here, right), (below, below), (right, across))
+    return tuple(
+      jnp.concatenate([x.reshape(-1, *rest) for x in pair]) for pair in pairs
+    )
 
 
 def grid_faces(height: int, width: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from facerep_jax.ops import fragments
+from facerep_jax.ops import fragments, grid_mesh
 
 # Twice the area, in square pixels and in squares of the longest side (about);
 # less is rounding, and is not drawn.
@@ -36,7 +36,7 @@ def gather(
   xy_px: jax.Array,
   depth: jax.Array,
   values: jax.Array,
-  faces: jax.Array,
+  faces: jax.Array | grid_mesh.Grid,
   is_before: jax.Array,
   *,
   cull: bool = False,
@@ -47,7 +47,7 @@ def gather(
     xy_px: [V, 2] float.
     depth: [V] float, more than 0.
     values: [V, C] float.
-    faces: [F, 3] int32.
+    faces: [F, 3] int32, or a grid.
     is_before: [V] bool, whether the vertex is before the camera.
     cull: Whether back sides are not drawn either; from the front, corners run
       counter-clockwise on the screen.
@@ -56,20 +56,16 @@ def gather(
     The triangles; those with a vertex behind the camera, or of no area, are
     not drawn.
   """
-  at = [faces[:, k] for k in range(3)]
-  corners = fragments.Corners(
-    tuple(xy_px[:, 0][i] for i in at), tuple(xy_px[:, 1][i] for i in at)
-  )
+  if isinstance(faces, grid_mesh.Grid):
+    at_corners = faces.corners
+  else:
+    at_corners = functools.partial(_look_up, faces)
+  corners = fragments.Corners(at_corners(xy_px[:, 0]), at_corners(xy_px[:, 1]))
   area, least = _area(jax.lax.stop_gradient(corners))
   is_drawn = (-area if cull else jnp.abs(area)) > least
-  for i in at:
-    is_drawn &= is_before[i]
-  return Mesh(
-    corners,
-    tuple(depth[i] for i in at),
-    tuple(values[i] for i in at),
-    is_drawn,
-  )
+  for is_corner_before in at_corners(is_before):
+    is_drawn &= is_corner_before
+  return Mesh(corners, at_corners(depth), at_corners(values), is_drawn)
 
 
 def take(mesh: Mesh, face: jax.Array) -> Mesh:
@@ -165,6 +161,10 @@ def mean(
   return sum(
     w[:, None] * value for w, value in zip(weights, values, strict=True)
   )
+
+
+def _look_up(faces, column):
+  return tuple(column[faces[:, k]] for k in range(3))
 
 
 def _area(corners):

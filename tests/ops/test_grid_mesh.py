@@ -26,3 +26,16 @@ def test_matches_loop_and_covers_the_grid(height, width):
 
 def test_no_faces_without_cells():
   assert grid_mesh.grid_faces(1, 5).shape == (0, 3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 7), (6, 2)])
+def test_a_grid_has_the_corners_of_its_faces(height, width):
+  grid = grid_mesh.Grid(height, width)
+  faces = oracle.grid_faces(height, width)
+  assert grid.num_faces == len(faces)
+  assert grid.num_vertices == height * width
+  rng = np.random.default_rng(0)
+  for shape in ((height * width,), (height * width, 3)):
+    column = rng.normal(size=shape).astype(np.float32)
+    for k, corner in enumerate(grid.corners(column)):
+      np.testing.assert_array_equal(corner, column[faces[:, k]])

@@ -7,7 +7,7 @@ import pytest
 
 from facerep_jax import errors, sharding
 from facerep_jax.ops import camera as cameras
-from facerep_jax.ops import render, warp
+from facerep_jax.ops import grid_mesh, render, triangles, warp
 from tests.ops import scenes
 from tests.oracles import render as oracle
 
@@ -235,6 +235,49 @@ def test_lists_grow_with_pixels_and_triangles():
     assert (np.array(many) <= 2 * small).all()
 
 
+def test_a_grid_is_drawn_as_its_triangles_are():
+  depth, colour, pose = _batch(POSES[1:2])
+  vertices = cameras.to_view(cameras.back_project(depth, CAMERA), pose, CAMERA)
+  colours = colour.reshape(1, -1, 3)
+
+  def loss(vertices, faces):
+    out = render.render_mesh(
+      vertices, faces, colours, CAMERA, background=0.3, background_depth=1.5
+    )
+    return jnp.sum(out.colour**2) + jnp.sum(out.depth**2), out
+
+  draw = jax.jit(
+    jax.value_and_grad(loss, has_aux=True), static_argnames="faces"
+  )
+  vertices = vertices.reshape(1, -1, 3)
+  (_, got), got_slope = draw(vertices, grid_mesh.Grid(SIZE, SIZE))
+  corners = grid_mesh.grid_faces(SIZE, SIZE)
+  (_, want), want_slope = jax.jit(
+    jax.value_and_grad(lambda v: loss(v, corners), has_aux=True)
+  )(vertices)
+  for one, other in zip(got, want, strict=True):
+    np.testing.assert_array_equal(one, other)
+  # Up to six triangles meet in a vertex; their gradients are added in another
+  # order.
+  assert np.abs(want_slope).max() > 1
+  np.testing.assert_allclose(got_slope, want_slope, rtol=1e-4, atol=1e-4)
+
+
+def test_corners_of_a_grid_are_not_looked_up():
+  faces = grid_mesh.grid_faces(SIZE, SIZE)
+
+  def lookups(faces):
+    num = SIZE * SIZE
+    mesh = lambda xy, z, values: triangles.gather(
+      xy, z, values, faces, jnp.ones(num, bool)
+    )
+    shapes = (num, 2), (num,), (num, 4)
+    return str(jax.make_jaxpr(mesh)(*map(jnp.ones, shapes))).count("gather")
+
+  assert lookups(grid_mesh.Grid(SIZE, SIZE)) == 0
+  assert lookups(faces) > 0
+
+
 # One image, many, and many devices.
 
 
@@ -336,6 +379,8 @@ def test_eight_devices_draw_what_one_draws(softness):
     ({"faces": [[0, 1]]}, "got int64[1, 2]"),
     ({"faces": [[0.0, 1.0, 2.0]]}, "got float64[1, 3]"),
     ({"faces": np.zeros((0, 3), int)}, "got int64[0, 3]"),
+    ({"faces": grid_mesh.Grid(2, 2)}, "a grid of 3 vertices, with at least"),
+    ({"faces": grid_mesh.Grid(1, 3)}, "two rows and columns, got 1 x 3"),
     ({"softness": render.Softness(1.0, 0.0)}, "both 0 or both positive"),
     ({"softness": render.Softness(-1.0, 0.1)}, "got -1.0 and 0.1"),
     ({"pixel_grid": "centred"}, "one of consistent, published, got 'centred'"),
