@@ -54,9 +54,9 @@ def draw_skin(
   seen = raster.interpolate(model.chart.faces, values)
   s, t = seen[:, 4], seen[:, 5]
   columns, rows = _texel_of(len(texture))
-  colour = texture[
-    rows[_steps(t, model.chart.t)], columns[_steps(s, model.chart.s)]
-  ]
+  texel = rows.take(_steps(t, model.chart.t)) * len(texture)
+  texel += columns.take(_steps(s, model.chart.s))
+  colour = texture.reshape(-1, 3).take(texel, axis=0)
   colour *= seen[:, :3]
   colour += np.float32(gloss) * seen[:, 3:4]
   image[raster.pixel] = colour
