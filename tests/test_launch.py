@@ -59,7 +59,7 @@ def test_shellcheck_finds_nothing():
     pytest.skip("shellcheck is absent")
   scripts = [x for x in LAUNCH.iterdir() if x.name != "Dockerfile"]
   scripts = sorted(map(str, (*scripts, *EXPERIMENTS.iterdir())))
-  assert len(scripts) == 7 + 14
+  assert len(scripts) == 7 + 15
   done = subprocess.run([found, *scripts], capture_output=True, text=True)
   assert done.returncode == 0, done.stdout
 
