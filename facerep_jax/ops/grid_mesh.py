@@ -1,17 +1,20 @@
 """The triangles that join the pixels of a depth map to a surface."""
 
-from typing import NamedTuple
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 
-class Grid(NamedTuple):
-  """The triangles of `grid_faces`, as a shape.
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Grid:
+  """The triangles of `grid_faces`, as a shape that programs know.
 
   What is at their corners is found by slices, and needs no lookup: on
-  accelerators a lookup is slow, and its gradient slower.
+  accelerators a lookup is slow, and its gradient slower. Its length is that of
+  `grid_faces`.
 
   Attributes:
     height: Rows of vertices.
@@ -26,9 +29,7 @@ class Grid(NamedTuple):
     """How many vertices there are."""
     return self.height * self.width
 
-  @property
-  def num_faces(self) -> int:
-    """How many triangles there are."""
+  def __len__(self) -> int:
     return 2 * (self.height - 1) * (self.width - 1)
 
   def corners(

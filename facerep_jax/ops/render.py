@@ -109,7 +109,7 @@ def render_mesh(
     pixel, no blur). The soft form is area sampling (Catmull, SIGGRAPH 1978).
   """
   num = _check(vertices, colours, softness, capacity_factor)
-  faces, grid = _check_faces(faces, vertices.shape[1])
+  faces = _check_faces(faces, vertices.shape[1])
   size = camera.size_px
   xy_px, depth, is_before = _on_screen(vertices, camera, pixel_grid)
   values = jnp.concatenate([colours.astype(depth.dtype), depth[..., None]], -1)
@@ -118,7 +118,6 @@ def render_mesh(
     (xy_px, depth, is_before, values),
     faces,
     jnp.array(empty, depth.dtype),
-    grid=grid,
     softness=softness,
     size_px=size,
     cull=cull,
@@ -277,27 +276,18 @@ def _on_screen(vertices, camera, pixel_grid):
 # traces it once for all pictures of a size. The compiler sees no call.
 @functools.partial(
   jax.jit,
-  static_argnames=("grid", "softness", "size_px", "cull", "capacity_factor"),
+  static_argnames=("softness", "size_px", "cull", "capacity_factor"),
   inline=True,
 )
-def _draw(
-  meshes, faces, empty, *, grid, softness, size_px, cull, capacity_factor
-):
-  """Draws images; returns values, depth last, masks, and lost fragments.
-
-  Either faces or grid is None.
-  """
-  num_faces = len(faces) if grid is None else grid.num_faces
-  draw = _drawer(softness, size_px, num_faces, capacity_factor)
+def _draw(meshes, faces, empty, *, softness, size_px, cull, capacity_factor):
+  """Draws images; returns values, depth last, masks, and lost fragments."""
+  draw = _drawer(softness, size_px, len(faces), capacity_factor)
 
   def draw_all(meshes, shared):
     faces, empty = shared
-    corners = faces if grid is None else grid
 
     def draw_one(xy_px, depth, is_before, values):
-      mesh = triangles.gather(
-        xy_px, depth, values, corners, is_before, cull=cull
-      )
+      mesh = triangles.gather(xy_px, depth, values, faces, is_before, cull=cull)
       return draw(mesh, empty)
 
     return jax.vmap(draw_one)(*meshes)
@@ -343,14 +333,14 @@ def _drawer(softness, size_px, num_faces, capacity_factor):
 
 
 def _check_faces(faces, num_vertices):
-  """Returns the numbers of the corners or None, and the grid or None."""
+  """Returns the faces as programs take them."""
   if isinstance(faces, grid_mesh.Grid):
-    if faces.num_vertices != num_vertices or not faces.num_faces:
+    if faces.num_vertices != num_vertices or not len(faces):
       raise errors.InputError(
         f"faces: expected a grid of {num_vertices} vertices, with at least two "
         f"rows and columns, got {faces.height} x {faces.width}."
       )
-    return None, faces
+    return faces
   faces = np.asarray(faces)
   is_mesh = faces.ndim == 2 and faces.shape[1] == 3 and len(faces)
   is_mesh = is_mesh and faces.dtype.kind in "iu"
@@ -359,4 +349,4 @@ def _check_faces(faces, num_vertices):
       f"faces: expected [F, 3] vertex numbers below {num_vertices}, got "
       f"{faces.dtype}{list(faces.shape)}."
     )
-  return jnp.asarray(faces.astype(np.int32)), None
+  return jnp.asarray(faces.astype(np.int32))

@@ -41,11 +41,9 @@ class Raster:
     """
     # `take` copies whole rows, several times faster than indexing does.
     corners = faces.take(self.face, axis=0)
-    out = None
-    for k in range(3):
-      part = values.take(corners[:, k], axis=0)
-      part *= self.barycentric[:, k : k + 1]
-      out = part if out is None else np.add(out, part, out=out)
+    out = values.take(corners[:, 0], axis=0) * self.barycentric[:, :1]
+    out += values.take(corners[:, 1], axis=0) * self.barycentric[:, 1:2]
+    out += values.take(corners[:, 2], axis=0) * self.barycentric[:, 2:]
     return out
 
 
@@ -76,14 +74,8 @@ def rasterise(
   weights = []
   for k in range(3):
     a, b, c = planes[k]
-    weight = a.take(face)
-    weight *= xf
-    along_y = b.take(face)
-    along_y *= yf
-    weight += along_y
-    weight += c.take(face)
-    inside &= weight >= 0
-    weights.append(weight)
+    weights.append(a[face] * xf + b[face] * yf + c[face])
+    inside &= weights[-1] >= 0
   inside = np.flatnonzero(inside)
   face, pixel = face[inside], y[inside] * width + x[inside]
   weights = [w[inside] * i[face] for w, i in zip(weights, planes[3])]

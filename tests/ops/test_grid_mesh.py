@@ -32,7 +32,7 @@ def test_no_faces_without_cells():
 def test_a_grid_has_the_corners_of_its_faces(height, width):
   grid = grid_mesh.Grid(height, width)
   faces = oracle.grid_faces(height, width)
-  assert grid.num_faces == len(faces)
+  assert len(grid) == len(faces)
   assert grid.num_vertices == height * width
   rng = np.random.default_rng(0)
   for shape in ((height * width,), (height * width, 3)):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from facerep_jax.ops import camera as cameras
-from facerep_jax.ops import triangles
+from facerep_jax.ops import grid_mesh, triangles
 from tests.ops import scenes
 from tests.oracles import geometry
 
@@ -83,3 +83,19 @@ def test_unused_places_hold_a_triangle_that_can_be_divided_by():
   assert area(mesh) == 2
   grad = jax.grad(lambda c: area(mesh._replace(corners=c)))(mesh.corners)
   assert not any(np.any(g) for g in jax.tree.leaves(grad))
+
+
+def test_corners_of_a_grid_are_not_looked_up():
+  side = 12
+  faces = grid_mesh.grid_faces(side, side)
+
+  def lookups(faces):
+    num = side * side
+    mesh = lambda xy, z, values: triangles.gather(
+      xy, z, values, faces, jnp.ones(num, bool)
+    )
+    shapes = (num, 2), (num,), (num, 4)
+    return str(jax.make_jaxpr(mesh)(*map(jnp.ones, shapes))).count("gather")
+
+  assert lookups(grid_mesh.Grid(side, side)) == 0
+  assert lookups(faces) > 0
