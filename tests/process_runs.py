@@ -122,6 +122,9 @@ def config(system: str, data: str, steps: int):
   else:
     out = tiny_face.lean(data)
     parts = [out.autoencoder, out.diffusion]
+    # Two numbers in a group, normalised, are about 1 and -1: what their
+    # difference loses to rounding decides the gradient.
+    out.diffusion.model.num_groups = 2
   for one in parts:
     one.batch_size, one.steps = 24, steps
     one.every.update(log=1, eval=3, pictures=0)
