@@ -43,7 +43,8 @@ class Parser(argparse.ArgumentParser):
 def run(main: Callable[[list[str]], int | None]) -> int:
   """Runs a command and turns its errors into an exit code.
 
-  Programs that it compiles are kept for the next command.
+  Programs that it compiles are kept for the next command, and memory that it
+  frees for itself.
 
   Args:
     main: Takes the arguments after the command's name, returns the exit code
@@ -55,6 +56,7 @@ def run(main: Callable[[list[str]], int | None]) -> int:
     exception keeps its traceback.
   """
   environment.keep_compiled()
+  environment.keep_memory()
   with _any_name_on(sys.stdout), _any_name_on(sys.stderr):
     return _run(main)
 

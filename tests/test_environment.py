@@ -2,6 +2,7 @@ import errno
 import os
 import pathlib
 import pickle
+import platform
 import signal
 import subprocess
 import sys
@@ -121,17 +122,17 @@ def test_the_real_jax_without_the_device_is_one_line():
     "import sys; from facerep_jax import cli\n"
     "import jax; sys.exit(cli.run(lambda _: jax.local_devices()))"
   )
-  for platform in ("cuda", "nonsense"):
+  for wanted in ("cuda", "nonsense"):
     done = subprocess.run(
       [sys.executable, "-c", code],
-      env=os.environ | {"JAX_PLATFORMS": platform, "CUDA_VISIBLE_DEVICES": ""},
+      env=os.environ | {"JAX_PLATFORMS": wanted, "CUDA_VISIBLE_DEVICES": ""},
       capture_output=True,
       text=True,
       check=False,
     )
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert last.startswith(f"error: JAX_PLATFORMS={platform}: JAX finds no")
+    assert last.startswith(f"error: JAX_PLATFORMS={wanted}: JAX finds no")
 
 
 @pytest.fixture
@@ -378,3 +379,48 @@ def test_addresses_of_stores_are_refused(argument, name):
   with pytest.raises(errors.InputError) as caught:
     environment.expand([argument])
   assert str(caught.value).startswith(f"{name}: expected a path")
+
+
+# 64 MiB in a thread, as XLA allocates them, twice; faults of the second time.
+FAULTS = """
+import resource
+import threading
+from facerep_jax import cli
+
+def faults():
+  return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def allocate(size):
+  b"x" * size
+  before = faults()
+  b"x" * size
+  print(faults() - before)
+
+def main(arguments):
+  thread = threading.Thread(target=allocate, args=(64 << 20,))
+  thread.start()
+  thread.join()
+
+cli.run(main)
+"""
+
+
+@pytest.mark.skipif(
+  platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's"
+)
+@pytest.mark.parametrize(
+  "settings, is_kept", [({}, True), ({"MALLOC_TRIM_THRESHOLD_": "0"}, False)]
+)
+def test_commands_keep_freed_memory_unless_told_otherwise(settings, is_kept):
+  own = ("MALLOC_", "GLIBC_TUNABLES")
+  around = {k: v for k, v in os.environ.items() if not k.startswith(own)}
+  done = subprocess.run(
+    [sys.executable, "-c", FAULTS],
+    env=around | settings,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  num_faults = int(done.stdout)
+  # 16,384 small pages, or 32 large ones where the system gives them unasked.
+  assert num_faults < 16 if is_kept else num_faults >= 31
