@@ -76,6 +76,16 @@ def test_crop_refuses_sides_of_0(name):
     dataclasses.replace(CROP, **{name: 0})
 
 
+@pytest.fixture(params=[True, False], ids=["opencv", "pillow"])
+def opencv(request, monkeypatch):
+  """Whether OpenCV is there; skips where it should be and is not."""
+  if request.param:
+    pytest.importorskip("cv2")
+  else:
+    monkeypatch.setattr(transforms, "_opencv", lambda: None)
+  return request.param
+
+
 @pytest.mark.parametrize("size", [64, 128, 256])
 @pytest.mark.parametrize("square", [(43, 18, 170), (33, 8, 189), (0, 0, 256)])
 def test_crop_at_the_unit_is_a_cut_and_a_resize(square, size):
@@ -84,7 +94,23 @@ def test_crop_at_the_unit_is_a_cut_and_a_resize(square, size):
   cut = image[top : top + side, left : left + side]
   want = Image.fromarray(cut).resize((size, size), Image.Resampling.BILINEAR)
   got = transforms.crop_and_resize(image, square, 256, size)
-  np.testing.assert_array_equal(got, np.asarray(want))
+  assert got.dtype == np.uint8
+  # OpenCV rounds once where Pillow does twice; it enlarges alone.
+  atol = 1 if size > side and transforms._opencv() else 0
+  np.testing.assert_allclose(got.astype(int), np.asarray(want), atol=atol)
+
+
+@pytest.mark.parametrize("side", [170, 189])
+def test_enlarging_is_bilinear(side, opencv):
+  image, square = noise(256, 256), (40, 20, side)
+  got = transforms.crop_and_resize(image, square, 256, 256)
+  cut = image[20 : 20 + side, 40 : 40 + side].astype(np.float64)
+  place = (np.arange(256) + 0.5) * side / 256 - 0.5
+  weights = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(side)))
+  weights /= weights.sum(1, keepdims=True)  # The edge is clamped.
+  want = np.einsum("yh,xw,hwc->yxc", weights, weights, cut)
+  # Pillow rounds in both passes; OpenCV cuts off a quarter before it rounds.
+  np.testing.assert_allclose(got, want, atol=0.76 if opencv else 1.0)
 
 
 @pytest.mark.parametrize("frame", [96, 100, 256])

@@ -6,6 +6,11 @@ from facerep_jax.data import transforms
 from facerep_jax.ops import resample
 
 
+@pytest.fixture(autouse=True)
+def _without_opencv(monkeypatch):
+  monkeypatch.setattr(transforms, "_opencv", lambda: None)
+
+
 def pictures(count, height, width, seed=0):
   """Noise, and a photo-like ramp with all levels, in turn."""
   rng = np.random.default_rng(seed)
