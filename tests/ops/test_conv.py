@@ -107,26 +107,30 @@ def test_forms_keep_bfloat16():
     np.testing.assert_allclose(got.astype(jnp.float32), want, atol=0.5)
 
 
+UPSAMPLE_FORMS = (
+  conv.upsample_bilinear_2x,
+  conv.upsample_bilinear_2x_by_products,
+)
+
+
+@pytest.mark.parametrize("form", UPSAMPLE_FORMS)
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 4)])
-def test_upsample_matches_loop(size, align_corners):
+def test_upsample_matches_loop(size, align_corners, form):
   x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
-  got = jax.jit(conv.upsample_bilinear_2x, static_argnames="align_corners")(
+  got = jax.jit(form, static_argnames="align_corners")(
     x, align_corners=align_corners
   )
   want = oracle.upsample_loop(x, align_corners)
   np.testing.assert_allclose(got, want, atol=2e-6)  # Float32, |x| < 4.
 
 
+@pytest.mark.parametrize("form", UPSAMPLE_FORMS)
 @pytest.mark.parametrize("align_corners", [True, False])
-def test_upsample_gradients(align_corners):
+def test_upsample_gradients(align_corners, form):
   with jax.enable_x64():
     x = np.random.default_rng(0).normal(size=(2, 3, 4, 2))
-    check_grads(
-      lambda x: conv.upsample_bilinear_2x(x, align_corners=align_corners),
-      (x,),
-      order=1,
-    )
+    check_grads(lambda x: form(x, align_corners=align_corners), (x,), order=1)
 
 
 def test_kinds_differ_and_keep_constants():
