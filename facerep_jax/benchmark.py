@@ -12,7 +12,7 @@ import sys
 
 import jax
 
-from facerep_jax import cli, environment, errors
+from facerep_jax import cli, errors
 from facerep_jax.benchmarks import (
   autoencoder,
   autoencoder_pieces,
@@ -31,7 +31,7 @@ from facerep_jax.data import cache
 from facerep_jax.detection import detect
 from facerep_jax.files import outputs
 from facerep_jax.models import fabnet as model
-from facerep_jax.runs import configuration, stages
+from facerep_jax.runs import configuration, process_options, stages
 
 
 def main(arguments: list[str]) -> None:
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
     report.save(folder, where, [*sections, *unfinished])
 
   options.save = save  # Rows so far, for runs that are cut.
-  with environment.compiling_anew():
+  with process_options.compiling_anew():
     for name in options.only:
       for section in BENCHMARKS[name](options):
         sections.append(section)

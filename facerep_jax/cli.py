@@ -14,6 +14,8 @@ from collections.abc import Callable
 import tqdm
 
 from facerep_jax import environment, errors
+from facerep_jax.files import places
+from facerep_jax.runs import process_options
 
 _log = logging.getLogger(__name__)
 _LINE_EVERY_S = 15  # Between lines of progress where there is no terminal.
@@ -55,8 +57,8 @@ def run(main: Callable[[list[str]], int | None]) -> int:
     disk, of which one line is printed, 130 when interrupted. Any other
     exception keeps its traceback.
   """
-  environment.keep_compiled()
-  environment.keep_memory()
+  process_options.keep_compiled()
+  process_options.keep_memory()
   with _any_name_on(sys.stdout), _any_name_on(sys.stderr):
     return _run(main)
 
@@ -65,7 +67,7 @@ def _run(main):
   broken = []
   try:
     with _log_to_stderr(), _ended_by_threads(broken):
-      code = main(environment.expand(sys.argv[1:])) or 0
+      code = main(places.expand(sys.argv[1:])) or 0
       sys.stdout.flush()  # Here, where a closed pipe can be told.
       return code
   except errors.InputError as error:

@@ -1,8 +1,6 @@
 import errno
 import os
-import pathlib
 import pickle
-import platform
 import signal
 import subprocess
 import sys
@@ -14,7 +12,6 @@ import pytest
 
 from facerep_jax import cli, environment, errors
 from facerep_jax.data import build, cache, extract, sources
-from facerep_jax.data.labelled import tfds_sets
 
 
 def run(main, monkeypatch, *arguments):
@@ -104,7 +101,6 @@ def test_what_was_handled_before_does_not_hide_a_defect(monkeypatch):
   ],
 )
 def test_missing_devices_are_named(kind, text, said, monkeypatch, capsys):
-  import jax
 
   def no_devices():
     raise kind(text)
@@ -215,55 +211,6 @@ def test_a_closed_pipe_is_one_line(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-  ("given", "want"),
-  [
-    ("--output=~/x", "--output=/me/x"),
-    ("~/x", "/me/x"),
-    ("--output=~", "--output=/me"),
-    ("--also=~/a,b,~/c", "--also=/me/a,b,/me/c"),
-    ("--data=lfw:~/lfw:cut=face", "--data=lfw:/me/lfw:cut=face"),
-    ("--source=synthetic:ict=~/ict", "--source=synthetic:ict=/me/ict"),
-    ("--config.data.path=~/t", "--config.data.path=/me/t"),
-    # Names in which it is a letter as others.
-    ("--output=./~/x", "--output=./~/x"),
-    ("--output=a~/x", "--output=a~/x"),
-    ("--images=~$doc", "--images=~$doc"),
-  ],
-)
-def test_home_is_put_in_the_place_of_its_sign(given, want, monkeypatch):
-  monkeypatch.setenv("HOME", "/me")
-  got = []
-  assert run(got.extend, monkeypatch, given) == 0
-  assert got == [want]
-
-
-@pytest.fixture
-def no_home(monkeypatch):
-  def none():
-    raise RuntimeError("Could not determine home directory.")
-
-  monkeypatch.setattr(pathlib.Path, "home", none)
-  for name in ("FACEREP_CACHE", "XDG_CACHE_HOME", "TFDS_DATA_DIR"):
-    monkeypatch.delenv(name, raising=False)
-
-
-def test_without_a_home_what_is_said_suffices(no_home, monkeypatch, tmp_path):
-  with pytest.raises(errors.InputError, match="Set FACEREP_CACHE to a folder"):
-    environment.cache_root()
-  with pytest.raises(errors.InputError, match="Set TFDS_DATA_DIR to a folder"):
-    tfds_sets._find("lfw", "")
-  with pytest.raises(errors.InputError, match="--output=~/x: there is no home"):
-    environment.expand(["--output=~/x"])
-  assert environment.expand(["--output=x"]) == ["--output=x"]
-  monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-  assert environment.cache_root() == pathlib.Path("/caches/facerep_jax")
-  monkeypatch.setenv("FACEREP_CACHE", "/own")
-  assert environment.cache_root() == pathlib.Path("/own")
-  with pytest.raises(errors.InputError, match="no prepared dataset in"):
-    tfds_sets._find("lfw", str(tmp_path))
-
-
-@pytest.mark.parametrize(
   "number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL]
 )
 def test_locks_that_a_file_system_refuses(number, tmp_path, monkeypatch):
@@ -285,142 +232,3 @@ def test_locks_that_a_file_system_refuses(number, tmp_path, monkeypatch):
 def test_errors_of_workers_keep_their_number():
   error = pickle.loads(pickle.dumps(OSError(errno.ENOSPC, "x", "/a")))
   assert environment.line_of(error).startswith("/a: No space left")
-
-
-def test_place_of_caches(tmp_path, monkeypatch):
-  monkeypatch.setenv("FACEREP_CACHE", str(tmp_path / "a"))
-  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "b"))
-  assert environment.cache_root() == tmp_path / "a"
-  monkeypatch.delenv("FACEREP_CACHE")
-  assert environment.cache_root() == tmp_path / "b" / "facerep_jax"
-  monkeypatch.delenv("XDG_CACHE_HOME")
-  assert (
-    environment.cache_root() == pathlib.Path.home() / ".cache" / "facerep_jax"
-  )
-
-
-# A program that JAX compiles for over the second from which it keeps them.
-_COMPILING = """
-import sys
-from facerep_jax import cli
-{first}
-
-def main(arguments):
-  import jax
-  import jax.numpy as jnp
-
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-  hits = []
-  jax.monitoring.register_event_listener(
-    lambda name, **_: hits.append(name.endswith("/cache_hits"))
-  )
-  jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((9, 9))).block_until_ready()
-  print(sum(hits), jax.config.jax_compilation_cache_max_size)
-
-sys.exit(cli.run(main))
-"""
-
-
-@pytest.mark.parametrize("first", ["", "import jax"])
-def test_commands_keep_what_they_compiled(first, tmp_path):
-  def hits(**changes):
-    names = "COMPILATION_CACHE_DIR", "PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
-    kept = os.environ | {"FACEREP_CACHE": str(tmp_path / "made")} | changes
-    done = subprocess.run(
-      [sys.executable, "-c", _COMPILING.format(first=first)],
-      env={k: v for k, v in kept.items() if k.removeprefix("JAX_") not in names}
-      | changes,
-      capture_output=True,
-      text=True,
-      check=True,
-    )
-    assert not done.stderr
-    return [int(x) for x in done.stdout.split()]
-
-  assert hits() == [0, 4 * 2**30]
-  (folder,) = (tmp_path / "made").glob("compiled-*")
-  assert list(folder.glob("*-cache"))
-  count, _ = hits()
-  assert count > 0
-  own = tmp_path / "own"
-  assert hits(JAX_COMPILATION_CACHE_DIR=str(own)) == [0, -1]
-  assert list(own.glob("*-cache"))
-  with environment.compiling_anew():
-    assert hits()[0] == 0
-
-
-def test_without_a_place_nothing_is_kept(no_home, monkeypatch):
-  monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
-  environment.keep_compiled()
-  assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
-
-
-def test_time_to_compile_is_measured_anew(monkeypatch):
-  monkeypatch.delenv("JAX_ENABLE_COMPILATION_CACHE", raising=False)
-  with environment.compiling_anew():
-    assert not jax.config.jax_enable_compilation_cache
-  assert jax.config.jax_enable_compilation_cache
-
-
-@pytest.mark.parametrize(
-  ("argument", "name"),
-  [
-    ("--workdir=gs://bucket/run", "--workdir=gs://bucket/run"),
-    ("--data=lfw:x", None),
-    ("--config.data.path=s3://b/tracks", "--config.data.path=s3://b/tracks"),
-    ("http://here/photos", "path=http://here/photos"),
-    ("--images=a:b//c", None),
-  ],
-)
-def test_addresses_of_stores_are_refused(argument, name):
-  if name is None:
-    assert environment.expand([argument]) == [argument]
-    return
-  with pytest.raises(errors.InputError) as caught:
-    environment.expand([argument])
-  assert str(caught.value).startswith(f"{name}: expected a path")
-
-
-# 64 MiB in a thread, as XLA allocates them, twice; faults of the second time.
-FAULTS = """
-import resource
-import threading
-from facerep_jax import cli
-
-def faults():
-  return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-def allocate(size):
-  b"x" * size
-  before = faults()
-  b"x" * size
-  print(faults() - before)
-
-def main(arguments):
-  thread = threading.Thread(target=allocate, args=(64 << 20,))
-  thread.start()
-  thread.join()
-
-cli.run(main)
-"""
-
-
-@pytest.mark.skipif(
-  platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's"
-)
-@pytest.mark.parametrize(
-  "settings, is_kept", [({}, True), ({"MALLOC_TRIM_THRESHOLD_": "0"}, False)]
-)
-def test_commands_keep_freed_memory_unless_told_otherwise(settings, is_kept):
-  own = ("MALLOC_", "GLIBC_TUNABLES")
-  around = {k: v for k, v in os.environ.items() if not k.startswith(own)}
-  done = subprocess.run(
-    [sys.executable, "-c", FAULTS],
-    env=around | settings,
-    capture_output=True,
-    text=True,
-    check=True,
-  )
-  num_faults = int(done.stdout)
-  # 16,384 small pages, or 32 large ones where the system gives them unasked.
-  assert num_faults < 16 if is_kept else num_faults >= 31

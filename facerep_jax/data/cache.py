@@ -19,7 +19,7 @@ from facerep_jax.data import (
   parts,
   sources,
 )
-from facerep_jax.files import atomic, images
+from facerep_jax.files import atomic, images, places
 from facerep_jax.synthetic import generator
 from facerep_jax.synthetic import heads as all_heads
 from facerep_jax.tracks import dataset_info
@@ -193,7 +193,7 @@ def photos(path: str, *, size_px: int) -> str:
 
 def _kept(name, make):
   """Returns the folder of a set, which one process makes once."""
-  folder = environment.cache_root() / name
+  folder = places.cache_root() / name
   is_made = (folder / build.MANIFEST).exists()
   if not is_made and _is_starting_worker():
     # It runs the caller's script anew, and would wait for ever.

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from facerep_jax import environment, errors
-from facerep_jax.files import atomic
+from facerep_jax import errors
+from facerep_jax.files import atomic, places
 
 _log = logging.getLogger(__name__)
 _FOLDER, _SUFFIX = "features", ".npy"
@@ -108,7 +108,7 @@ class Cache:
 def default() -> Cache:
   """Returns the cache below the folder of caches; an idle one without it."""
   try:
-    return Cache(environment.cache_root() / _FOLDER)
+    return Cache(places.cache_root() / _FOLDER)
   except errors.InputError:
     return Cache()
 

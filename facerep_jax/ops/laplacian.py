@@ -47,8 +47,8 @@ def pyramid(images: jax.Array, num_levels: int) -> list[jax.Array]:
 def _enlarged(coarse):
   """Doubles the sides of [N, H, W, C].
 
-  A CPU gets the gradient of all levels as one loop, which computes the coarse
-  ones again for every pixel; products part it.
+  Of slices a CPU would make one loop for the gradients of all levels, which
+  computes the coarse ones again for every pixel; products part it.
   """
   return jax.lax.platform_dependent(
     coarse,

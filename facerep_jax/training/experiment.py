@@ -8,9 +8,9 @@ import pathlib
 import jax
 import ml_collections
 
-from facerep_jax import distributed, environment, errors, sharding
+from facerep_jax import distributed, errors, sharding
 from facerep_jax.data import cache
-from facerep_jax.files import images
+from facerep_jax.files import images, places
 from facerep_jax.runs import configuration, run_lock, setting_names, stages
 from facerep_jax.systems import base
 from facerep_jax.tracks import tfrecord
@@ -45,8 +45,8 @@ def run(
   Raises:
     InputError: Config, data or the folder do not fit.
   """
-  environment.check_local("workdir", os.fspath(workdir))
-  environment.check_local("config.data.path", config.data.path)
+  places.check_local("workdir", os.fspath(workdir))
+  places.check_local("config.data.path", config.data.path)
   workdir = pathlib.Path(workdir)
   _check_tracks(config)
   # Of all stages: what is wrong with a later one is told before it begins.

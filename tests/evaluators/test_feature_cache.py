@@ -3,8 +3,9 @@ import os
 import numpy as np
 import pytest
 
-from facerep_jax import environment, errors
+from facerep_jax import errors
 from facerep_jax.evaluators import feature_cache
+from facerep_jax.files import places
 
 PIXELS = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
 KIND = {"kind": "made up", "weights": "abc"}
@@ -109,5 +110,5 @@ def test_the_folder_is_that_of_caches(tmp_path, monkeypatch):
   def fail():
     raise errors.InputError("no home")
 
-  monkeypatch.setattr(environment, "cache_root", fail)
+  monkeypatch.setattr(places, "cache_root", fail)
   assert feature_cache.default().folder is None

@@ -14,10 +14,10 @@ import tensorflow_datasets as tfds
 from google.protobuf.message import DecodeError
 from tensorflow_datasets.proto import tf_example_pb2
 
-from facerep_jax import environment, errors
+from facerep_jax import errors
 from facerep_jax.data.labelled import base
 from facerep_jax.detection import crop as face_crop
-from facerep_jax.files import decode
+from facerep_jax.files import decode, places
 from facerep_jax.tracks import tfrecord
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
@@ -87,7 +87,7 @@ def _find(name, data_dir):
   root = pathlib.Path(
     data_dir
     or os.environ.get("TFDS_DATA_DIR")
-    or environment.home(f"tfds:{name}", "TFDS_DATA_DIR") / "tensorflow_datasets"
+    or places.home(f"tfds:{name}", "TFDS_DATA_DIR") / "tensorflow_datasets"
   )
   versions = sorted(
     (tuple(int(x) for x in match.groups()), folder)
