@@ -148,12 +148,15 @@ def _any_name_on(stream):
 @contextlib.contextmanager
 def _log_to_stderr():
   """Shows the messages of this package, and not those of others, as lines."""
-  logger = logging.getLogger("facerep_jax")
-  handler, before = logging.StreamHandler(), (logger.level, logger.propagate)
-  logger.addHandler(handler)
-  logger.setLevel(logging.INFO)
-  # Some libraries give the root logger a handler, which would repeat lines.
-  logger.propagate = False
+  # The module that `python -m` runs is called "__main__".
+  loggers = [logging.getLogger(name) for name in ("facerep_jax", "__main__")]
+  handler = logging.StreamHandler()
+  before = [(logger.level, logger.propagate) for logger in loggers]
+  for logger in loggers:
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    # Some libraries give the root logger a handler, which would repeat lines.
+    logger.propagate = False
   # Orbax logs tracebacks of what it raises, too; asyncio still does at the end
   # of the process.
   for name in ("absl", "asyncio"):
@@ -161,8 +164,9 @@ def _log_to_stderr():
   try:
     yield
   finally:
-    logger.removeHandler(handler)
-    logger.level, logger.propagate = before
+    for logger, (level, propagate) in zip(loggers, before):
+      logger.removeHandler(handler)
+      logger.level, logger.propagate = level, propagate
 
 
 def _drop(record):

@@ -14,7 +14,7 @@ from facerep_jax import cli, errors
 from facerep_jax.files import outputs
 from facerep_jax.inference import api, model_choice, serving, weight_file
 
-_log = logging.getLogger("facerep_jax.export")  # Not "__main__".
+_log = logging.getLogger(__name__)
 _IMAGES, _SEED = 8, 0
 
 

@@ -186,9 +186,10 @@ def test_other_libraries_log_nothing(monkeypatch, capfd):
     for name in ("absl", "asyncio"):
       logging.getLogger(name).error("a\nlong\ntraceback")
     logging.getLogger("facerep_jax.x").info("ours")
+    logging.getLogger("__main__").info("of the module that is run")
 
   assert run(main, monkeypatch) == 0
-  assert capfd.readouterr().err == "ours\n"
+  assert capfd.readouterr().err == "ours\nof the module that is run\n"
 
 
 def test_names_that_the_terminal_cannot_show(monkeypatch):

@@ -15,7 +15,7 @@ from facerep_jax.evaluators import ready_fit
 from facerep_jax.files import outputs
 from facerep_jax.inference import api, model_choice
 
-_log = logging.getLogger("facerep_jax.fit_probes")  # Not "__main__".
+_log = logging.getLogger(__name__)
 # People of no other set.
 _SEED, _PEOPLE, _FRAMES, _EXPRESSIONS, _SIZE_PX = 23, 600, 12, 3, 96
 
