@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_BLOCK = 8  # Cells, along each side of a block.
+
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,26 @@ class Grid:
     return tuple(
       jnp.concatenate([x.reshape(-1, *rest) for x in pair]) for pair in pairs
     )
+
+  def blocks(self, column: jax.Array, fill: float) -> jax.Array:
+    """Collects triangles that lie near each other.
+
+    Args:
+      column: [F], of the triangles.
+      fill: Where a block reaches beyond the grid.
+
+    Returns:
+      [M, 128], those of 8 x 8 cells in a row.
+    """
+    cells = column.reshape(2, self.height - 1, self.width - 1)
+    rest = (-(self.height - 1) % _BLOCK, -(self.width - 1) % _BLOCK)
+    cells = jnp.pad(
+      cells, ((0, 0), (0, rest[0]), (0, rest[1])), constant_values=fill
+    )
+    _, rows, columns = cells.shape
+    blocks = cells.reshape(2, rows // _BLOCK, _BLOCK, columns // _BLOCK, _BLOCK)
+    blocks = blocks.transpose(1, 3, 0, 2, 4)
+    return blocks.reshape(-1, 2 * _BLOCK * _BLOCK)
 
 
 def grid_faces(height: int, width: int) -> np.ndarray:

@@ -4,27 +4,44 @@ Which triangle is seen has no gradient; what is seen of it does. All functions
 are of one image.
 """
 
-import math
+import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from facerep_jax.ops import fragments, triangles
+from facerep_jax import errors
+from facerep_jax.ops import (
+  face_lists,
+  face_tiles,
+  grid_mesh,
+  product_lookup,
+  triangles,
+)
 
+# How visible triangles are found, and what is at their corners: `face_lists`
+# and lookups, or `face_tiles` and matrix products.
+RASTERS = ("lists", "tiles")
 # Where many edges run through centres of pixels, as in the view in which a
 # depth map was given, the surface is sampled this much nearer to the middle,
 # so that each centre lies in one triangle.
 _OFF_CENTRE_PX = 1e-3
-# Rounding opens no cracks between neighbours.
-_CRACK_PX = 1e-4
-_CRACK_AREA = 1e-5
+# Products take time with pixels times triangles, lookups with pixels. By the
+# rates of a TPU v5e (197 TFLOP/s; 5 to 10 ns a lookup), with six passes for
+# float32, they break even near 120,000 triangles.
+_MOST_BY_PRODUCTS = 1 << 16
 # A triangle is not continued further, relative to its size: beyond a needle's
 # edge its values would soon be any number.
 _BEYOND = 1e-2
 
 
 def draw(
-  mesh: triangles.Mesh, background: jax.Array, size_px: int
+  mesh: triangles.Mesh,
+  background: jax.Array,
+  size_px: int,
+  *,
+  grid: grid_mesh.Grid | None = None,
+  raster: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Draws a mesh.
 
@@ -32,15 +49,22 @@ def draw(
     mesh: What to draw.
     background: [C] float32, where no triangle is.
     size_px: S.
+    grid: Whose triangles they are, if a grid's.
+    raster: One of `RASTERS`; by default tiles on TPUs, lists elsewhere.
 
   Returns:
     Values [S * S, C]; mask [S * S], 0 or 1.
+
+  Raises:
+    InputError: There is no such raster.
   """
   # Stops the gradient here: what follows chooses, it does not measure.
   fixed = jax.lax.stop_gradient(mesh._replace(values=()))
-  face = visible_faces(fixed, size_px)
+  face = visible_faces(fixed, size_px, grid=grid, raster=raster)
   is_seen = face >= 0
-  seen = triangles.take(mesh, jnp.maximum(face, 0))
+  seen = _choose(raster, triangles.take, _take_by_products)(
+    mesh, jnp.maximum(face, 0)
+  )
   row, column = jnp.divmod(jnp.arange(size_px * size_px), size_px)
   corners = triangles.relative(seen, column, row, is_seen)
   weights, _ = triangles.on_screen(triangles.edge_areas(corners))
@@ -51,81 +75,70 @@ def draw(
   return shown, is_seen.astype(shown.dtype)
 
 
-def visible_faces(mesh: triangles.Mesh, size_px: int) -> jax.Array:
+def visible_faces(
+  mesh: triangles.Mesh,
+  size_px: int,
+  *,
+  grid: grid_mesh.Grid | None = None,
+  raster: str | None = None,
+) -> jax.Array:
   """Finds the triangle that is seen at the centre of every pixel.
 
   Args:
     mesh: What to draw; without values.
     size_px: S, rows and columns.
+    grid: As of `draw`.
+    raster: Likewise.
 
   Returns:
     [S * S] int32, number of the triangle, the first of several at the same
     depth; -1 where there is none.
+
+  Raises:
+    InputError: There is no such raster.
   """
   middle = (size_px - 1) / 2
   corners = jax.tree.map(
     lambda x: x + jnp.where(x < middle, -_OFF_CENTRE_PX, _OFF_CENTRE_PX),
     mesh.corners,
   )
-  mesh = mesh._replace(corners=corners)
-  num_pixels, num_faces = size_px * size_px, mesh.is_drawn.shape[0]
+  face = _choose(
+    raster,
+    functools.partial(face_lists.nearest, size_px=size_px),
+    functools.partial(face_tiles.nearest, size_px=size_px, grid=grid),
+  )(mesh._replace(corners=corners))
+  return jnp.where(face < mesh.is_drawn.shape[0], face, -1)
 
-  def paint(state, found):
-    nearest, face = state
-    inverse = _inverse_depth(mesh, found)
-    is_inside = inverse > 0
-    # One more pixel takes what is outside.
-    pixel = jnp.where(is_inside, found.y * size_px + found.x, num_pixels)
-    before, nearest = nearest, nearest.at[pixel].max(inverse)
-    face = jnp.where(nearest > before, num_faces, face)
-    is_nearest = is_inside & (inverse == nearest[pixel])
-    pixel = jnp.where(is_nearest, pixel, num_pixels)
-    return nearest, face.at[pixel].min(found.face)
 
-  _, face = fragments.fold(
-    corners,
-    mesh.is_drawn,
-    paint,
-    (
-      jnp.zeros(num_pixels + 1, corners.x[0].dtype),
-      jnp.full(num_pixels + 1, num_faces, jnp.int32),
-    ),
-    half_px=_CRACK_PX,
-    size_px=size_px,
-    lengths=list_lengths(num_faces, size_px),
+def _choose(raster, lists, tiles):
+  """Returns one of two functions, or one that depends on the platform."""
+  if raster is None:
+    return lambda *args: jax.lax.platform_dependent(
+      *args, tpu=tiles, default=lists
+    )
+  if raster not in RASTERS:
+    raise errors.InputError(
+      f"raster: expected one of {', '.join(RASTERS)}, got {raster!r}."
+    )
+  return dict(zip(RASTERS, (lists, tiles), strict=True))[raster]
+
+
+def _take_by_products(mesh, face):
+  """Does what `triangles.take` does."""
+  if mesh.is_drawn.shape[0] > _MOST_BY_PRODUCTS:
+    return triangles.take(mesh, face)
+  leaves, tree = jax.tree.flatten(mesh)
+  dtype = mesh.depth[0].dtype
+  columns = [x.reshape(x.shape[0], -1).astype(dtype) for x in leaves]
+  # Only what is not drawn has corners that are not finite.
+  columns = [jnp.where(mesh.is_drawn[:, None], x, 0) for x in columns]
+  ends = np.cumsum([x.shape[1] for x in columns])
+  table = product_lookup.take(jnp.concatenate(columns, axis=1), face)
+  parts = jnp.split(table, ends[:-1], axis=1)
+  return jax.tree.unflatten(
+    tree,
+    [
+      part.reshape(-1, *x.shape[1:]).astype(x.dtype)
+      for part, x in zip(parts, leaves, strict=True)
+    ],
   )
-  return jnp.where(face < num_faces, face, -1)[:-1]
-
-
-def list_lengths(num_faces: int, size_px: int) -> fragments.Capacity:
-  """Returns lengths of lists that hold a face that fills the image.
-
-  A surface that fills it evenly, as the frontal view of a depth map does, has
-  S sqrt(2 F) rows and S^2 pixels. A quarter more is enough for faces; what is
-  more takes several lists.
-
-  Args:
-    num_faces: F.
-    size_px: S, of the image.
-
-  Returns:
-    The lengths.
-  """
-  num_rows = size_px * math.sqrt(2 * num_faces)
-  return fragments.Capacity(int(1.25 * num_rows), size_px * size_px * 5 // 4)
-
-
-def _inverse_depth(mesh, found):
-  """Returns 1 / depth of triangles at pixels, 0 outside of them."""
-  touched = triangles.take(mesh, found.face)
-  areas = triangles.edge_areas(
-    triangles.relative(touched, found.x, found.y, found.is_used)
-  )
-  weights, total = triangles.on_screen(areas)
-  least = -_CRACK_AREA / jnp.maximum(jnp.abs(total), 1.0)
-  is_inside = found.is_used & (total != 0)
-  inverse = jnp.zeros_like(total)
-  for weight, depth in zip(weights, touched.depth, strict=True):
-    is_inside &= weight >= least
-    inverse += weight / depth
-  return jnp.where(is_inside, inverse, 0.0)

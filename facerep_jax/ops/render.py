@@ -77,6 +77,7 @@ def render_mesh(
   background_depth: float = 1.2,
   cull: bool = False,
   capacity_factor: float = CAPACITY_FACTOR,
+  raster: str | None = None,
 ) -> Rendered:
   """Draws triangle meshes.
 
@@ -97,6 +98,9 @@ def render_mesh(
     capacity_factor: Of soft pictures: length of the lists of pairs of triangle
       and pixel, relative to a surface that fills the image once. The work grows
       with it; steep surfaces, layers, large triangles need more.
+    raster: Of hard pictures: how they are drawn, one of `hard_raster.RASTERS`;
+      by default what suits the platform that the program is lowered for. Soft
+      pictures know lists alone, which are slow on TPUs.
 
   Returns:
     The pictures, without triangles that have a corner nearer than `NEAREST` or
@@ -122,6 +126,7 @@ def render_mesh(
     size_px=size,
     cull=cull,
     capacity_factor=capacity_factor,
+    raster=raster,
   )
   out, mask = (x.reshape(num, size, size, -1) for x in (out, mask))
   return Rendered(out[..., :-1], out[..., -1], mask[..., 0], num_dropped)
@@ -276,12 +281,28 @@ def _on_screen(vertices, camera, pixel_grid):
 # traces it once for all pictures of a size. The compiler sees no call.
 @functools.partial(
   jax.jit,
-  static_argnames=("softness", "size_px", "cull", "capacity_factor"),
+  static_argnames=("softness", "size_px", "cull", "capacity_factor", "raster"),
   inline=True,
 )
-def _draw(meshes, faces, empty, *, softness, size_px, cull, capacity_factor):
+def _draw(
+  meshes, faces, empty, *, softness, size_px, cull, capacity_factor, raster
+):
   """Draws images; returns values, depth last, masks, and lost fragments."""
-  draw = _drawer(softness, size_px, len(faces), capacity_factor)
+  if softness.edge_px:
+    draw = functools.partial(
+      soft_raster.draw,
+      size_px=size_px,
+      capacity=capacity(size_px, len(faces), softness, capacity_factor),
+      edge_px=softness.edge_px,
+      temperature=softness.depth,
+    )
+  else:
+    draw = functools.partial(
+      _draw_hard,
+      size_px=size_px,
+      grid=faces if isinstance(faces, grid_mesh.Grid) else None,
+      raster=raster,
+    )
 
   def draw_all(meshes, shared):
     faces, empty = shared
@@ -314,22 +335,9 @@ def _check(vertices, colours, softness, capacity_factor):
   return num
 
 
-def _drawer(softness, size_px, num_faces, capacity_factor):
-  """Returns the function that draws one image: values, mask, lost."""
-  edge_px, depth = softness
-  if edge_px:
-    return functools.partial(
-      soft_raster.draw,
-      size_px=size_px,
-      capacity=capacity(size_px, num_faces, softness, capacity_factor),
-      edge_px=edge_px,
-      temperature=depth,
-    )
-  none_lost = jnp.zeros((), jnp.int32)
-  return lambda mesh, empty: (
-    *hard_raster.draw(mesh, empty, size_px),
-    none_lost,
-  )
+def _draw_hard(mesh, empty, **settings):
+  """Returns values, mask, and how much was lost: nothing."""
+  return *hard_raster.draw(mesh, empty, **settings), jnp.zeros((), jnp.int32)
 
 
 def _check_faces(faces, num_vertices):

@@ -12,6 +12,10 @@ from facerep_jax.ops import fragments, grid_mesh
 # Twice the area, in square pixels and in squares of the longest side (about);
 # less is rounding, and is not drawn.
 _LEAST_AREA = 1e-6
+# Rounding opens no cracks between neighbours: a triangle reaches so much beyond
+# its edges, px and share of its height.
+CRACK_PX = 1e-4
+_CRACK_AREA = 1e-5
 # Stands in, where there is no triangle, for one that can be divided by.
 _SPARE_X, _SPARE_Y = (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -152,6 +156,32 @@ def in_space(
   inverse = [w / z for w, z in zip(weights, depth, strict=True)]
   total = inverse[0] + inverse[1] + inverse[2]
   return [part / total for part in inverse]
+
+
+def inverse_depth(
+  mesh: Mesh, x: jax.Array, y: jax.Array, is_used: jax.Array
+) -> jax.Array:
+  """Computes 1 / depth of triangles at centres of pixels.
+
+  All arrays may have any shapes that broadcast.
+
+  Args:
+    mesh: P triangles; without values.
+    x: [P], column of the pixel.
+    y: [P], row of the pixel.
+    is_used: [P] bool, which triangles count.
+
+  Returns:
+    [P] float, 0 outside of the triangle.
+  """
+  weights, total = on_screen(edge_areas(relative(mesh, x, y, is_used)))
+  least = -_CRACK_AREA / jnp.maximum(jnp.abs(total), 1.0)
+  is_inside = is_used & (total != 0)
+  inverse = jnp.zeros_like(total)
+  for weight, depth in zip(weights, mesh.depth, strict=True):
+    is_inside &= weight >= least
+    inverse += weight / depth
+  return jnp.where(is_inside, inverse, 0.0)
 
 
 def mean(
