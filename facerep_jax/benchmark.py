@@ -100,7 +100,10 @@ def _run_fabnet(options):
 
 
 def _run_render(options):
-  yield from render.measure(limit_s=options.seconds)
+  forms = dict(render.FORMS)
+  if jax.default_backend() != "cpu":
+    forms |= render.TILES
+  yield from render.measure(forms=forms, limit_s=options.seconds)
   yield render.against_brute_force(limit_s=options.seconds)
 
 

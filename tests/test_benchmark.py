@@ -105,16 +105,20 @@ def test_configs_are_those_of_the_package(monkeypatch, tmp_path):
   assert config.diffusion.steps == 900
 
 
-def test_sections_of_the_renderer(monkeypatch):
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_sections_of_the_renderer(monkeypatch, backend):
+  monkeypatch.setattr(benchmark.jax, "default_backend", lambda: backend)
   monkeypatch.setattr(
-    benchmark.render, "measure", lambda limit_s: [limit_s, "growth"]
+    benchmark.render,
+    "measure",
+    lambda forms, limit_s: [limit_s, "hard, tiles" in forms],
   )
   monkeypatch.setattr(
     benchmark.render, "against_brute_force", lambda limit_s: -limit_s
   )
   options = types.SimpleNamespace(seconds=2.0)
   sections = benchmark.BENCHMARKS["render"](options)
-  assert list(sections) == [2.0, "growth", -2.0]
+  assert list(sections) == [2.0, backend != "cpu", -2.0]
 
 
 @pytest.mark.parametrize(

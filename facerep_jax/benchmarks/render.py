@@ -22,13 +22,16 @@ _log = logging.getLogger(__name__)
 SHAPES = ((64, 1), (64, 4), (64, 16), (128, 4), (256, 2), (256, 4))
 BRUTE_FORCE_SHAPES = ((64, 1), (64, 16))
 SOFT = render.Softness(edge_px=1.0, depth=0.01)
+# Settings of the renderer, by the name of the form.
 FORMS = types.MappingProxyType(
   {
-    "hard": render.HARD,
-    "soft, 0.5 px": render.Softness(edge_px=0.5, depth=0.01),
-    "soft, 1 px": SOFT,
+    "hard": {"raster": "lists"},
+    "soft, 0.5 px": {"softness": render.Softness(edge_px=0.5, depth=0.01)},
+    "soft, 1 px": {"softness": SOFT},
   }
 )
+# Beside them where it is not sure to be slower, as it is on CPUs.
+TILES = types.MappingProxyType({"hard, tiles": {"raster": "tiles"}})
 _PASSES = {"forward": "forward", "both": "forward + backward"}
 _COLUMNS = (
   report.Column("form", "form"),
@@ -71,22 +74,22 @@ _BRUTE_FORCE_COLUMNS = (
 def measure(
   shapes: Sequence[tuple[int, int]] = SHAPES,
   *,
-  forms: Mapping[str, render.Softness] = FORMS,
+  forms: Mapping[str, Mapping[str, Any]] = FORMS,
   limit_s: float = 8.0,
 ) -> list[report.Section]:
   """Times the renderer at several sizes, on one device.
 
   Args:
     shapes: Pairs of size in pixels and number of images.
-    forms: How soft, by the name of the form.
+    forms: Settings of `render.render_depth_map`, by the name of the form.
     limit_s: Time for each row, about, without compilation.
 
   Returns:
     The table, and one of how time and memory grow from row to row.
   """
   rows = []
-  for form, softness in forms.items():
-    rows += _measure_form(form, softness, shapes, limit_s)
+  for form, settings in forms.items():
+    rows += _measure_form(form, settings, shapes, limit_s)
   speed = report.Section(
     name="render",
     title="Renderer",
@@ -104,12 +107,12 @@ def measure(
   return [speed, growth(rows)]
 
 
-def _measure_form(form, softness, shapes, limit_s):
+def _measure_form(form, settings, shapes, limit_s):
   work, programs, lost = {}, {}, {}
   for shape in shapes:
     _log.info("render: %s, %d px, %d images", form, *shape)
     batch = face_batch(*shape)
-    draw = _drawer(render.render_depth_map, shape[0], softness)
+    draw = _drawer(render.render_depth_map, shape[0], settings)
     for name in _PASSES:
       program = compile_pass(draw, batch, use_gradient=name == "both")
       programs[_key(shape, name)] = program
@@ -262,7 +265,9 @@ def _compare(name, size_px, batch_size, limit_s, *, min_turns):
   batch = face_batch(size_px, batch_size)
   ours, brute = (
     compile_pass(
-      _drawer(draw, size_px, SOFT), batch, use_gradient=name == "both"
+      _drawer(draw, size_px, {"softness": SOFT}),
+      batch,
+      use_gradient=name == "both",
     )
     for draw in (render.render_depth_map, brute_force.render_depth_map)
   )
@@ -304,12 +309,12 @@ def _colour(result):
   return result.colour if isinstance(result, render.Rendered) else result[0][1]
 
 
-def _drawer(function, size_px, softness):
+def _drawer(function, size_px, settings):
   camera = cameras.Camera(size_px)
 
   def draw(depth, colour, view):
     pose = cameras.pose_from_view(view)
-    return function(depth, colour, pose, camera, softness=softness)
+    return function(depth, colour, pose, camera, **settings)
 
   return draw
 

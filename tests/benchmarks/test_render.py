@@ -42,7 +42,7 @@ def compiled_passes(monkeypatch):
 
 def test_rows_and_their_growth(compiled_passes):
   shapes = ((8, 1), (8, 2), (16, 2))
-  forms = {"hard": renderer.HARD, "soft": SOFT}
+  forms = {"hard": {}, "soft": {"softness": SOFT}}
   speed, growth = render.measure(shapes, forms=forms, limit_s=0)
   assert [
     (row["form"], row["size_px"], row["batch_size"]) for row in speed.rows
@@ -71,7 +71,7 @@ def test_rows_and_their_growth(compiled_passes):
 
 
 def test_real_work_is_timed():
-  forms = {"hard": renderer.HARD}
+  forms = {"hard": {"raster": "tiles"}}
   speed, _ = render.measure(((8, 1),), forms=forms, limit_s=0)
   (row,) = speed.rows
   assert row["forward_ms"] > 0 and row["num_dropped"] == 0
