@@ -19,6 +19,8 @@ _STEPS = (
   report.Column("limit_gb", "of, GB", ".1f"),
   report.Column("fits", "fits"),
   report.Column("gigaflops", "10^9 flops", ".1f"),
+  report.Column("lookups", "lookups"),
+  report.Column("scatters", "scatters"),
   report.Column("compile_s", "compilation, s", ".0f"),
 )
 _TRANSFERS = (
@@ -103,7 +105,8 @@ def markdown(rows: Sequence[dict[str, Any]], limit_bytes: float | None) -> str:
     steps.append(_step(row, limit_bytes))
     transfers += [_transfer(row, one) for one in row["collectives"] or ()]
   parts = [
-    "Compiled, not run. Memory and flops are those of one device.",
+    "Compiled, not run. Memory and flops are those of one device, lookups and "
+    "scatters its single ones, of less than 128 numbers, loops run once.",
     report.table(report.Section("steps", "Steps", _STEPS, steps)),
   ]
   if transfers:
@@ -122,6 +125,7 @@ def _step(row, limit_bytes):
   verdict = {True: "yes", False: "no", None: None}[fits(row, limit_bytes)]
   return (
     row
+    | row["lookups"]
     | found
     | {
       "limit_gb": None if limit_bytes is None else limit_bytes / 1e9,

@@ -1,6 +1,7 @@
 """Compiles one training step, in a process of its own: see `processes`."""
 
 import json
+import math
 import re
 import sys
 import time
@@ -10,7 +11,7 @@ import jax
 import ml_collections
 
 from facerep_jax import errors, sharding
-from facerep_jax.aot import chips, collectives
+from facerep_jax.aot import chips, collectives, lookups
 from facerep_jax.systems import base
 from facerep_jax.training import train_program
 
@@ -34,8 +35,9 @@ def measure(
     `device_kind`, `num_devices`, `num_slices`, `batch_size`; `trace_s` and
     `compile_s`, seconds; `parameter_bytes` of all that learns; `memory`, bytes
     of a device by use, or what is known where they do not suffice;
-    `is_out_of_memory`; `flops` of a device; and `collectives`, see
-    `collectives.summary`. None where XLA does not tell.
+    `is_out_of_memory`; `flops` of a device; `collectives`, see
+    `collectives.summary`; and `lookups`, see `_lookups`. None where XLA does
+    not tell.
 
   Raises:
     InputError: The batch does not divide among the devices, or a setting is out
@@ -43,12 +45,9 @@ def measure(
   """
   devices = chips.devices(topology)
   mesh = sharding.mesh_of_batch(config.batch_size, devices)
-  system, start = base.build(config), time.perf_counter()
-  program = train_program.make(config, system, mesh)
-  arguments = train_program.abstract_arguments(
-    config, system, mesh, program.create
-  )
-  lowered = program.step.lower(*arguments)
+  start = time.perf_counter()
+  arguments, step = _traced(config, mesh)
+  lowered = step.lower()
   traced = time.perf_counter()
   row = {
     "device_kind": devices[0].device_kind,
@@ -63,7 +62,9 @@ def measure(
     "flops": None,
     "collectives": None,
     "is_out_of_memory": False,
+    "lookups": _lookups(config, devices),
   }
+  start = time.perf_counter()
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
@@ -72,7 +73,27 @@ def measure(
     row |= {"is_out_of_memory": True, "memory": _used(str(error))}
   else:
     row |= _describe(compiled, len(devices), topology, arguments[0].params)
-  return row | {"compile_s": time.perf_counter() - traced}
+  return row | {"compile_s": time.perf_counter() - start}
+
+
+def _traced(config, mesh):
+  """Returns the arguments of the training step, and the step, traced."""
+  system = base.build(config)
+  program = train_program.make(config, system, mesh)
+  arguments = train_program.abstract_arguments(
+    config, system, mesh, program.create
+  )
+  return arguments, program.step.trace(*arguments)
+
+
+def _lookups(config, devices):
+  """Counts what one device looks up: its share of that of the batch."""
+  _, step = _traced(config, sharding.make_mesh(devices[:1]))
+  found = lookups.count(step.lower().as_text())
+  places = ("lookups", "scatters", "rows")
+  return found._asdict() | {
+    name: math.ceil(getattr(found, name) / len(devices)) for name in places
+  }
 
 
 def _used(text):

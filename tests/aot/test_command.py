@@ -38,6 +38,7 @@ def test_a_step_is_compiled_for_eight_cpus(tmp_path, capsys):
   assert gradient["num_bytes"] >= row["parameter_bytes"]
   assert not any(x["is_in_loop"] for x in row["collectives"])
   assert row["flops"] > 0 and row["compile_s"] > 0
+  assert row["lookups"]["lookups"] == 0  # It is a product.
 
 
 def test_a_batch_that_is_gathered_is_refused():
@@ -59,6 +60,7 @@ def _measured(config, topology):
     "memory": {"total": 10 * config.batch_size / topology.num_devices},
     "flops": None,
     "collectives": [],
+    "lookups": {"lookups": 7, "scatters": 0, "rows": 0, "loops": 0},
     "is_out_of_memory": False,
     "compile_s": 1.0,
   }
