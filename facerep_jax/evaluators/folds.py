@@ -1,11 +1,8 @@
 """Folds of people, for choices and for cross-validation."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import base
 
 
 def by_group(group: np.ndarray, num_folds: int, seed: int = 0) -> np.ndarray:
@@ -39,45 +36,3 @@ def by_group(group: np.ndarray, num_folds: int, seed: int = 0) -> np.ndarray:
     fold[one] = np.argmin(rows)
     rows[fold[one]] += sizes[one]
   return fold[person]
-
-
-def take(part: base.Part, rows: np.ndarray) -> base.Part:
-  """Returns some rows of a part.
-
-  Args:
-    part: N rows.
-    rows: [N] bool, or [M] int.
-
-  Returns:
-    The same, of those rows alone.
-  """
-  labels = {k: np.asarray(v)[rows] for k, v in part.labels.items()}
-  return base.Part(part.features[rows], labels, np.asarray(part.group)[rows])
-
-
-def cross_validated(
-  fit: Callable, part: base.Part, num_folds: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-  """Predicts each row with a linear probe fitted to people of the other folds.
-
-  Args:
-    fit: Takes a `Part` and returns a `linear_probe.LinearProbe`.
-    part: N rows, without a split of their own.
-    num_folds: How many.
-    seed: Of the folds.
-
-  Returns:
-    [N, K] float64, the outputs; and [N] int64, the fold of each row.
-
-  Raises:
-    InputError: There are fewer people than folds.
-  """
-  fold = by_group(part.group, num_folds, seed)
-  outputs = None
-  for k in range(num_folds):
-    test = fold == k
-    found = fit(take(part, ~test)).outputs(part.features[test])
-    if outputs is None:
-      outputs = np.empty((len(fold), found.shape[1]))
-    outputs[test] = found
-  return outputs, fold

@@ -94,26 +94,6 @@ def plan_square(
   return lambda image: crop.crop_box(image, box, size_px, scale), points
 
 
-def crop_square(
-  image: np.ndarray, landmarks_px: np.ndarray, scale: float = crop.SCALE
-) -> tuple[np.ndarray, np.ndarray]:
-  """Cuts the square around a face as `make_tracks` does.
-
-  Args:
-    image: uint8 [H, W, 3] RGB.
-    landmarks_px: [68, 2] float, in pixels of `image`.
-    scale: As for `plan_square`.
-
-  Returns:
-    uint8 [S, S, 3], and the landmarks in it, float64 [68, 2].
-
-  Raises:
-    InputError: The landmarks span no box, or their square misses the image.
-  """
-  cut, points = plan_square(landmarks_px, scale)
-  return cut(image), points
-
-
 def plan_box(
   landmarks_px: np.ndarray, margin: float = 0.1
 ) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:

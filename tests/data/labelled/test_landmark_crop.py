@@ -47,7 +47,8 @@ def test_landmarks_stay_on_what_they_mark(name):
 def test_the_square_is_of_the_face_and_pixels_keep_their_size():
   points = tiny.face_points(60, 50, (20, 30))
   image = np.zeros((200, 200, 3), np.uint8)
-  out, moved = landmark_crop.crop_square(image, points, 1.6)
+  cut, moved = landmark_crop.plan_square(points, 1.6)
+  out = cut(image)
   # 1.6 x 1.15 x 60 px; the face's middle lies at 103/256 of it, that of the
   # points 0.15 x 60 px below.
   assert out.shape == (110, 110, 3)
@@ -63,7 +64,8 @@ def test_beyond_the_image_its_border_is_repeated():
   points = tiny.face_points(20, 20, (1, 1))
   image = np.zeros((40, 40, 3), np.uint8)
   image[:, 0] = 200
-  out, _ = landmark_crop.crop_square(image, points, 1.6)
+  cut, _ = landmark_crop.plan_square(points, 1.6)
+  out = cut(image)
   assert (out[:, 0] == 200).all() and (out[:, -1] == 0).all()
 
 
