@@ -26,9 +26,9 @@ RASTERS = ("lists", "tiles")
 # depth map was given, the surface is sampled this much nearer to the middle,
 # so that each centre lies in one triangle.
 _OFF_CENTRE_PX = 1e-3
-# Products take time with pixels times triangles, lookups with pixels. They break
-# even near 120,000 triangles if a TPU v5e does products at 197 TFLOP/s, in six
-# passes, and a lookup in 5 to 10 ns: an estimate, not measured.
+# Products take time with pixels times triangles, lookups with pixels. They
+# break even near 120,000 triangles if a TPU v5e does products at 197 TFLOP/s,
+# in six passes, and a lookup in 5 to 10 ns: an estimate, not measured.
 _MOST_BY_PRODUCTS = 1 << 16
 # A triangle is not continued further, relative to its size: beyond a needle's
 # edge its values would soon be any number.
