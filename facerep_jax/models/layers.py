@@ -11,7 +11,7 @@ from flax import errors as flax_errors
 from facerep_jax import errors
 from facerep_jax.models import initial
 from facerep_jax.ops import conv as conv_ops
-from facerep_jax.ops import group_norm, transposed_conv
+from facerep_jax.ops import group_norm, same_conv, transposed_conv
 
 Dtype = Any
 
@@ -80,7 +80,7 @@ class Conv(nn.Module):
     x, kernel = _kernel(self, x, shape)
     if self.stride == 2:
       return conv_ops.downsample_conv(x, kernel)
-    return conv_ops.conv(x, kernel, stride=1, padding=self.size // 2)
+    return same_conv.same_conv(x, kernel)
 
 
 class TransposedConv(nn.Module):
