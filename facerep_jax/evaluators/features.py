@@ -19,6 +19,7 @@ from facerep_jax.evaluators import (
   base,
   feature_cache,
   feature_roles,
+  gradient_histograms,
   linear_probe,
 )
 from facerep_jax.inference import api
@@ -26,12 +27,6 @@ from facerep_jax.runs import stages
 
 PIXELS, HOG = "pixels (PCA)", "HOG"
 RANDOM, SUPERVISED = "random weights", "supervised"
-_CELLS = 8  # HOG's cells along a side.
-_HOG = {
-  "orientations": 9,
-  "cells_per_block": (2, 2),
-  "block_norm": "L2-Hys",
-}
 _BLOCK = 256  # Images between two signs of progress.
 
 
@@ -210,20 +205,16 @@ def flat(pixels: np.ndarray) -> np.ndarray:
 def hog(
   pixels: np.ndarray, cache: feature_cache.Cache | None = None
 ) -> np.ndarray:
-  """Computes histograms of oriented gradients.
+  """Computes histograms of oriented gradients; see `gradient_histograms`.
 
   Args:
     pixels: [N, S, S, 3] uint8, S a multiple of 8.
     cache: Where they are kept; None: they are not.
 
   Returns:
-    [N, 1764] float32: 9 orientations, 8 x 8 cells, blocks of 2 x 2 cells,
-    L2-Hys, of the channel with the strongest gradient.
-
-  Source: Dalal and Triggs, CVPR 2005; skimage.feature.hog.
+    [N, 1764] float32.
   """
-  skimage = errors.require("skimage", "evaluation", "HOG")
-  kind = {"kind": HOG, "skimage": skimage.__version__, "settings": _HOG}
+  kind = {"kind": HOG, "version": gradient_histograms.VERSION}
   found = (cache or feature_cache.Cache()).get(
     pixels, kind, (HOG,), lambda: {HOG: _hog(pixels)}
   )
@@ -231,24 +222,16 @@ def hog(
 
 
 def _hog(pixels):
-  feature = errors.require("skimage.feature", "evaluation", "HOG")
-  side = pixels.shape[1] // _CELLS
-
-  def one(image):
-    return feature.hog(
-      image, pixels_per_cell=(side, side), channel_axis=-1, **_HOG
-    ).astype(np.float32)
-
+  parts = [pixels[i : i + _BLOCK] for i in range(0, len(pixels), _BLOCK)]
+  rows = []
   with (
     cli.Progress(len(pixels), "images", "HOG") as bar,
     futures.ThreadPoolExecutor(os.cpu_count()) as pool,
   ):
-    rows = []
-    for start in range(0, len(pixels), _BLOCK):
-      part = pixels[start : start + _BLOCK]
-      rows += pool.map(one, part)
-      bar.advance(len(part), len(part))
-  return np.stack(rows)
+    for found in pool.map(gradient_histograms.hog, parts):
+      rows.append(found)
+      bar.advance(len(found), len(found))
+  return np.concatenate(rows)
 
 
 def names(model: api.Representation) -> tuple[str, ...]:

@@ -1,0 +1,258 @@
+"""Rows that linear probes are fitted to, and what all fits to them share.
+
+A probe needs the second moments of its features, or, with fewer rows than
+features, those of the rows. They cost far more than a fit, and are the same
+for all labels.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.linalg
+from scipy.linalg import lapack
+
+from facerep_jax import errors
+from facerep_jax.evaluators import folds
+
+# Of the trace of moments: what is added to them before a root is taken.
+# Rounding of float64 is far below, the weakest penalty far above.
+_JITTER = 1e-13
+
+
+class Moments:
+  """Standardised features and their second moments.
+
+  Attributes:
+    mean: [D] float64.
+    scale: [D] float64, standard deviations; 1 where a column is constant.
+    is_dual: Whether moments are those of the rows, of which there are fewer
+      than features.
+  """
+
+  def __init__(self, x: np.ndarray):
+    """Finds mean and scale.
+
+    Args:
+      x: [N, D] float, features.
+    """
+    self._x = x
+    wide = np.asarray(x, np.float64)
+    self.mean = wide.mean(axis=0)
+    # A constant column has the rounding of its mean for a deviation.
+    is_constant = np.ptp(wide, axis=0) == 0
+    self.scale = np.where(is_constant, 1.0, wide.std(axis=0))
+    self.is_dual = len(wide) < wide.shape[1]
+
+  def standardised(self, x: np.ndarray) -> np.ndarray:
+    """Maps features [M, D] to [M, D] float64."""
+    return (x - self.mean) / self.scale
+
+  @property
+  def z(self) -> np.ndarray:
+    """The standardised rows, [N, D] float64; made anew at each call."""
+    return self.standardised(self._x)
+
+  @functools.cached_property
+  def gram(self) -> np.ndarray:
+    """Second moments [M, M] float64: z' z / N, or z z' / N where dual."""
+    z = self.z
+    return (z @ z.T if self.is_dual else z.T @ z) / len(z)
+
+  def ridge(self, y: np.ndarray, strength: float) -> np.ndarray:
+    """Returns the weights [D, K] of a ridge regression to y [N, K].
+
+    They are z' (z z' / N + s)^-1 y / N in dual form, else
+    (z' z / N + s)^-1 z' y / N, for targets less their mean.
+    """
+    z, target = self.z, (y - y.mean(axis=0)) / len(y)
+    root = shifted_root(self.gram, strength)
+    right = target if self.is_dual else z.T @ target
+    found = scipy.linalg.cho_solve((root, True), right)
+    return z.T @ found if self.is_dual else found
+
+  @functools.cached_property
+  def tridiagonal(self) -> "Tridiagonal":
+    """The moments, ready for any number of penalties."""
+    return Tridiagonal(self.gram)
+
+  def space(self) -> "Space":
+    """Returns where logistic regressions are fitted."""
+    z = self.z
+    if not self.is_dual:
+      return Space(z.astype(np.float32), self.gram, lambda weights: weights)
+    # An L2 penalty keeps weights in the space of the rows. With z z' = r r',
+    # rows of r have the products of those of z.
+    root = shifted_root(self.gram, _JITTER * np.trace(self.gram))
+    scale = np.sqrt(len(z))
+    widen = lambda weights: (
+      z.T
+      @ scipy.linalg.solve_triangular(root, weights, lower=True, trans="T")
+      / scale
+    )
+    rows = (root * scale).astype(np.float32)
+    return Space(rows, root.T @ root, widen)
+
+
+class Space:
+  """Rows in few dimensions, in which an L2 penalty is the same.
+
+  Attributes:
+    rows: [N, M] float32; M is the smaller of N and D.
+    gram: [M, M] float64, their second moments.
+    widen: Maps weights [M, K] of these rows to those [D, K] of the features.
+  """
+
+  def __init__(self, rows, gram, widen):
+    self.rows, self.gram, self.widen = rows, gram, widen
+
+
+class Tridiagonal:
+  """Q T Q' of a symmetric matrix: a third of the work of eigenvectors."""
+
+  def __init__(self, matrix: np.ndarray):
+    """Finds Q and T of a positive matrix [M, M] float64."""
+    work = lapack.dsytrd_lwork(len(matrix), lower=1)[0]
+    packed, self._main, self._next, self._tau, _ = lapack.dsytrd(
+      matrix, lower=1, lwork=int(work)
+    )
+    self._reflectors = np.asfortranarray(packed[1:, :-1])
+
+  def turned(self, x: np.ndarray) -> np.ndarray:
+    """Returns Q' x, [M, K] float64."""
+    x = np.array(x, np.float64, order="F")
+    if len(x) > 1:
+      arguments = "L", "T", self._reflectors, self._tau, x[1:]
+      work = lapack.dormqr(*arguments, -1)[1][0]
+      x[1:] = lapack.dormqr(*arguments, int(work))[0]
+    return x
+
+  def solve(self, right: np.ndarray, strength: float) -> np.ndarray:
+    """Returns (T + strength)^-1 right, [M, K] float64."""
+    if len(right) == 1:  # LAPACK wants a neighbour.
+      return right / (self._main + strength)
+    band = np.zeros((2, len(self._main)))
+    band[0] = self._main + strength
+    band[1, :-1] = self._next
+    return scipy.linalg.solveh_banded(band, right, lower=True)
+
+
+class Choice:
+  """Rows of which some are held out, to choose a strength by.
+
+  Attributes:
+    held_out: [N] bool.
+    x: [R, D] float, features of the rows held out.
+    fitted: The other rows.
+  """
+
+  def __init__(self, x: np.ndarray, held_out: np.ndarray):
+    """Divides features [N, D] by `held_out` [N] bool."""
+    self.held_out, self.x = held_out, x[held_out]
+    self.fitted = Moments(x[~held_out])
+
+  @functools.cached_property
+  def _turned(self):
+    """What maps solutions in the coordinates of T to outputs; [R, M]."""
+    fitted = self.fitted
+    z = fitted.standardised(self.x)
+    left = z @ fitted.z.T if fitted.is_dual else z
+    return fitted.tridiagonal.turned(left.T).T
+
+  def ridge_losses(
+    self, y: np.ndarray, strengths: Sequence[float]
+  ) -> list[float]:
+    """Returns mean squared errors on the rows held out.
+
+    Args:
+      y: [N, K] float, what is regressed, of all rows.
+      strengths: Of the penalty, over 0.
+
+    Returns:
+      The error of each strength.
+    """
+    own, fitted = y[~self.held_out], self.fitted
+    mean = own.mean(axis=0)
+    target = (own - mean) / len(own)
+    right = target if fitted.is_dual else fitted.z.T @ target
+    moments = fitted.tridiagonal
+    right = moments.turned(right)
+    found = []
+    for strength in strengths:
+      predicted = self._turned @ moments.solve(right, strength) + mean
+      found.append(float(np.mean((predicted - y[self.held_out]) ** 2)))
+    return found
+
+
+class Rows:
+  """Features of the rows that linear probes are fitted to.
+
+  Attributes:
+    x: [N, D] float.
+    group: [N], the person of each row.
+  """
+
+  def __init__(self, x: np.ndarray, group: np.ndarray):
+    """Checks features and people.
+
+    Args:
+      x: [N, D] float.
+      group: [N], the person of each row.
+
+    Raises:
+      InputError: Shapes do not fit, a value is not finite, or there are fewer
+        than two people.
+    """
+    self.x, self.group = np.asarray(x), np.asarray(group)
+    errors.check_shape("features", self.x, "N D", "One row per image.")
+    errors.check_shape(
+      "group", self.group, str(len(x)), "One person per image."
+    )
+    check_finite("features", self.x)
+    people = len(np.unique(self.group))
+    if people < 2:
+      raise errors.InputError(
+        f"a linear probe needs two people or more for training, got {people}."
+      )
+    self._held_out = folds.by_group(self.group, min(5, people)) == 0
+
+  def __len__(self) -> int:
+    return len(self.x)
+
+  def __getitem__(self, index: np.ndarray) -> np.ndarray:
+    """Returns the features of some rows."""
+    return self.x[index]
+
+  @property
+  def most_bytes(self) -> int:
+    """How much memory the rows take once all has been computed."""
+    # Moments twice, reflectors, and the rows held out.
+    return self.x.nbytes + 3 * 8 * min(self.x.shape) ** 2 + self.x.size * 8 // 5
+
+  @functools.cached_property
+  def whole(self) -> Moments:
+    """All rows, for the last fit."""
+    return Moments(self.x)
+
+  @functools.cached_property
+  def choice(self) -> Choice:
+    """The rows with a fifth of the people held out."""
+    return Choice(self.x, self._held_out)
+
+
+def shifted_root(matrix: np.ndarray, shift: float) -> np.ndarray:
+  """Returns the Cholesky factor, lower, of matrix + shift I."""
+  shifted = matrix.copy()
+  shifted.flat[:: len(matrix) + 1] += shift
+  return np.linalg.cholesky(shifted)
+
+
+def check_finite(name: str, x: np.ndarray) -> None:
+  """Refuses rows [N, D] that are not finite.
+
+  Raises:
+    InputError: One is; `name` says of what.
+  """
+  if not np.isfinite(x).all():
+    row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
+    raise errors.InputError(f"{name}: row {row} is not finite. Drop it.")
