@@ -226,8 +226,10 @@ class Rows:
   @property
   def most_bytes(self) -> int:
     """How much memory the rows take once all has been computed."""
-    # Moments twice, reflectors, and the rows held out.
-    return self.x.nbytes + 3 * 8 * min(self.x.shape) ** 2 + self.x.size * 8 // 5
+    # Rows and their parts; moments twice, and reflectors; the rows held out.
+    least = min(self.x.shape)
+    numbers = 3 * least**2 + np.count_nonzero(self._held_out) * least
+    return 2 * self.x.nbytes + 8 * numbers
 
   @functools.cached_property
   def whole(self) -> Moments:
