@@ -31,7 +31,7 @@ def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> LinearProbe:
   the people, held out; the linear probe is then fitted to all of them.
 
   Args:
-    x: [N, D] float, features.
+    x: [N, D] float, features; or `Rows` of them, which later fits share.
     y: [N, K] float, what is read out.
     group: [N], the person of each row.
 
@@ -46,7 +46,9 @@ def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> LinearProbe:
   y = np.asarray(y, np.float64)
   errors.check_shape("targets", y, f"{len(rows)} K", "One row per image.")
   probe_rows.check_finite("targets", y)
-  return _ridge(rows.whole, y, _strength(rows.choice, y))
+  return rows.once(
+    "ridge", y, lambda: _ridge(rows.whole, y, _strength(rows.choice, y))
+  )
 
 
 def ridge_strength(x: np.ndarray, y: np.ndarray, held_out: np.ndarray) -> float:
@@ -83,7 +85,7 @@ def logistic(
   the log loss on the other fifth rises; the best is then fitted to all.
 
   Args:
-    x: [N, D] float, features.
+    x: [N, D] float, features; or `Rows` of them, which later fits share.
     labels: [N] int, class numbers.
     group: [N], the person of each row.
     num_classes: K. A class that training lacks has weights 0 and offset -inf:
@@ -104,6 +106,12 @@ def logistic(
       f"classes: expected 0 to {num_classes - 1}, got {labels.min()} to "
       f"{labels.max()}. Drop rows without a class."
     )
+  found = rows.once("logistic", labels, lambda: _logistic(rows, labels))
+  return _spread(found, np.unique(labels), np.full(num_classes, -np.inf))
+
+
+def _logistic(rows, labels):
+  """Fits `logistic`; its columns are the classes that occur."""
   choice = rows.choice
   held_out, own = labels[choice.held_out], labels[~choice.held_out]
   path = _one_class_path(choice.fitted, own)
@@ -120,8 +128,7 @@ def logistic(
     return np.mean(np.log(np.exp(logits).sum(axis=1)) - chosen)
 
   strength = _descend(loss)
-  found = _one_per_class(_one_class_path(rows.whole, labels).fit(strength))
-  return _spread(found, np.unique(labels), np.full(num_classes, -np.inf))
+  return _one_per_class(_one_class_path(rows.whole, labels).fit(strength))
 
 
 def multilabel(
@@ -132,7 +139,7 @@ def multilabel(
   The strength is chosen as in `logistic`, by the log loss over all columns.
 
   Args:
-    x: [N, D] float, features.
+    x: [N, D] float, features; or `Rows` of them, which later fits share.
     y01: [N, K] of 0 and 1. A column that is 0 (or 1) throughout has weights 0
       and offset -inf (or inf).
     group: [N], the person of each row.

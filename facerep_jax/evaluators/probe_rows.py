@@ -6,7 +6,8 @@ for all labels.
 """
 
 import functools
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.linalg
@@ -14,6 +15,7 @@ from scipy.linalg import lapack
 
 from facerep_jax import errors
 from facerep_jax.evaluators import folds
+from facerep_jax.inference import probe_file
 
 # Of the trace of moments: what is added to them before a root is taken.
 # Rounding of float64 is far below, the weakest penalty far above.
@@ -215,6 +217,7 @@ class Rows:
         f"a linear probe needs two people or more for training, got {people}."
       )
     self._held_out = folds.by_group(self.group, min(5, people)) == 0
+    self._made = {}
 
   def __len__(self) -> int:
     return len(self.x)
@@ -230,6 +233,25 @@ class Rows:
     least = min(self.x.shape)
     numbers = 3 * least**2 + np.count_nonzero(self._held_out) * least
     return 2 * self.x.nbytes + 8 * numbers
+
+  def once(
+    self,
+    kind: str,
+    labels: np.ndarray,
+    fit: Callable[[], probe_file.LinearProbe],
+  ) -> probe_file.LinearProbe:
+    """Returns what `fit` returned to the first call with such labels.
+
+    Args:
+      kind: Of probe.
+      labels: [N, ...], what it is fitted to.
+      fit: Fits it to these rows.
+    """
+    content = np.ascontiguousarray(labels)
+    key = kind, content.dtype.str, hashlib.sha256(content).digest()
+    if key not in self._made:
+      self._made[key] = fit()
+    return self._made[key]
 
   @functools.cached_property
   def whole(self) -> Moments:

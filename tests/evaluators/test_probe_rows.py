@@ -84,3 +84,17 @@ def test_most_bytes_are_no_less_than_what_is_kept():
   kept = [v for v in kept.values() if isinstance(v, np.ndarray)]
   large = sum(v.nbytes for v in kept if v.size >= 1000)
   assert 0.9 * rows.most_bytes < large <= rows.most_bytes
+
+
+def test_the_same_labels_are_fitted_once():
+  x, group = RNG.normal(size=(60, 9)), np.arange(60) // 3
+  rows, labels = linear_probe.Rows(x, group), np.arange(60) % 3
+  first = linear_probe.ridge(rows, x[:, :2], group)
+  assert linear_probe.ridge(rows, x[:, :2].copy(), group) is first
+  assert linear_probe.ridge(rows, x[:, 1:3], group) is not first
+  # The number of classes takes no part in the fit, and does in its columns.
+  few, more = (linear_probe.logistic(rows, labels, group, k) for k in (3, 5))
+  np.testing.assert_array_equal(more.weights[:, :3], few.weights)
+  assert few.offset.shape == (3,) and np.isinf(more.offset[3:]).all()
+  other = linear_probe.logistic(rows, (labels + 1) % 3, group, 3)
+  np.testing.assert_allclose(other.offset[[1, 2, 0]], few.offset, atol=1e-3)
