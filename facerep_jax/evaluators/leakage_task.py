@@ -3,7 +3,7 @@
 from typing import Any
 
 from facerep_jax import cli
-from facerep_jax.evaluators import leakage, probe_tasks
+from facerep_jax.evaluators import base, leakage, probe_tasks
 
 NEEDED = {"track", "expression", "yaw_rad", "light", "landmarks_ndc"}
 
@@ -33,9 +33,10 @@ def run(study: probe_tasks.Study) -> dict[str, Any]:
   parts = {}
   for feature in study.table:
     values, _ = study.values(feature, 0)
-    known = probe_tasks.part_of(crops.labels, values, crops.group, train)
+    rows = study.rows(feature, 0)
+    labels = {name: value[train] for name, value in crops.labels.items()}
     parts[feature.name] = (
-      known._replace(features=study.rows(feature, 0)),
+      base.Part(rows, labels, rows.group),
       probe_tasks.part_of(crops.labels, values, crops.group, test),
     )
   first = {}

@@ -164,8 +164,10 @@ def multilabel(
   path = _LogisticPath(choice.fitted, own[:, seen], False)
   sign = 1 - 2 * y[choice.held_out][:, seen]
 
+  x = choice.x
+
   def loss(strength):
-    logits = path.fit(strength, logistic_fit.ROUGH).outputs(choice.x)
+    logits = path.fit(strength, logistic_fit.ROUGH).outputs(x)
     return np.mean(np.logaddexp(0, sign * logits))
 
   strength = _descend(loss)

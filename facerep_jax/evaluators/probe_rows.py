@@ -32,19 +32,23 @@ class Moments:
       than features.
   """
 
-  def __init__(self, x: np.ndarray):
+  def __init__(self, x: np.ndarray, rows: np.ndarray | slice = slice(None)):
     """Finds mean and scale.
 
     Args:
-      x: [N, D] float, features.
+      x: [M, D] float, features.
+      rows: [M] bool, the N that count; all by default. They are not copied.
     """
-    self._x = x
-    wide = np.asarray(x, np.float64)
+    self._all, self._rows = x, rows
+    wide = self._wide()
     self.mean = wide.mean(axis=0)
     # A constant column has the rounding of its mean for a deviation.
     is_constant = np.ptp(wide, axis=0) == 0
     self.scale = np.where(is_constant, 1.0, wide.std(axis=0))
     self.is_dual = len(wide) < wide.shape[1]
+
+  def _wide(self):
+    return np.asarray(self._all[self._rows], np.float64)
 
   def standardised(self, x: np.ndarray) -> np.ndarray:
     """Maps features [M, D] to [M, D] float64."""
@@ -53,7 +57,7 @@ class Moments:
   @property
   def z(self) -> np.ndarray:
     """The standardised rows, [N, D] float64; made anew at each call."""
-    return self.standardised(self._x)
+    return self.standardised(self._wide())
 
   @functools.cached_property
   def gram(self) -> np.ndarray:
@@ -61,17 +65,30 @@ class Moments:
     z = self.z
     return (z @ z.T if self.is_dual else z.T @ z) / len(z)
 
+  def products(self, y: np.ndarray) -> np.ndarray:
+    """Returns what ridge regressions to y [N, K] solve for, [M, K] float64.
+
+    Args:
+      y: Targets.
+
+    Returns:
+      z' y / N, or y / N where it is dual; for targets less their mean.
+    """
+    target = (y - y.mean(axis=0)) / len(y)
+    if self.is_dual:
+      return target
+    # The targets' sum is 0, so that the mean of the features falls out.
+    return (self._wide().T @ target) / self.scale[:, None]
+
   def ridge(self, y: np.ndarray, strength: float) -> np.ndarray:
     """Returns the weights [D, K] of a ridge regression to y [N, K].
 
     They are z' (z z' / N + s)^-1 y / N in dual form, else
     (z' z / N + s)^-1 z' y / N, for targets less their mean.
     """
-    z, target = self.z, (y - y.mean(axis=0)) / len(y)
     root = shifted_root(self.gram, strength)
-    right = target if self.is_dual else z.T @ target
-    found = scipy.linalg.cho_solve((root, True), right)
-    return z.T @ found if self.is_dual else found
+    found = scipy.linalg.cho_solve((root, True), self.products(y))
+    return self.z.T @ found if self.is_dual else found
 
   @functools.cached_property
   def tridiagonal(self) -> "Tridiagonal":
@@ -144,14 +161,18 @@ class Choice:
 
   Attributes:
     held_out: [N] bool.
-    x: [R, D] float, features of the rows held out.
     fitted: The other rows.
   """
 
   def __init__(self, x: np.ndarray, held_out: np.ndarray):
     """Divides features [N, D] by `held_out` [N] bool."""
-    self.held_out, self.x = held_out, x[held_out]
-    self.fitted = Moments(x[~held_out])
+    self._all, self.held_out = x, held_out
+    self.fitted = Moments(x, ~held_out)
+
+  @property
+  def x(self) -> np.ndarray:
+    """Features of the rows held out, [R, D]; copied at each call."""
+    return self._all[self.held_out]
 
   @functools.cached_property
   def _turned(self):
@@ -173,12 +194,9 @@ class Choice:
     Returns:
       The error of each strength.
     """
-    own, fitted = y[~self.held_out], self.fitted
+    own, moments = y[~self.held_out], self.fitted.tridiagonal
     mean = own.mean(axis=0)
-    target = (own - mean) / len(own)
-    right = target if fitted.is_dual else fitted.z.T @ target
-    moments = fitted.tridiagonal
-    right = moments.turned(right)
+    right = moments.turned(self.fitted.products(own))
     found = []
     for strength in strengths:
       predicted = self._turned @ moments.solve(right, strength) + mean
@@ -229,10 +247,10 @@ class Rows:
   @property
   def most_bytes(self) -> int:
     """How much memory the rows take once all has been computed."""
-    # Rows and their parts; moments twice, and reflectors; the rows held out.
+    # Rows; moments twice, and reflectors; what is read of rows held out.
     least = min(self.x.shape)
     numbers = 3 * least**2 + np.count_nonzero(self._held_out) * least
-    return 2 * self.x.nbytes + 8 * numbers
+    return self.x.nbytes + 8 * numbers
 
   def once(
     self,
