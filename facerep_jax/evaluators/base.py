@@ -17,7 +17,8 @@ class Part(NamedTuple):
   """Features of one part of a labelled set.
 
   Attributes:
-    features: [N, D] float, of a frozen representation.
+    features: [N, D] float, of a frozen representation; or, for fits,
+      `linear_probe.Rows` of them, which share what does not depend on labels.
     labels: Arrays [N, ...] by name.
     group: [N], the person of each row, or its own number where people are
       unknown. People are never divided.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from facerep_jax import cli
-from facerep_jax.evaluators import features, leakage, probe_tasks
+from facerep_jax.evaluators import base, leakage, probe_tasks
 
 NEEDED = {"track", "expression", "yaw_rad", "light", "landmarks_ndc"}
 
@@ -32,13 +32,12 @@ def run(study: probe_tasks.Study) -> dict[str, Any]:
   train, test = study.divisions[0]
   parts = {}
   for feature in study.table:
-    values = feature.values
-    if values is None:
-      fitted = features.Pixels.fit(crops.pixels[train], study.width)
-      values = fitted(crops.pixels)
-    parts[feature.name] = tuple(
-      probe_tasks.part_of(crops.labels, values, crops.group, rows)
-      for rows in (train, test)
+    values, _ = study.values(feature, 0)
+    rows = study.rows(feature, 0)
+    labels = {name: value[train] for name, value in crops.labels.items()}
+    parts[feature.name] = (
+      base.Part(rows, labels, rows.group),
+      probe_tasks.part_of(crops.labels, values, crops.group, test),
     )
   first = {}
   for feature in study.table:

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 
 from facerep_jax import errors
-from facerep_jax.evaluators import folds, logistic_fit
+from facerep_jax.evaluators import logistic_fit, probe_rows
 from facerep_jax.inference import probe_file
 
 # Per row: the penalty is strength / 2 * |weights|^2 beside the mean loss.
@@ -21,6 +21,7 @@ _LOGISTIC_STRENGTHS = tuple(10.0**k for k in range(1, -6, -1))
 
 
 LinearProbe = probe_file.LinearProbe
+Rows = probe_rows.Rows
 
 
 def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> LinearProbe:
@@ -30,7 +31,7 @@ def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> LinearProbe:
   the people, held out; the linear probe is then fitted to all of them.
 
   Args:
-    x: [N, D] float, features.
+    x: [N, D] float, features; or `Rows` of them, which later fits share.
     y: [N, K] float, what is read out.
     group: [N], the person of each row.
 
@@ -41,65 +42,38 @@ def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> LinearProbe:
     InputError: Shapes do not fit, a value is not finite, or there are fewer
       than two people.
   """
-  x, group, held_out = _prepare(x, group)
+  rows = _rows(x, group)
   y = np.asarray(y, np.float64)
-  errors.check_shape("targets", y, f"{len(x)} K", "One row per image.")
-  _check_finite("targets", y)
-  return ridge_at(x, y, ridge_strength(x, y, held_out))
+  errors.check_shape("targets", y, f"{len(rows)} K", "One row per image.")
+  probe_rows.check_finite("targets", y)
+  return rows.once(
+    "ridge", y, lambda: _ridge(rows.whole, y, _strength(rows.choice, y))
+  )
 
 
 def ridge_strength(x: np.ndarray, y: np.ndarray, held_out: np.ndarray) -> float:
   """Chooses a strength by the squared error on the rows [N] bool held out."""
-  x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-  path = _RidgePath(x[~held_out], y[~held_out])
-  losses = path.losses(x[held_out], y[held_out], _RIDGE_STRENGTHS)
-  return _RIDGE_STRENGTHS[int(np.argmin(losses))]
+  return _strength(
+    probe_rows.Choice(np.asarray(x), held_out), np.asarray(y, np.float64)
+  )
 
 
 def ridge_at(x: np.ndarray, y: np.ndarray, strength: float) -> LinearProbe:
   """Fits `ridge` with a strength that was chosen elsewhere."""
-  x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-  return _RidgePath(x, y).probe(strength)
+  moments = probe_rows.Moments(np.asarray(x))
+  return _ridge(moments, np.asarray(y, np.float64), strength)
 
 
-class _RidgePath:
-  """Ridge regressions of all strengths, from one eigendecomposition.
+def _strength(choice, y):
+  losses = choice.ridge_losses(y, _RIDGE_STRENGTHS)
+  return _RIDGE_STRENGTHS[int(np.argmin(losses))]
 
-  With fewer rows than features the matrix is that of the rows (dual form):
-  weights = z' (z z' / N + s)^-1 y / N, else (z' z / N + s)^-1 z' y / N.
-  """
 
-  def __init__(self, x, y):
-    self.mean, self.scale = _standard(x)
-    self.z = (x - self.mean) / self.scale
-    self.offset = y.mean(axis=0)
-    rows, width = self.z.shape
-    self.is_dual = rows < width
-    target = (y - self.offset) / rows
-    gram = self.z @ self.z.T if self.is_dual else self.z.T @ self.z
-    self.values, self.vectors = np.linalg.eigh(gram / rows)
-    right = target if self.is_dual else self.z.T @ target
-    self.right = self.vectors.T @ right
-
-  def losses(self, x, y, strengths):
-    """Returns the mean squared error on other rows, for each strength."""
-    z = (x - self.mean) / self.scale
-    left = (z @ self.z.T if self.is_dual else z) @ self.vectors
-    found = []
-    for strength in strengths:
-      predicted = left @ self._solve(strength) + self.offset
-      found.append(np.mean((predicted - y) ** 2))
-    return found
-
-  def probe(self, strength):
-    """Returns the linear probe of one strength."""
-    weights = self.vectors @ self._solve(strength)
-    if self.is_dual:
-      weights = self.z.T @ weights
-    return LinearProbe(self.mean, self.scale, weights, self.offset, strength)
-
-  def _solve(self, strength):
-    return self.right / (self.values + strength)[:, None]
+def _ridge(moments, y, strength):
+  weights = moments.ridge(y, strength)
+  return LinearProbe(
+    moments.mean, moments.scale, weights, y.mean(axis=0), strength
+  )
 
 
 def logistic(
@@ -111,7 +85,7 @@ def logistic(
   the log loss on the other fifth rises; the best is then fitted to all.
 
   Args:
-    x: [N, D] float, features.
+    x: [N, D] float, features; or `Rows` of them, which later fits share.
     labels: [N] int, class numbers.
     group: [N], the person of each row.
     num_classes: K. A class that training lacks has weights 0 and offset -inf:
@@ -124,30 +98,37 @@ def logistic(
     InputError: Shapes do not fit, a feature is not finite, a class is out of
       range, or there are fewer than two people or classes.
   """
-  x, group, held_out = _prepare(x, group)
+  rows = _rows(x, group)
   labels = np.asarray(labels)
-  errors.check_shape("classes", labels, str(len(x)), "One per image.")
+  errors.check_shape("classes", labels, str(len(rows)), "One per image.")
   if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
     raise errors.InputError(
       f"classes: expected 0 to {num_classes - 1}, got {labels.min()} to "
       f"{labels.max()}. Drop rows without a class."
     )
-  path = _one_class_path(x[~held_out], labels[~held_out])
+  found = rows.once("logistic", labels, lambda: _logistic(rows, labels))
+  return _spread(found, np.unique(labels), np.full(num_classes, -np.inf))
+
+
+def _logistic(rows, labels):
+  """Fits `logistic`; its columns are the classes that occur."""
+  choice = rows.choice
+  held_out, own = labels[choice.held_out], labels[~choice.held_out]
+  path = _one_class_path(choice.fitted, own)
   # What the fitted part never saw, no strength predicts.
-  seen = np.unique(labels[~held_out])
-  known = held_out & np.isin(labels, seen)
-  column = np.searchsorted(seen, labels[known])
+  seen = np.unique(own)
+  is_known = np.isin(held_out, seen)
+  column, known = np.searchsorted(seen, held_out[is_known]), choice.x[is_known]
 
   def loss(strength):
     fitted = path.fit(strength, logistic_fit.ROUGH)
-    logits = _one_per_class(fitted).outputs(x[known])
+    logits = _one_per_class(fitted).outputs(known)
     logits = logits - logits.max(axis=1, keepdims=True)
     chosen = logits[np.arange(len(logits)), column]
     return np.mean(np.log(np.exp(logits).sum(axis=1)) - chosen)
 
   strength = _descend(loss)
-  found = _one_per_class(_one_class_path(x, labels).fit(strength))
-  return _spread(found, np.unique(labels), np.full(num_classes, -np.inf))
+  return _one_per_class(_one_class_path(rows.whole, labels).fit(strength))
 
 
 def multilabel(
@@ -158,7 +139,7 @@ def multilabel(
   The strength is chosen as in `logistic`, by the log loss over all columns.
 
   Args:
-    x: [N, D] float, features.
+    x: [N, D] float, features; or `Rows` of them, which later fits share.
     y01: [N, K] of 0 and 1. A column that is 0 (or 1) throughout has weights 0
       and offset -inf (or inf).
     group: [N], the person of each row.
@@ -171,50 +152,56 @@ def multilabel(
     InputError: Shapes do not fit, a feature is not finite, a label is not 0 or
       1, no column varies, or there are fewer than two people.
   """
-  x, group, held_out = _prepare(x, group)
+  rows = _rows(x, group)
   y = np.asarray(y01)
-  errors.check_shape("labels", y, f"{len(x)} K", "One row per image.")
+  errors.check_shape("labels", y, f"{len(rows)} K", "One row per image.")
   if not np.isin(y, (0, 1)).all():
     raise errors.InputError("labels: expected 0 and 1 alone. Threshold them.")
   y = y.astype(np.int64)
-  seen = np.flatnonzero(np.ptp(y[~held_out], axis=0))
-  path = _LogisticPath(x[~held_out], y[~held_out][:, seen], False)
-  sign = 1 - 2 * y[held_out][:, seen]
+  choice = rows.choice
+  own = y[~choice.held_out]
+  seen = np.flatnonzero(np.ptp(own, axis=0))
+  path = _LogisticPath(choice.fitted, own[:, seen], False)
+  sign = 1 - 2 * y[choice.held_out][:, seen]
+
+  x = choice.x
 
   def loss(strength):
-    logits = path.fit(strength, logistic_fit.ROUGH).outputs(x[held_out])
+    logits = path.fit(strength, logistic_fit.ROUGH).outputs(x)
     return np.mean(np.logaddexp(0, sign * logits))
 
   strength = _descend(loss)
   varying = np.flatnonzero(np.ptp(y, axis=0))
-  found = _LogisticPath(x, y[:, varying], False).fit(strength)
+  found = _LogisticPath(rows.whole, y[:, varying], False).fit(strength)
   return _spread(found, varying, np.where(y[0] > 0, np.inf, -np.inf))
 
 
 class _LogisticPath:
   """Logistic regressions of falling strengths, each started at the last."""
 
-  def __init__(self, x, target, is_one_class):
-    self.mean, self.scale = _standard(x)
-    z = ((x - self.mean) / self.scale).astype(np.float32)
+  def __init__(self, moments, target, is_one_class):
     if not target.shape[1] or (target == target[0]).all(axis=0).any():
       raise errors.InputError(
         "a classifier needs two classes or more in the people it is fitted "
         "to (and in four fifths of them). Give more images."
       )
-    self.fits = logistic_fit.Fit(logistic_fit.Axes(z), target, is_one_class)
+    self.moments = moments
+    self.fits = logistic_fit.Fit(moments.space(), target, is_one_class)
 
   def fit(self, strength, accuracy=logistic_fit.FINE):
     """Returns the linear probe of one strength."""
     weights, offset = self.fits.at(strength, accuracy)
-    return LinearProbe(self.mean, self.scale, weights, offset, strength)
+    mean, scale = self.moments.mean, self.moments.scale
+    return LinearProbe(mean, scale, weights, offset, strength)
 
 
-def _one_class_path(x, labels):
+def _one_class_path(moments, labels):
   """Returns a path whose columns are the classes seen; one for two of them."""
   columns = labels[:, None] == np.unique(labels)
   is_pair = columns.shape[1] == 2
-  return _LogisticPath(x, columns[:, 1:] if is_pair else columns, not is_pair)
+  return _LogisticPath(
+    moments, columns[:, 1:] if is_pair else columns, not is_pair
+  )
 
 
 def _one_per_class(found):
@@ -246,29 +233,5 @@ def _descend(loss):
   return best
 
 
-def _prepare(x, group):
-  """Checks features and people; returns them and the rows to hold out."""
-  x, group = np.asarray(x, np.float64), np.asarray(group)
-  errors.check_shape("features", x, "N D", "One row per image.")
-  errors.check_shape("group", group, str(len(x)), "One person per image.")
-  _check_finite("features", x)
-  people = len(np.unique(group))
-  if people < 2:
-    raise errors.InputError(
-      f"a linear probe needs two people or more for training, got {people}."
-    )
-  return x, group, folds.by_group(group, min(5, people)) == 0
-
-
-def _check_finite(name, x):
-  if not np.isfinite(x).all():
-    row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
-    raise errors.InputError(f"{name}: row {row} is not finite. Drop it.")
-
-
-def _standard(x):
-  """Returns mean and standard deviation, 1 where there is none."""
-  scale = x.std(axis=0)
-  # A constant column has the rounding of its mean for a deviation.
-  is_constant = np.ptp(x, axis=0) == 0
-  return x.mean(axis=0), np.where(is_constant, 1.0, scale)
+def _rows(x, group):
+  return x if isinstance(x, Rows) else Rows(x, group)

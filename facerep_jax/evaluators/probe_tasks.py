@@ -22,6 +22,8 @@ from facerep_jax.evaluators import (
 
 NUM_FOLDS = 5
 _PICTURES = 6
+# Of what fits to one feature share, kept for the next tasks.
+_MOST_BYTES = 2 * 2**30
 
 
 class Probe(NamedTuple):
@@ -94,11 +96,55 @@ class Study:
   table: list[Feature]
   width: int
   main: dict[str, str] = dataclasses.field(default_factory=dict)
+  _values: dict = dataclasses.field(init=False, default_factory=dict)
+  _rows: dict = dataclasses.field(init=False, default_factory=dict)
 
   @property
   def test(self) -> np.ndarray:
     """Rows that are measured, each once, [M] int."""
     return np.concatenate([test for _, test in self.divisions])
+
+  def values(
+    self, feature: Feature, number: int
+  ) -> tuple[np.ndarray, features.Pixels | None]:
+    """Returns a feature as linear probes of one division see it.
+
+    Args:
+      feature: Of the table.
+      number: Of the division.
+
+    Returns:
+      [N, D] float, of all images; and what maps pixels to them, where they are
+      components of the division's training images.
+    """
+    if feature.values is not None:
+      return feature.values, None
+    if number not in self._values:
+      train, _ = self.divisions[number]
+      pixels = features.Pixels.fit(self.crops.pixels[train], self.width)
+      self._values[number] = pixels(self.crops.pixels), pixels
+    return self._values[number]
+
+  def rows(self, feature: Feature, number: int) -> linear_probe.Rows:
+    """Returns a feature of the training rows of one division.
+
+    What all fits to them share is kept for the tasks to come, as far as there
+    is room.
+
+    Args:
+      feature: Of the table.
+      number: Of the division.
+    """
+    key = feature.name, number
+    if key in self._rows:
+      return self._rows[key]
+    train, _ = self.divisions[number]
+    values, _ = self.values(feature, number)
+    made = linear_probe.Rows(values[train], self.crops.group[train])
+    used = sum(one.most_bytes for one in self._rows.values())
+    if used + made.most_bytes <= _MOST_BYTES:
+      self._rows[key] = made
+    return made
 
 
 def divide(
@@ -250,17 +296,17 @@ def _outputs(study, feature, task, labels, fitted):
   # A fold may lack the last class.
   is_one_class = task == "expression"
   counts = {"num_classes": len(classes_of(study, task))} if is_one_class else {}
-  for train, test in study.divisions:
-    pixels = None
-    values = feature.values
-    if values is None and fitted is None:
-      pixels = features.Pixels.fit(crops.pixels[train], study.width)
-      values = pixels(crops.pixels)
-    elif values is None:
-      values = features.flat(crops.pixels)
-    found = fitted
+  for number, (train, test) in enumerate(study.divisions):
+    pixels, found = None, fitted
     if fitted is None:
-      found = module.fit(part_of(labels, values, crops.group, train), **counts)
+      values, pixels = study.values(feature, number)
+      chosen = {name: value[train] for name, value in labels.items()}
+      rows = study.rows(feature, number)
+      found = module.fit(base.Part(rows, chosen, rows.group), **counts)
+    elif feature.values is None:
+      values = features.flat(crops.pixels)
+    else:
+      values = feature.values
     parts.append(found.outputs(values[test]))
     if pixels is not None:
       found = pixels.before(found)

@@ -126,19 +126,26 @@ def auc(scores: np.ndarray, is_positive: np.ndarray) -> Statistic:
   Returns:
     The area, in [0, 1]; NaN without positives or without negatives.
   """
-  _, level = np.unique(scores, return_inverse=True)
+  values, level = np.unique(scores, return_inverse=True)
   is_positive = np.asarray(is_positive, bool)
-  on, off = level[is_positive], level[~is_positive]
+  order = np.argsort(level, kind="stable")
+  is_on = is_positive[order].astype(np.float64)
+  starts = np.searchsorted(level[order], np.arange(len(values)))
+  is_tied = len(values) < len(order)
 
   def statistic(weights):
-    size = int(level.max()) + 1
-    positives = np.bincount(on, weights[is_positive], size)
-    negatives = np.bincount(off, weights[~is_positive], size)
-    pairs = positives.sum() * negatives.sum()
+    ordered = weights[order]
+    positives = ordered * is_on
+    negatives = ordered - positives
+    if is_tied:
+      positives = np.add.reduceat(positives, starts)
+      negatives = np.add.reduceat(negatives, starts)
+    # Weights are whole: their sums are exact in any order.
+    below = np.cumsum(negatives)
+    pairs = positives.sum() * below[-1]
     if not pairs:
       return np.nan
-    below = np.cumsum(negatives) - negatives / 2
-    return float(positives @ below / pairs)
+    return float(positives @ (below - negatives / 2) / pairs)
 
   return statistic
 

@@ -140,20 +140,25 @@ def _draw(rng, pixels, numbers, classes, rows, recipe):
   size = pixels.shape[1]
   chosen = rng.integers(0, len(pixels), rows)
   far = round(recipe.shift * size)
-  edge = ((0, 0), (far, far), (far, far), (0, 0))
-  wide = np.pad(pixels[chosen], edge, "edge")
   x, y = rng.integers(0, 2 * far + 1, (2, rows))
-  images = np.stack(
-    [w[b : b + size, a : a + size] for w, a, b in zip(wide, x, y)]
-  ).astype(np.float32)
-  gain = rng.uniform(1 - recipe.colour, 1 + recipe.colour, (2, rows, 1, 1, 1))
-  images = (images - 128) * gain[0] + 128 * gain[1]
+  gain = rng.uniform(1 - recipe.colour, 1 + recipe.colour, (2, rows, 1))
+  # Each picture has 256 levels, far fewer than pixels.
+  levels = (np.arange(256) - 128) * gain[0] + 128 * gain[1]
+  levels = (np.clip(levels, 0, 255) / 255).astype(np.float32)
+  images = np.empty((rows, *pixels.shape[1:]), np.float32)
+  # Beyond the edge its pixels are repeated.
+  right, down = np.clip(
+    np.arange(size) + (np.stack([x, y]) - far)[..., None], 0, size - 1
+  )
+  for row, one in enumerate(chosen):
+    shown = pixels[one, down[row]].take(right[row], axis=1)
+    levels[row].take(shown, out=images[row], mode="clip")
   moved = np.stack([far - x, far - y], axis=-1) * (2 / size)
   batch = {name: value[chosen] for name, value in (numbers | classes).items()}
   if "landmarks_ndc" in batch:
     points = batch["landmarks_ndc"].reshape(rows, -1, 2) + moved[:, None]
     batch["landmarks_ndc"] = points.reshape(rows, -1).astype(np.float32)
-  batch["images"] = (np.clip(images, 0, 255) / 255).astype(np.float32)
+  batch["images"] = images
   return batch
 
 

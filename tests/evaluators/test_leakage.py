@@ -221,11 +221,9 @@ def test_identity_needs_two_tracks_and_other_factors_a_label():
 def test_test_labels_change_no_read_out(monkeypatch):
   """Nothing but identity, whose people are those of the test, sees them."""
   fitted = []
-  path = linear_probe._RidgePath.probe
+  fit = linear_probe.ridge
   monkeypatch.setattr(
-    linear_probe._RidgePath,
-    "probe",
-    lambda self, strength: fitted.append(path(self, strength)) or fitted[-1],
+    linear_probe, "ridge", lambda *args: fitted.append(fit(*args)) or fitted[-1]
   )
   order = np.random.default_rng(0).permutation(len(GROUPS[1]))
   names = ("yaw_rad", "light", "landmarks_ndc")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import linear_model
 
-from facerep_jax.evaluators import logistic_fit
+from facerep_jax.evaluators import logistic_fit, probe_rows
 
 RNG = np.random.default_rng(0)
 
@@ -14,6 +14,10 @@ def _data(rows, width, num_classes):
   labels = np.argmax(x[:, :num_classes] + noise, axis=1)
   z = (x - x.mean(axis=0)) / x.std(axis=0)
   return z.astype(np.float32), labels
+
+
+def _space(z):
+  return probe_rows.Moments(z).space()
 
 
 def _objective(z, labels, weights, offset, strength):
@@ -38,13 +42,13 @@ def _sklearn(z, labels, strength):
 
 @pytest.mark.parametrize(
   "rows, width, num_classes",
-  [(400, 12, 2), (400, 12, 4), (90, 150, 3), (90, 150, 2)],
+  [(400, 12, 2), (400, 12, 4), (90, 150, 3), (90, 150, 2), (150, 1800, 5)],
 )
 def test_the_optimum_is_that_of_sklearn(rows, width, num_classes):
   z, labels = _data(rows, width, num_classes)
   is_pair = num_classes == 2
   target = labels[:, None] == np.arange(1 if is_pair else 0, num_classes)
-  fit = logistic_fit.Fit(logistic_fit.Axes(z), target, not is_pair)
+  fit = logistic_fit.Fit(_space(z), target, not is_pair)
   for strength in (1.0, 1e-1, 1e-2, 1e-3):
     weights, offset = fit.at(strength)
     want, want_offset = _sklearn(z, labels, strength)
@@ -64,7 +68,7 @@ def test_columns_are_fitted_as_if_alone():
   odds = z[:, :3] - [0.0, 1.0, 3.0]  # One half, fewer, few.
   target = odds + RNG.logistic(size=odds.shape) > 0
   assert target.sum(axis=0).min() > 5
-  fit = logistic_fit.Fit(logistic_fit.Axes(z), target, is_one_class=False)
+  fit = logistic_fit.Fit(_space(z), target, is_one_class=False)
   weights, offset = fit.at(1e-2)
   for k in range(3):
     want, want_offset = _sklearn(z, target[:, k].astype(int), 1e-2)
@@ -75,11 +79,11 @@ def test_columns_are_fitted_as_if_alone():
 
 def test_a_start_elsewhere_ends_at_the_same_optimum():
   z, labels = _data(200, 30, 3)
-  target, axes = labels[:, None] == np.arange(3), logistic_fit.Axes(z)
-  path = logistic_fit.Fit(axes, target, is_one_class=True)
+  target, space = labels[:, None] == np.arange(3), _space(z)
+  path = logistic_fit.Fit(space, target, is_one_class=True)
   for strength in (1.0, 1e-2):
     weights, offset = path.at(strength, logistic_fit.ROUGH)
-  alone, alone_offset = logistic_fit.Fit(axes, target, True).at(1e-2)
+  alone, alone_offset = logistic_fit.Fit(space, target, True).at(1e-2)
   rough = _objective(z, labels, weights, offset, 1e-2)
   least = _objective(z, labels, alone, alone_offset, 1e-2)
   assert rough - least < 1e-4  # What a choice among powers of ten bears.
@@ -87,27 +91,9 @@ def test_a_start_elsewhere_ends_at_the_same_optimum():
   assert abs(fine - least) < 1e-6
 
 
-@pytest.mark.parametrize("rows, width", [(50, 20), (20, 50)])
-def test_axes_keep_the_distances_of_rows(rows, width):
-  z = RNG.normal(size=(rows, width)).astype(np.float32)
-  z[:, 3] = 0  # Constant columns are left so by standardising.
-  z -= z.mean(axis=0)
-  axes = logistic_fit.Axes(z)
-  count = axes.vectors.shape[1]
-  assert count == (width if rows > width else rows - 1)
-  # Float32 sums of 50 numbers about 1.
-  np.testing.assert_allclose(
-    axes.vectors.T @ axes.vectors, np.eye(count), atol=1e-5
-  )
-  np.testing.assert_allclose(axes.rows @ axes.vectors.T, z, atol=1e-5)
-  np.testing.assert_allclose(
-    axes.variance.sum(), (z**2).sum() / rows, rtol=1e-5
-  )
-
-
 def test_separable_classes_end():
   z = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
-  fit = logistic_fit.Fit(logistic_fit.Axes(z), z > 0, is_one_class=False)
+  fit = logistic_fit.Fit(_space(z), z > 0, is_one_class=False)
   weights, offset = fit.at(1e-5)
   assert np.isfinite(weights).all() and weights[0, 0] > 10
   assert abs(offset[0]) < 0.1
