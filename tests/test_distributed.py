@@ -207,6 +207,94 @@ def test_one_that_fails_does_not_wait_for_the_others(raising, text):
     first.communicate()
 
 
+# As the survivor of two processes on CPUs has raised them, by jaxlib 0.10.2.
+GLOO = (
+  "UNKNOWN: Gloo all-reduce failed: [external/gloo/gloo/transport/tcp/pair.cc:"
+)
+CLOSED = f"{GLOO}547] Connection closed by peer [127.0.0.1]:18145"
+RESET = f"{GLOO}538] Read error [127.0.0.1]:25734: Connection reset by peer"
+BARRIER = (
+  "INTERNAL: Barrier failed because: task is set to ERROR: UNAVAILABLE: Task 1 "
+  "heartbeat timeout. This indicates that the remote task has failed, got "
+  "preempted, or crashed unexpectedly. Check the task logs for an earlier "
+  "error or scheduler events (e.g. preemption, eviction) to debug further. "
+  "[type.googleapis.com/tensorflow.CoordinationServiceError='']. Barrier Id: "
+  "facerep_jax/0/for ever::0, Task: 1\n\nRPC: "
+  "/xla.coordination.CoordinationService/Barrier "
+  "[type.googleapis.com/tensorflow.CoordinationServiceError='']"
+)
+# As it stood in what JAX logged before it ended the process by itself.
+SILENT = (
+  "UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):"
+  "\n1\nThe tasks have crashed. Check the task logs for an earlier error"
+)
+NO_SERVICE = (
+  "UNAVAILABLE: Failed to send RPC to coordination service. Either the leader "
+  "task was preempted/died/restarted unexpectedly or this task is experiencing "
+  "network issues."
+)
+
+
+@pytest.mark.parametrize(
+  ("text", "count", "who", "why"),
+  [
+    (CLOSED, 2, "process 1", "Connection closed by peer"),
+    (RESET, 2, "process 1", "Connection reset by peer"),
+    (RESET, 3, "another process", "Connection reset by peer"),
+    (BARRIER, 3, "process 1", "heartbeat timeout"),
+    (SILENT, 3, "process 1", "stopped sending heartbeats"),
+    (NO_SERVICE, 3, "another process", "Failed to send RPC to coordination"),
+  ],
+)
+def test_the_end_of_another_process_is_one_line(
+  text, count, who, why, monkeypatch, capsys
+):
+  def main(arguments):
+    try:
+      raise jax.errors.JaxRuntimeError(text)
+    finally:
+      # As where checkpoints are waited for, which fails, too.
+      if count == 3:
+        raise ValueError("the save failed")
+
+  monkeypatch.setattr(jax, "process_count", lambda: count)
+  monkeypatch.setattr("sys.argv", ["main"])
+  assert cli.run(main) == 1
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith(f"error: {who} of this run has ended or no longer")
+  assert why in line and "goes on from its last checkpoint" in line
+
+
+@pytest.mark.parametrize(
+  "error",
+  [
+    jax.errors.JaxRuntimeError(f"{GLOO}50] Unsupported reduction kind"),
+    jax.errors.JaxRuntimeError(
+      "ALREADY_EXISTS: key "
+      "[type.googleapis.com/tensorflow.CoordinationServiceError='']"
+    ),
+    jax.errors.JaxRuntimeError("INTERNAL: heartbeat"),
+    RuntimeError(CLOSED),
+    ValueError(RESET),
+  ],
+)
+def test_other_errors_do_not_speak_of_processes(error):
+  assert distributed.line_of(error) is None
+  try:
+    raise ValueError from error
+  except ValueError as outer:
+    assert distributed.line_of(outer) is None
+
+
+def test_an_error_that_was_dealt_with_is_not_the_cause():
+  with pytest.raises(ValueError) as told:
+    try:
+      raise jax.errors.JaxRuntimeError(CLOSED)
+    except jax.errors.JaxRuntimeError:
+      raise ValueError("of something else") from None
+  assert distributed.line_of(told.value) is None
+
+
 def test_leave_ends_a_process_at_once_only_after_a_failure(monkeypatch):
   for name in ("AUTO", "COORDINATOR", "COUNT", "NUMBER"):
     monkeypatch.delenv(getattr(distributed, f"_{name}"), raising=False)
