@@ -251,7 +251,8 @@ def line_of(error: BaseException | None) -> str | None:
   """
   jax = sys.modules.get("jax")
   while jax and error is not None:
-    if isinstance(error, jax.errors.JaxRuntimeError):
+    # The second where a program fails while it is being called.
+    if isinstance(error, jax.errors.JaxRuntimeError | ValueError):
       for pattern in _GONE:
         if found := pattern.search(str(error)):
           return _gone(found.groupdict())

@@ -127,7 +127,6 @@ def test_one_that_dies_or_freezes_ends_all_and_they_go_on(data, tmp_path):
     (signal.SIGKILL, 1),
     (signal.SIGKILL, 0),
   ]
-  said = []
   for i, (number, victim) in enumerate(hits):
     code, err, taken_s = strike(
       arguments[1:], folder, 22 + 20 * i, number, victim
@@ -135,14 +134,12 @@ def test_one_that_dies_or_freezes_ends_all_and_they_go_on(data, tmp_path):
     print(f"{number.name} to process {victim}: code {code}, {taken_s:.0f} s")
     last = err.splitlines()[-1]
     if code == 1:
-      said.append(last)
       assert last.startswith(f"error: process {victim} of this run has ended")
       assert "Traceback" not in err, err
-    else:  # By JAX itself, which finds a silent process before we do.
+    else:  # By JAX itself, where a process is silent, or process 0 is gone.
       assert code == -signal.SIGABRT, err
       assert "Terminating process because the JAX distributed service" in err
     assert metrics.read(folder)[-1]["step"] < _STEPS["steps"]
-  assert said
   code, _, err = test_launch.finish(
     test_launch.start("local.sh", *arguments), 900
   )
