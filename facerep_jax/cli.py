@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import tqdm
 
-from facerep_jax import environment, errors
+from facerep_jax import distributed, environment, errors
 from facerep_jax.files import places
 from facerep_jax.runs import process_options
 
@@ -53,9 +53,9 @@ def run(main: Callable[[list[str]], int | None]) -> int:
       or None for 0.
 
   Returns:
-    Exit code: 1 after an `InputError` or trouble of the machine, such as a full
-    disk, of which one line is printed, 130 when interrupted. Any other
-    exception keeps its traceback.
+    Exit code: 1 after an `InputError`, trouble of the machine, such as a full
+    disk, or the end of another process of the run, of which one line is
+    printed, 130 when interrupted. Any other exception keeps its traceback.
   """
   process_options.keep_compiled()
   process_options.keep_memory()
@@ -77,7 +77,7 @@ def _run(main):
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return _complain("the reader of the output has closed it.")
   except environment.KINDS as error:
-    line = environment.line_of(error)
+    line = distributed.line_of(error) or environment.line_of(error)
     if line is None:
       raise
     return _complain(line)

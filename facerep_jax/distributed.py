@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -31,6 +32,18 @@ _LONGEST_WAIT_MS = 7 * 24 * 3600 * 1000
 # After which a network file system shows everywhere what was written.
 _SHOWN_AFTER_S = 60
 _waits = itertools.count()
+# What JAX says where another process is gone, and which one, if it tells:
+# broken connections of Gloo, and the service by which all watch each other.
+_GONE = (
+  re.compile(
+    r"Gloo [\w-]+ failed: .*?(?P<why>Connection (?:closed|reset) by peer"
+    r"|Broken pipe|Timed out waiting)",
+    re.DOTALL,
+  ),
+  re.compile(r"Task (?P<who>\d+) (?P<why>heartbeat timeout)"),
+  re.compile(r"\((?P<why>stopped sending heartbeats)\):\s*(?P<who>\d+)\s"),
+  re.compile(r"(?P<why>Failed to send RPC to coordination service)"),
+)
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, Any] | None:
@@ -224,6 +237,42 @@ def leave(code: int) -> NoReturn:
       sys.stderr.flush()
     os._exit(code)
   sys.exit(code)
+
+
+def line_of(error: BaseException | None) -> str | None:
+  """Says an error in one line where another process is its cause.
+
+  Args:
+    error: What a command raised.
+
+  Returns:
+    What has happened, to which process if that is known, and what to do; None
+    for all other errors.
+  """
+  jax = sys.modules.get("jax")
+  while jax and error is not None:
+    # The second where a program fails while it is being called.
+    if isinstance(error, jax.errors.JaxRuntimeError | ValueError):
+      for pattern in _GONE:
+        if found := pattern.search(str(error)):
+          return _gone(found.groupdict())
+    before = None if error.__suppress_context__ else error.__context__
+    error = error.__cause__ or before
+  return None
+
+
+def _gone(found):
+  import jax
+
+  who = found.get("who")
+  if who is None and jax.process_count() == 2:
+    who = 1 - jax.process_index()
+  name = "another process" if who is None else f"process {who}"
+  return (
+    f"{name} of this run has ended or no longer answers ({found['why']}); its "
+    "own output may say why. Start the same command again for all processes: "
+    "the run goes on from its last checkpoint."
+  )
 
 
 def is_first() -> bool:

@@ -116,5 +116,9 @@ for pid in ${labels[@]+"${labels[@]}"}; do
 done
 if ((code && count > 1)); then
   echo "process $first was the first to fail, with exit code $code." >&"$said"
+  # SIGABRT; above it, JAX has said why in many lines.
+  if ((code == 134)); then
+    echo "JAX ends a process so where another one no longer answers. The same command goes on from its last checkpoint." >&"$said"
+  fi
 fi
 exit "$code"

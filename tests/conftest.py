@@ -1,39 +1,18 @@
 """Settings of the whole suite: eight CPU devices, strict promotion."""
 
 import gc
-import importlib.util
-import mmap
 import os
 import pathlib
 import shutil
 import tempfile
 
-# The suite compiles more than it computes: leave the optimisation out, make
-# loops the quick way, and do not cut programs into parts.
+from facerep_jax.runs import process_options
+
+# The suite compiles more than it computes.
 _FLAGS = [
   "--xla_force_host_platform_device_count=8",
-  "--xla_backend_optimization_level=0",
+  *process_options.quick_flags(),
 ]
-_QUICK = {
-  "xla_cpu_use_fusion_emitters": "false",
-  "xla_cpu_parallel_codegen_split_count": "1",
-}
-
-
-def _known(flags):
-  """Picks the flags that XLA knows; one that it does not ends the process."""
-  folder = pathlib.Path(importlib.util.find_spec("jaxlib").origin).parent
-  found = set()
-  for path in folder.glob("*.so"):
-    with (
-      open(path, "rb") as file,
-      mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
-      found |= {x for x in flags if content.find(x.encode()) >= 0}
-  return found
-
-
-_FLAGS += [f"--{name}={_QUICK[name]}" for name in sorted(_known(_QUICK))]
 os.environ["XLA_FLAGS"] = " ".join((*_FLAGS, os.environ.get("XLA_FLAGS", "")))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 

@@ -24,6 +24,14 @@ _PARTS = (
   report.Column("seconds", "seconds", ".0f"),
   report.Column("exit_code", "exit code"),
 )
+_PRODUCT = (
+  report.Column("dtype", "numbers"),
+  report.Column("seconds", "seconds", ".3g"),
+  report.Column("tflops", "TFLOP/s", ".3g"),
+  report.Column("peak_share", "of the peak", ".0%"),
+  report.Column("memory_mb", "memory, MB", ".0f"),
+  report.Column("compile_s", "compilation, s", ".1f"),
+)
 
 
 def save(
@@ -113,17 +121,43 @@ def markdown(found: dict[str, Any], work: pathlib.Path) -> str:
     if part["status"] != gpu_run.PASSED and part["tail"]:
       text += [f"{part['name']}:", "```\n" + "\n".join(part["tail"]) + "\n```"]
   if found["environment"]:
-    lines = [f"- {k}: {v}" for k, v in found["environment"].items()]
-    text += ["## Environment", "\n".join(lines)]
-  lines = [x for x in found["training"] if x["split"] == "train"]
-  if lines:
-    columns = tuple(report.Column(key, key, ".4g") for key in _READINGS)
-    rows = [{key: line.get(key) for key in _READINGS} for line in lines[-12:]]
-    section = report.Section("training", "Training", columns, rows)
-    text += ["## Training, the last lines", report.table(section)]
+    text += _environment(found["environment"])
+  text += _training(found["training"])
   for path in sorted(work.glob("benchmark/*/benchmark.md")):
     text += [f"## Benchmark: {path.parent.name}", path.read_text()]
   return "\n\n".join(text).rstrip() + "\n"
+
+
+def _environment(found):
+  """Renders what the machine is, and the product that was timed on it."""
+  rows = [{"dtype": name, **x} for name, x in found["product"].items()]
+  product = report.Section("product", "Product", _PRODUCT, rows)
+  lines = [f"- {k}: {_said(v)}" for k, v in found.items() if k != "product"]
+  size = found["product_size"]
+  title = f"Product of two matrices of {size} x {size} numbers:"
+  return ["## Environment", "\n".join(lines), title, report.table(product)]
+
+
+def _said(value):
+  if isinstance(value, dict):
+    return ", ".join(f"{name} {_said(x)}" for name, x in value.items())
+  if isinstance(value, list):
+    return ", ".join(map(_said, value))
+  return "unknown" if value is None else str(value)
+
+
+def _training(found):
+  """Renders the last lines of a training, and its last evaluation."""
+  text = []
+  rows = [line for line in found if line["split"] == "train"][-12:]
+  if rows:
+    columns = tuple(report.Column(key, key, ".4g") for key in _READINGS)
+    rows = [{key: line.get(key) for key in _READINGS} for line in rows]
+    section = report.Section("training", "Training", columns, rows)
+    text += ["## Training, the last lines", report.table(section)]
+  for line in [x for x in found if x["split"] == "validation"][-1:]:
+    text.append(f"Validation at step {line['step']}: loss {line['loss']:.4g}.")
+  return text
 
 
 def _runs(work):

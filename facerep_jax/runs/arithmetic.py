@@ -26,10 +26,8 @@ class Peak(NamedTuple):
 
 # Patterns of `device_kind`; the first that is found counts. Makers give GPUs
 # with sparsity, which is twice these.
-# GPUs: NVIDIA's data sheets of the products, nvidia.com/en-us/data-center:
-#   h200, h100, a100, l4, tesla-t4 (its float32: 8.1 without tensor cores).
-# TPUs: docs.cloud.google.com/tpu/docs/v4, v5e, v5p, v6e: "peak compute per
-#   chip (bf16)".
+# Where each number comes from, and which could not be confirmed, says
+# docs/benchmarks.md.
 PEAKS: Mapping[str, Peak] = {
   r"\bH200 NVL\b": Peak(835.5, 417.5),
   r"\bH200\b": Peak(989.5, 494.5),

@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import hashlib
+import importlib.util
+import mmap
 import os
 import pathlib
 import platform
@@ -20,6 +22,13 @@ _COMPILED_BYTES = 4 * 2**30
 # first can grow beyond 64 MiB.
 _MMAP_MAX, _TRIM_THRESHOLD, _ARENA_MAX = -4, -1, -8
 _MALLOC_OPTIONS = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _ARENA_MAX: 1}
+# Leave the optimisation out, make loops the quick way, and do not cut programs
+# into parts.
+_QUICK = {
+  "xla_backend_optimization_level": "0",
+  "xla_cpu_use_fusion_emitters": "false",
+  "xla_cpu_parallel_codegen_split_count": "1",
+}
 
 
 def keep_compiled() -> None:
@@ -60,6 +69,23 @@ def keep_memory() -> None:
   set_option = ctypes.CDLL(None).mallopt
   for option, value in _MALLOC_OPTIONS.items():
     set_option(option, value)
+
+
+def quick_flags() -> list[str]:
+  """Returns flags with which XLA compiles fast for CPUs, to slow programs.
+
+  For XLA_FLAGS, before JAX starts. Only those that the installed XLA knows:
+  one that it does not ends the process.
+  """
+  folder = pathlib.Path(importlib.util.find_spec("jaxlib").origin).parent
+  known = set()
+  for path in folder.glob("*.so"):
+    with (
+      open(path, "rb") as file,
+      mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+      known |= {x for x in _QUICK if content.find(x.encode()) >= 0}
+  return [f"--{name}={x}" for name, x in _QUICK.items() if name in known]
 
 
 def _is_of_malloc(name):

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import logging
+import sys
 import time
 from collections.abc import Iterator
 
@@ -70,7 +71,9 @@ def train(
       ) as after_step:
         return _loop(run, state, is_told_to_stop, is_save_due, after_step)
     finally:
-      run.checkpoints.wait()
+      # A save in which another process no longer takes part does not end.
+      if not distributed.line_of(sys.exc_info()[1]):
+        run.checkpoints.wait()
       run.writer.close()
 
 

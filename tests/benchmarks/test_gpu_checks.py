@@ -70,8 +70,22 @@ def test_what_runs_is_there(tmp_path):
     for word in part.command:
       if word.startswith(str(ROOT / "tests")):
         assert pathlib.Path(word).exists()
+  # The end has time, also on a machine that is busy.
+  tiny = {part.name: part for part in _plan(tmp_path, tiny=True)}
+  assert tiny["weights"].least_s > 60 and tiny["training"].grace_s > 50
   names = [module for module, _ in commands.COMMANDS.values()]
   assert {"benchmark", "export", "main", "make_tracks"} < set(names)
+
+
+PRODUCT = {
+  **{"seconds": 0.00123456, "tflops": 700.0, "peak_share": 0.75},
+  **{"memory_mb": 402.6, "compile_s": 0.4},
+}
+ENVIRONMENT = {
+  **{"device_kind": "NVIDIA X", "commit": None, "devices": ["cuda:0"]},
+  **{"versions": {"jax": "0.10.2", "torch": None}, "product_size": 8192},
+  "product": {"bfloat16": PRODUCT, "float32": PRODUCT | {"peak_share": None}},
+}
 
 
 def stand_in(name, text, **more):
@@ -85,11 +99,13 @@ def stand_ins(monkeypatch):
   def plan(options, work):
     benchmark, run = work / "benchmark" / "fabnet", work / "run" / "autoencoder"
     line = {"step": 50, "split": "train", "loss": 1.5, "tflops": 9.0}
+    looked = {"step": 50, "split": "validation", "loss": 1.25}
+    lines = f"{json.dumps(line)}\n{json.dumps(looked)}\n{{"
     return [
       stand_in(
         "environment",
         f"import pathlib; pathlib.Path({str(work / 'environment.json')!r})"
-        '.write_text(\'{"device_kind": "NVIDIA X"}\')',
+        f".write_text({json.dumps(ENVIRONMENT)!r})",
       ),
       stand_in("tests", "print('2 failed'); raise SystemExit(1)"),
       stand_in(
@@ -104,7 +120,7 @@ def stand_ins(monkeypatch):
         f"import pathlib; p = pathlib.Path({str(run)!r})\n"
         "(p / 'pictures').mkdir(parents=True)\n"
         "(p / 'pictures' / 'step.png').write_bytes(b'image')\n"
-        f"(p / 'metrics.jsonl').write_text({json.dumps(line)!r} + '\\n{{')\n"
+        f"(p / 'metrics.jsonl').write_text({lines!r})\n"
         "(p / 'checkpoints').mkdir()\n"
         "weights = p.parents[1] / 'weights.safetensors'\n"
         "weights.write_bytes(bytes(range(250)))",
@@ -144,12 +160,22 @@ def test_one_folder_holds_it_all_and_the_exit_code_says_what_failed(
   assert [x["status"] for x in last["parts"]] == [
     *("passed", "failed", "passed", "passed")
   ]
-  assert last["environment"] == {"device_kind": "NVIDIA X"}
+  assert last["environment"] == ENVIRONMENT
   assert last["benchmarks"] == {"fabnet": {"results": {}}}
   # Without the line that is half written.
-  assert [line["tflops"] for line in last["training"]] == [9.0]
+  assert [line["loss"] for line in last["training"]] == [1.5, 1.25]
   text = (out / "summary.md").read_text()
-  assert "2 failed" in text and "| fast |" in text and "NVIDIA X" in text
+  assert "2 failed" in text and "| fast |" in text
+  for line in (
+    "- device_kind: NVIDIA X",
+    "- commit: unknown",
+    "- devices: cuda:0",
+    "- versions: jax 0.10.2, torch unknown",
+    "Product of two matrices of 8192 x 8192 numbers:",
+    "Validation at step 50: loss 1.25.",
+  ):
+    assert line in text.splitlines()
+  assert "| bfloat16 | 0.00123 | 700     | 75%         | 403 " in text
   assert text in capsys.readouterr().out
   with tarfile.open(out / "logs.tar.gz") as archive:
     assert "logs/tests.log" in archive.getnames()

@@ -120,3 +120,11 @@ def test_commands_keep_freed_memory_unless_told_otherwise(settings, is_kept):
   num_faults = int(done.stdout)
   # 16,384 small pages, or 32 large ones where the system gives them unasked.
   assert num_faults < 16 if is_kept else num_faults >= 31
+
+
+def test_quick_flags_are_known_to_xla(monkeypatch):
+  flags = process_options.quick_flags()
+  assert "--xla_backend_optimization_level=0" in flags
+  assert set(flags) <= set(os.environ["XLA_FLAGS"].split())  # Of the suite.
+  monkeypatch.setitem(process_options._QUICK, "xla_cpu_no_such_flag", "1")
+  assert process_options.quick_flags() == flags
