@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 _HEARTBEAT_S = 10
 # Until the others notice, for a machine that is busy with other work.
 _MARGIN_S = 120
-_STEPS = {"steps": 100, "every.eval": 20}
+_STEPS = {"steps": 200, "every.eval": 20}
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +89,10 @@ def test_saved_on_two_processes_goes_on_with_one_and_with_three(data, tmp_path):
 
 
 def strike(arguments, folder, step, number, victim):
-  """Sends one of two processes a signal at some step; waits for the other.
+  """Sends one of two processes a signal after some step; waits for the other.
 
-  No script is there that would end the other one, too.
+  No script is there that would end the other one, too. What was saved two steps
+  before, in the background, is there by then.
 
   Returns:
     Exit code of the other, what it wrote, and the seconds that it took.
@@ -103,6 +104,10 @@ def strike(arguments, folder, step, number, victim):
   )
   try:
     test_launch.reach(folder, step, started[0])
+    saved = folder / "checkpoints" / str(step - 2)
+    deadline = time.monotonic() + _MARGIN_S
+    while not saved.is_dir() and time.monotonic() < deadline:
+      time.sleep(0.01)
     started[victim].send_signal(number)
     begin = time.monotonic()
     err = started[1 - victim].communicate(timeout=_HEARTBEAT_S + _MARGIN_S)[1]
