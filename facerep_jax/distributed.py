@@ -249,8 +249,10 @@ def line_of(error: BaseException | None) -> str | None:
     What has happened, to which process if that is known, and what to do; None
     for all other errors.
   """
-  jax = sys.modules.get("jax")
-  while jax and error is not None:
+  jax, seen = sys.modules.get("jax"), []
+  # An error that was raised again may be its own cause.
+  while jax and error is not None and error not in seen:
+    seen.append(error)
     # The second where a program fails while it is being called.
     if isinstance(error, jax.errors.JaxRuntimeError | ValueError):
       for pattern in _GONE:

@@ -179,3 +179,12 @@ def test_a_save_is_not_waited_for_without_the_others(
   with pytest.raises(type(error)):
     loop.train(run, None)
   assert done == (["wait", "close"] if is_waited_for else ["close"])
+
+
+def test_an_error_that_is_its_own_cause_has_an_end():
+  """As where a thread that reads hands its error on, and it is raised anew."""
+  first, second = ValueError("damaged"), RuntimeError("reading failed")
+  first.__cause__, second.__context__ = second, first
+  assert distributed.line_of(first) is None
+  second.__cause__ = ERROR(CLOSED)
+  assert "Connection closed by peer" in distributed.line_of(first)
