@@ -24,6 +24,10 @@ for topology in v5e:16x16 v6e:16x16; do
       --topology="$topology" --slices="$slices" --batch-size=4096
   done
 done
+# Statistics of batches that stay inside a slice.
+aot fabnet-v5e-groups --config=configs/fabnet.py:paper \
+  --config.model.batch_norm_groups=2 --topology=v5e:16x16 --slices=2 \
+  --batch-size=4096
 # The published batches, 32 and 64. That of the second stage is one.
 aot fabnet-v5e-published --config=configs/fabnet.py:paper --topology=v5e:2x2
 aot autoencoder-v5e-published --config=configs/latentface.py:paper \

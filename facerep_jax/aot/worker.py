@@ -36,8 +36,8 @@ def measure(
     `compile_s`, seconds; `parameter_bytes` of all that learns; `memory`, bytes
     of a device by use, or what is known where they do not suffice;
     `is_out_of_memory`; `flops` of a device; `collectives`, see
-    `collectives.summary`; and `lookups`, see `_lookups`. None where XLA does
-    not tell.
+    `collectives.summary`; None where XLA does not tell; and `lookups`, see
+    `lookups.Counts`, the device's share of those of the batch.
 
   Raises:
     InputError: The batch does not divide among the devices, or a setting is out

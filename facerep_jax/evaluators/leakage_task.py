@@ -3,7 +3,7 @@
 from typing import Any
 
 from facerep_jax import cli
-from facerep_jax.evaluators import base, leakage, probe_tasks
+from facerep_jax.evaluators import leakage, probe_tasks
 
 NEEDED = {"track", "expression", "yaw_rad", "light", "landmarks_ndc"}
 
@@ -29,14 +29,12 @@ def run(study: probe_tasks.Study) -> dict[str, Any]:
     network is the ceiling; of several features of either, the first.
   """
   crops = study.crops
-  train, test = study.divisions[0]
+  _, test = study.divisions[0]
   parts = {}
   for feature in study.table:
     values, _ = study.values(feature, 0)
-    rows = study.rows(feature, 0)
-    labels = {name: value[train] for name, value in crops.labels.items()}
     parts[feature.name] = (
-      base.Part(rows, labels, rows.group),
+      study.known(feature, 0, crops.labels),
       probe_tasks.part_of(crops.labels, values, crops.group, test),
     )
   first = {}

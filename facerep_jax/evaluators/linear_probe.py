@@ -163,11 +163,10 @@ def multilabel(
   seen = np.flatnonzero(np.ptp(own, axis=0))
   path = _LogisticPath(choice.fitted, own[:, seen], False)
   sign = 1 - 2 * y[choice.held_out][:, seen]
-
-  x = choice.x
+  held_out = choice.x
 
   def loss(strength):
-    logits = path.fit(strength, logistic_fit.ROUGH).outputs(x)
+    logits = path.fit(strength, logistic_fit.ROUGH).outputs(held_out)
     return np.mean(np.logaddexp(0, sign * logits))
 
   strength = _descend(loss)

@@ -8,6 +8,7 @@ for all labels.
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -101,8 +102,8 @@ class Moments:
     if not self.is_dual:
       return Space(z.astype(np.float32), self.gram, lambda weights: weights)
     # An L2 penalty keeps weights in the space of the rows. With z z' = r r',
-    # rows of r have the products of those of z.
-    # The trace counts the columns that vary; there may be none.
+    # rows of r have the products of those of z. The trace counts the columns
+    # that vary; there may be none.
     root = shifted_root(self.gram, _JITTER * max(np.trace(self.gram), 1.0))
     scale = np.sqrt(len(z))
     widen = lambda weights: (
@@ -114,7 +115,7 @@ class Moments:
     return Space(rows, root.T @ root, widen)
 
 
-class Space:
+class Space(NamedTuple):
   """Rows in few dimensions, in which an L2 penalty is the same.
 
   Attributes:
@@ -123,8 +124,9 @@ class Space:
     widen: Maps weights [M, K] of these rows to those [D, K] of the features.
   """
 
-  def __init__(self, rows, gram, widen):
-    self.rows, self.gram, self.widen = rows, gram, widen
+  rows: np.ndarray
+  gram: np.ndarray
+  widen: Callable[[np.ndarray], np.ndarray]
 
 
 class Tridiagonal:

@@ -146,6 +146,21 @@ class Study:
       self._rows[key] = made
     return made
 
+  def known(
+    self, feature: Feature, number: int, labels: dict[str, np.ndarray]
+  ) -> base.Part:
+    """Returns `rows` with their labels, what linear probes are fitted to.
+
+    Args:
+      feature: Of the table.
+      number: Of the division.
+      labels: Arrays [N, ...] by name, of all images.
+    """
+    train, _ = self.divisions[number]
+    rows = self.rows(feature, number)
+    chosen = {name: value[train] for name, value in labels.items()}
+    return base.Part(rows, chosen, rows.group)
+
 
 def divide(
   parts: dict[str, features.Crops], num_folds: int = 0
@@ -296,13 +311,11 @@ def _outputs(study, feature, task, labels, fitted):
   # A fold may lack the last class.
   is_one_class = task == "expression"
   counts = {"num_classes": len(classes_of(study, task))} if is_one_class else {}
-  for number, (train, test) in enumerate(study.divisions):
+  for number, (_, test) in enumerate(study.divisions):
     pixels, found = None, fitted
     if fitted is None:
       values, pixels = study.values(feature, number)
-      chosen = {name: value[train] for name, value in labels.items()}
-      rows = study.rows(feature, number)
-      found = module.fit(base.Part(rows, chosen, rows.group), **counts)
+      found = module.fit(study.known(feature, number, labels), **counts)
     elif feature.values is None:
       values = features.flat(crops.pixels)
     else:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from facerep_jax import errors
+from facerep_jax.ops import same_conv
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 # Where products of patches and of blocks change places on a CPU, measured.
@@ -236,7 +237,7 @@ def upsample_conv_plain(
 ) -> jax.Array:
   """Computes `upsample_conv` as it is written, in two steps."""
   x = upsample_bilinear_2x(x, align_corners=align_corners)
-  return conv(x, kernel, stride=1, padding=1)
+  return same_conv.same_conv(x, kernel)
 
 
 def upsample_conv_by_taps(x: jax.Array, kernel: jax.Array) -> jax.Array:

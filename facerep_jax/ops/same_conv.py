@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from facerep_jax.ops import conv
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 @jax.custom_vjp
@@ -27,7 +27,9 @@ def same_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _plain(x, kernel):
-  return conv.conv(x, kernel, stride=1, padding=kernel.shape[0] // 2)
+  return jax.lax.conv_general_dilated(
+    x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT
+  )
 
 
 def _forward(x, kernel):

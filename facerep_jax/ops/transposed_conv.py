@@ -9,7 +9,7 @@ times slower.
 import jax
 import jax.numpy as jnp
 
-from facerep_jax.ops import conv as conv_ops
+from facerep_jax.ops import same_conv
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -87,7 +87,7 @@ def nearest_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def nearest_conv_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Computes `nearest_conv` as it is written, in two steps."""
   x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-  return conv_ops.conv(x, kernel, stride=1, padding=1)
+  return same_conv.same_conv(x, kernel)
 
 
 def nearest_conv_by_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:

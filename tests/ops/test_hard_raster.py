@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facerep_jax.ops import camera as cameras
-from facerep_jax.ops import face_lists, fragments, hard_raster, triangles
+from facerep_jax.ops import hard_raster, triangles
 from facerep_jax.synthetic import head, rasterise
 from tests.ops import scenes
 from tests.oracles import geometry
@@ -171,22 +171,3 @@ def test_any_number_of_layers_is_drawn(raster):
   faces = np.arange(3 * num).reshape(num, 3)
   face, shown, mask = _draw(raster, xy, depth, np.zeros((3 * num, 4)), faces)
   np.testing.assert_array_equal(face, num - 1)
-
-
-@pytest.mark.parametrize("size", (16, 64))
-def test_faces_from_the_front_need_one_list(size):
-  depth, colour = scenes.nose(size), scenes.picture(size)
-  camera, box = cameras.Camera(size), {"half_px": 1e-4, "size_px": size}
-  most = 0
-  for roll in (-20, 0, 20):
-    pose = scenes.pose(5, 2, roll)
-    xy, _, _, faces = scenes.mesh_in_view(depth, colour, pose, camera)
-    corners = scenes.corners(xy[faces])
-    drawn = jnp.ones(len(faces), bool)
-    rows = fragments.rows(corners, drawn, **box)
-    spans = fragments.spans(corners, rows, 3 * len(faces), **box)
-    needed = fragments.Capacity(rows.counts.sum(), spans.counts.sum())
-    listed = face_lists.list_lengths(len(faces), size)
-    assert needed.rows <= listed.rows and needed.pixels <= listed.pixels
-    most = max(most, needed.rows / listed.rows)
-  assert most > 0.8  # Nor are lists much longer than that.
